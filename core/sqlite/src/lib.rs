@@ -1,0 +1,85 @@
+//! The encrypted SQLite that phone and server link, and the one way to open it.
+//!
+//! rusqlite is told to link nothing (`in_gecko`); this crate compiles SQLite3MultipleCiphers and is reached by
+//! calling it, so that a binary gets the encrypted library or a link error, never the system's plain SQLite.
+
+use std::ffi::{CStr, c_char};
+use std::path::Path;
+
+pub use rusqlite;
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+// The one call that pulls the compiled library into every binary that opens a store.
+#[allow(unsafe_code)]
+mod ffi {
+    use super::c_char;
+    unsafe extern "C" {
+        pub(super) fn sqlite3mc_version() -> *const c_char;
+    }
+    pub(super) fn version() -> *const c_char {
+        // SAFETY: takes nothing and returns a pointer to a static, NUL-terminated string.
+        unsafe { sqlite3mc_version() }
+    }
+    pub(super) fn text<'a>(pointer: *const c_char) -> &'a super::CStr {
+        // SAFETY: only called with the pointer of `version`, which is static and NUL-terminated.
+        unsafe { super::CStr::from_ptr(pointer) }
+    }
+}
+
+/// Length of a database key in bytes; it is used as it is, without derivation.
+pub const KEY_BYTES: usize = 32;
+
+/// Why an encrypted database could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The key does not fit the file, or the file is no database of ours.
+    #[error("the database cannot be read with this key: wrong key, or not a database")]
+    WrongKeyOrNotADatabase,
+    /// The linked SQLite cannot encrypt: a build mistake; nothing may be stored with it.
+    #[error("the linked SQLite has no encryption")]
+    NoEncryption,
+    /// Any other failure of SQLite.
+    #[error(transparent)]
+    Sqlite(#[from] rusqlite::Error),
+}
+
+/// Version of the compiled library, such as "SQLite3 Multiple Ciphers 2.6.1".
+#[must_use]
+pub fn library_version() -> String {
+    ffi::text(ffi::version()).to_string_lossy().into_owned()
+}
+
+/// Opens or creates the encrypted database at `path` under the raw 32-byte `key`.
+///
+/// The cipher is ChaCha20-Poly1305 page by page. The connection comes back in WAL mode with `synchronous=FULL`
+/// and foreign keys on; the key has been proved by reading the schema.
+///
+/// # Errors
+/// [`OpenError::WrongKeyOrNotADatabase`] when the schema cannot be decrypted, [`OpenError::NoEncryption`] when the
+/// linked library is a plain SQLite, else what SQLite said.
+pub fn open(path: &Path, key: &[u8; KEY_BYTES]) -> Result<Connection, OpenError> {
+    let _ = ffi::version();
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    let cipher: Option<String> = connection.query_row("PRAGMA cipher", [], |row| row.get(0)).ok();
+    if cipher.is_none() {
+        return Err(OpenError::NoEncryption);
+    }
+    let hex: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
+    connection.pragma_update(None, "key", format!("raw:{hex}"))?;
+    let proved = connection.query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get::<_, i64>(0));
+    match proved {
+        Ok(_) => {}
+        Err(rusqlite::Error::SqliteFailure(failure, _)) if failure.code == ErrorCode::NotADatabase => {
+            return Err(OpenError::WrongKeyOrNotADatabase);
+        }
+        Err(other) => return Err(other.into()),
+    }
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    Ok(connection)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,18 @@
+//! Fieldbook's core: records as CRDT documents, forms on top of them, encrypted store and sync.
+//!
+//! Module arrows (checked by the tidy test): `client -> store, sync`; `sync -> document, protocol, intake`;
+//! `intake -> document`; `store -> document`; `document -> forms`; `forms` and `protocol` use nothing of ours.
+//! `ids`, `access` and `ports` are words and traits that everything may use.
+
+pub mod access;
+#[cfg(feature = "client")]
+pub mod client;
+pub mod document;
+pub mod forms;
+pub mod ids;
+pub mod intake;
+pub mod ports;
+pub mod protocol;
+#[cfg(feature = "client")]
+pub mod store;
+pub mod sync;

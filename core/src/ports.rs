@@ -1,0 +1,38 @@
+//! What the core asks of the world around it. Nothing else reads clocks, randomness or secrets.
+
+/// Wall clock and boot clock.
+pub trait Clock: Send + Sync {
+    /// Milliseconds since 1970-01-01 UTC as the device believes; may be wrong, may jump.
+    fn now_ms(&self) -> i64;
+    /// Milliseconds since boot; never goes back while the device runs.
+    fn boot_ms(&self) -> u64;
+}
+
+/// Cryptographically secure randomness.
+pub trait Random: Send + Sync {
+    /// Fills `bytes`.
+    fn fill(&self, bytes: &mut [u8]);
+}
+
+/// Why the platform's vault did not give or take a secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the key vault failed: {reason}")]
+pub struct VaultError {
+    /// What the platform said, without secrets.
+    pub reason: String,
+}
+
+/// The platform's vault for small secrets (Android Keystore, iOS Keychain).
+pub trait KeyVault: Send + Sync {
+    /// The secret stored under `name`, if any.
+    ///
+    /// # Errors
+    /// [`VaultError`] when the vault cannot be asked.
+    fn load(&self, name: &str) -> Result<Option<Vec<u8>>, VaultError>;
+
+    /// Stores `secret` under `name`, replacing an earlier one; durable when it returns.
+    ///
+    /// # Errors
+    /// [`VaultError`] when it could not be stored.
+    fn store(&self, name: &str, secret: &[u8]) -> Result<(), VaultError>;
+}

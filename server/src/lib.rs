@@ -1,0 +1,1 @@
+//! The Fieldbook server as a library; `main` is thin, tests drive the real router.

@@ -1,0 +1,3 @@
+//! `fieldbook-server`: serve, and administer units, users, devices, forms and records.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! What tests, benchmarks, the headless phone and the demo share.
