@@ -1,1 +1,14 @@
-//! To be filled.
+//! What travels between a device and the server, and its limits. `docs/PROTOCOL.md` is the specification.
+//!
+//! Messages are CBOR (RFC 8949) arrays. An exchange is one HTTPS POST: a signed [`RequestHeader`] and a stream of
+//! frames up, a stream of frames down. This module only says what the messages are; `sync` says when they are sent.
+
+pub mod limits;
+mod messages;
+mod notice;
+
+pub use messages::{
+    ChangeUp, CursorState, Cursors, Down, EnrolAnswer, EnrolRequest, Entry, EntryBody, ErrorAnswer, ErrorKind,
+    RequestHeader, SignedHead, Statement, StatementHash, Up, Verdict, VerdictKind,
+};
+pub use notice::{Decision, Notice, Review};

@@ -1,0 +1,48 @@
+//! The one table of limits. Everything that comes from outside is held against it before it is used.
+
+/// Protocol version that this build speaks.
+pub const PROTOCOL_VERSION: u16 = 1;
+/// A change, uncompressed (automerge raw bytes).
+pub const CHANGE_BYTES_MAX: usize = 256 * 1024;
+/// Operations that one change may claim.
+pub const CHANGE_OPS_MAX: u64 = 20_000;
+/// Operation counter above a record's current one at which a change may start.
+pub const CHANGE_OP_GAP_MAX: u64 = 10_000;
+/// Operation counter at which a record ends.
+pub const RECORD_OPS_MAX: u64 = 10_000_000;
+/// Dependencies that one change may name.
+pub const CHANGE_DEPS_MAX: usize = 1_000;
+/// A frame's compressed bytes; frames are cut near [`FRAME_TARGET_BYTES`].
+pub const FRAME_BYTES_MAX: usize = 320 * 1024;
+/// Compressed size at which a sender cuts a frame.
+pub const FRAME_TARGET_BYTES: usize = 16 * 1024;
+/// A frame inflated.
+pub const FRAME_INFLATED_BYTES_MAX: usize = 1024 * 1024;
+/// Messages in a frame.
+pub const FRAME_MESSAGES_MAX: usize = 4_096;
+/// Log2 of the compression window.
+pub const ZSTD_WINDOW_LOG_MAX: u32 = 20;
+/// Bytes of an exchange upwards, header and frames.
+pub const EXCHANGE_UP_BYTES_MAX: usize = 128 * 1024;
+/// Bytes of an exchange upwards that a server still reads (one change larger than the target included).
+pub const REQUEST_BYTES_MAX: usize = 512 * 1024;
+/// Bytes of an answer after which the server ends the exchange with `more`.
+pub const EXCHANGE_DOWN_BYTES_TARGET: usize = 1024 * 1024;
+/// Changes that one statement lists.
+pub const STATEMENT_CHANGES_MAX: usize = 1_000;
+/// Feeds that one device follows.
+pub const DEVICE_FEEDS_MAX: usize = 5_000;
+/// Unsent changes that a phone keeps for one record before it asks to sync.
+pub const RECORD_OUTBOX_MAX: usize = 1_000;
+/// A compiled form.
+pub const FORM_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Rows of all repeats of one record.
+pub const RECORD_ROWS_MAX: usize = 2_000;
+/// Characters of one text answer.
+pub const TEXT_CHARS_MAX: usize = 20_000;
+/// A part of a message that does not fit a frame.
+pub const PART_BYTES: usize = 12 * 1024;
+/// Parts of one message.
+pub const PARTS_MAX: u32 = 400;
+/// Minutes by which a device's clock may differ before it is told.
+pub const CLOCK_TOLERANCE_MS: i64 = 5 * 60 * 1000;

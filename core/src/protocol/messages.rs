@@ -1,0 +1,484 @@
+//! The messages of an exchange and of enrolment.
+
+use minicbor::bytes::ByteVec;
+use minicbor::{Decode, Encode};
+
+use super::notice::Notice;
+use crate::access::{Area, FeedId, Role, Unit};
+use crate::ids::{ActorId, ChangeHash, DeviceId, LogId, RecordId, UserId};
+
+/// SHA-256 of a statement's signed bytes.
+pub type StatementHash = [u8; 32];
+
+/// What a device has seen of one feed.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct CursorState {
+    /// The feed.
+    #[n(0)]
+    pub feed: FeedId,
+    /// Epoch of the server's log in which `position` counts.
+    #[n(1)]
+    pub epoch: u32,
+    /// Entries seen; 0 = none.
+    #[n(2)]
+    pub position: u64,
+    /// Chain hash after that entry; zeroes at position 0.
+    #[cbor(n(3), with = "minicbor::bytes")]
+    pub chain: [u8; 32],
+}
+
+/// How a request names the device's cursors.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum Cursors {
+    /// SHA-256, cut to 16 bytes, over log id, registry version and all cursors, as the server last confirmed them.
+    #[n(0)]
+    Digest(#[cbor(n(0), with = "minicbor::bytes")] [u8; 16]),
+    /// All cursors in full: the first time, and after a broken exchange.
+    #[n(1)]
+    Full {
+        /// The server's log that they belong to; `None` before the first exchange.
+        #[n(0)]
+        log: Option<LogId>,
+        /// Version of the feed list that the device holds.
+        #[n(1)]
+        registry: u64,
+        /// One per followed feed, sorted by feed.
+        #[n(2)]
+        cursors: Vec<CursorState>,
+    },
+}
+
+/// First thing of a request: who asks, and what it has seen.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct RequestHeader {
+    /// [`super::limits::PROTOCOL_VERSION`].
+    #[n(0)]
+    pub version: u16,
+    /// The device.
+    #[n(1)]
+    pub device: DeviceId,
+    /// First 8 bytes of the SHA-256 of the server's signing key: a request for one server is no request for another.
+    #[cbor(n(2), with = "minicbor::bytes")]
+    pub server_key: [u8; 8],
+    /// Grows with every request, stored before sending; the server takes none at or below the last.
+    #[n(3)]
+    pub counter: u64,
+    /// What the device has seen.
+    #[n(4)]
+    pub cursors: Cursors,
+    /// The device's wall clock, milliseconds since 1970 UTC: only to tell the user that it is wrong.
+    #[n(5)]
+    pub device_time_ms: i64,
+    /// Nothing is uploaded: the device asks how far a broken exchange got.
+    #[n(6)]
+    pub probe: bool,
+}
+
+/// Upwards, inside frames.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum Up {
+    /// What the device signs for the changes that follow.
+    #[n(0)]
+    Statement {
+        /// CBOR of [`Statement`], the signed bytes.
+        #[n(0)]
+        bytes: ByteVec,
+        /// Ed25519 signature over `"fieldbook statement v1\0"` and `bytes`.
+        #[cbor(n(1), with = "minicbor::bytes")]
+        signature: [u8; 64],
+    },
+    /// One change of the latest or an earlier, still open statement.
+    #[n(1)]
+    Change(#[n(0)] ChangeUp),
+    /// A piece of a message that does not fit a frame; the pieces concatenate to one CBOR message.
+    #[n(2)]
+    Part {
+        /// 0-based.
+        #[n(0)]
+        index: u32,
+        /// How many.
+        #[n(1)]
+        count: u32,
+        /// At most [`super::limits::PART_BYTES`].
+        #[n(2)]
+        bytes: ByteVec,
+    },
+}
+
+/// A change on its way up.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct ChangeUp {
+    /// Number of the statement that lists it.
+    #[n(0)]
+    pub statement: u64,
+    /// Position in that statement's list.
+    #[n(1)]
+    pub index: u32,
+    /// The record that it belongs to.
+    #[n(2)]
+    pub record: RecordId,
+    /// Kind of the record.
+    #[n(3)]
+    pub kind: String,
+    /// Form version that the record was created under (its creation change is rebuilt from it).
+    #[n(4)]
+    pub created_version: String,
+    /// Form version that this save was made under.
+    #[n(5)]
+    pub form_version: String,
+    /// Raw automerge change, never compressed by automerge.
+    #[n(6)]
+    pub bytes: ByteVec,
+}
+
+/// What a device signs: which changes it stands for, in order. Made once, sent until all of it has arrived.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Statement {
+    /// [`super::limits::PROTOCOL_VERSION`].
+    #[n(0)]
+    pub version: u16,
+    /// The device that signs.
+    #[n(1)]
+    pub device: DeviceId,
+    /// 1, 2, 3 … per device.
+    #[n(2)]
+    pub number: u64,
+    /// Hash of the device's statement `number − 1`; zeroes for the first.
+    #[cbor(n(3), with = "minicbor::bytes")]
+    pub previous: StatementHash,
+    /// The feed that the changes are meant for.
+    #[n(4)]
+    pub feed: FeedId,
+    /// The actor that all of them carry.
+    #[n(5)]
+    pub actor: ActorId,
+    /// The user who made them.
+    #[n(6)]
+    pub user: UserId,
+    /// Hashes in the order in which they were made.
+    #[n(7)]
+    pub changes: Vec<ChangeHash>,
+}
+
+/// Downwards, inside frames.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub enum Down {
+    /// First message of every answer.
+    #[n(0)]
+    Hello {
+        /// The server's wall clock, milliseconds since 1970 UTC.
+        #[n(0)]
+        server_time_ms: i64,
+        /// The server's log.
+        #[n(1)]
+        log: LogId,
+        /// Number of the device's last statement that the server holds.
+        #[n(2)]
+        statement: u64,
+        /// Its hash (zeroes if none): where it differs from the device's own, the device was cloned or rolled back.
+        #[cbor(n(3), with = "minicbor::bytes")]
+        statement_hash: StatementHash,
+        /// The cursors' digest is unknown: send them in full (nothing else follows).
+        #[n(4)]
+        cursors_wanted: bool,
+    },
+    /// The feeds that the device follows from now on; records of feeds that are gone are removed from it.
+    #[n(1)]
+    Feeds {
+        /// Version of this list.
+        #[n(0)]
+        registry: u64,
+        /// Each with the epoch that it is in, sorted.
+        #[n(1)]
+        feeds: Vec<(FeedId, u32)>,
+        /// Who the user is, and what the user may do.
+        #[n(2)]
+        roles: Vec<(Role, String)>,
+    },
+    /// What became of an uploaded change that was not accepted (accepted ones come back as entries).
+    #[n(2)]
+    Verdict(#[n(0)] Verdict),
+    /// The next entry of a feed; `feed` counts in the list of [`Down::Feeds`].
+    #[n(3)]
+    Entry {
+        /// Index of the feed.
+        #[n(0)]
+        feed: u32,
+        /// The entry.
+        #[n(1)]
+        entry: Entry,
+    },
+    /// The server's signature over a feed's head; only for feeds that moved.
+    #[n(4)]
+    Head(#[n(0)] SignedHead),
+    /// Piece of a larger message, as upwards.
+    #[n(5)]
+    Part {
+        /// 0-based.
+        #[n(0)]
+        index: u32,
+        /// How many.
+        #[n(1)]
+        count: u32,
+        /// At most [`super::limits::PART_BYTES`].
+        #[n(2)]
+        bytes: ByteVec,
+    },
+    /// Last message: everything up to here is durable on the server.
+    #[n(6)]
+    Done {
+        /// More entries wait: exchange again.
+        #[n(0)]
+        more: bool,
+        /// Digest of the cursors as the server now believes them, if nothing more waits.
+        #[cbor(n(1), with = "minicbor::bytes")]
+        digest: [u8; 16],
+        /// The user's account or device ends: what the phone must do is in the reason.
+        #[n(2)]
+        revoked: bool,
+    },
+    /// The exchange ends here for a reason; frames applied so far stay.
+    #[n(7)]
+    Error(#[n(0)] ErrorAnswer),
+}
+
+/// One entry of a feed, at its position.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct Entry {
+    /// 1, 2, 3 … within feed and epoch.
+    #[n(0)]
+    pub position: u64,
+    /// When the server received it, milliseconds since 1970 UTC.
+    #[n(1)]
+    pub received_ms: i64,
+    /// What happened.
+    #[n(2)]
+    pub body: EntryBody,
+}
+
+/// What an entry says.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub enum EntryBody {
+    /// Somebody's accepted change.
+    #[n(0)]
+    Change {
+        /// The record.
+        #[n(0)]
+        record: RecordId,
+        /// With a record's first entry: kind, form version of its creation, and the 8-byte salt of its chain leaves.
+        #[n(1)]
+        first: Option<(String, String, ByteVec)>,
+        /// Raw automerge change.
+        #[n(2)]
+        bytes: ByteVec,
+    },
+    /// The receiving device's own change, named by the first 8 bytes of its hash.
+    #[n(1)]
+    Own {
+        /// The record.
+        #[n(0)]
+        record: RecordId,
+        /// As in [`EntryBody::Change`].
+        #[n(1)]
+        first: Option<(String, String, ByteVec)>,
+        /// First 8 bytes of the change's hash.
+        #[cbor(n(2), with = "minicbor::bytes")]
+        prefix: [u8; 8],
+    },
+    /// A record left for another feed (kept for transfers).
+    #[n(2)]
+    MovedOut {
+        /// The record.
+        #[n(0)]
+        record: RecordId,
+        /// Where it went.
+        #[n(1)]
+        to: FeedId,
+    },
+    /// A record arrived from another feed with the changes that follow.
+    #[n(3)]
+    MovedIn {
+        /// The record.
+        #[n(0)]
+        record: RecordId,
+        /// Where it came from.
+        #[n(1)]
+        from: FeedId,
+    },
+    /// A record is erased everywhere and for ever.
+    #[n(4)]
+    Purge {
+        /// The record.
+        #[n(0)]
+        record: RecordId,
+    },
+    /// Something that the server says: a form, an actor, a review.
+    #[n(5)]
+    Notice(#[n(0)] Notice),
+}
+
+/// The server's signature over a feed's head.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct SignedHead {
+    /// The log.
+    #[n(0)]
+    pub log: LogId,
+    /// The feed.
+    #[n(1)]
+    pub feed: FeedId,
+    /// Epoch.
+    #[n(2)]
+    pub epoch: u32,
+    /// Position of the head.
+    #[n(3)]
+    pub position: u64,
+    /// Chain hash there.
+    #[cbor(n(4), with = "minicbor::bytes")]
+    pub chain: [u8; 32],
+    /// When it was signed, milliseconds since 1970 UTC.
+    #[n(5)]
+    pub time_ms: i64,
+    /// Ed25519 over `"fieldbook head v1\0"` and the CBOR of the fields before.
+    #[cbor(n(6), with = "minicbor::bytes")]
+    pub signature: [u8; 64],
+}
+
+/// Why a change was not accepted.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Verdict {
+    /// The change.
+    #[n(0)]
+    pub change: ChangeHash,
+    /// The record.
+    #[n(1)]
+    pub record: RecordId,
+    /// Refused or quarantined.
+    #[n(2)]
+    pub kind: VerdictKind,
+    /// Stable reason word, such as `not_your_field`, `after_submission`, `depends_on_quarantined`, `malformed`.
+    #[n(3)]
+    pub reason: String,
+    /// Paths of the fields that the author may not write; others of the same change may be issued again.
+    #[n(4)]
+    pub fields: Vec<String>,
+}
+
+/// Refused or quarantined (DESIGN §2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
+pub enum VerdictKind {
+    /// Malformed or unsigned: never stored.
+    #[n(0)]
+    Refused,
+    /// Well-formed but not allowed: stored apart; a supervisor can admit it.
+    #[n(1)]
+    Quarantined,
+}
+
+/// An error as the server answers it, in frames or as the body of an HTTP error status.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct ErrorAnswer {
+    /// Stable kind.
+    #[n(0)]
+    pub kind: ErrorKind,
+    /// Detail for the log and support, in English, without personal data.
+    #[n(1)]
+    pub detail: String,
+    /// When to try again, if waiting helps.
+    #[n(2)]
+    pub retry_after_ms: Option<u64>,
+}
+
+/// Stable kinds of [`ErrorAnswer`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
+pub enum ErrorKind {
+    /// Not a message of this protocol.
+    #[n(0)]
+    Malformed,
+    /// Unknown protocol version: update the app or the server.
+    #[n(1)]
+    Version,
+    /// Device unknown here: enrol again.
+    #[n(2)]
+    UnknownDevice,
+    /// Signature does not fit.
+    #[n(3)]
+    BadSignature,
+    /// Counter already used: a replayed request, or a restored phone.
+    #[n(4)]
+    Replayed,
+    /// Device is revoked.
+    #[n(5)]
+    Revoked,
+    /// The device's statements do not chain: it was cloned or rolled back.
+    #[n(6)]
+    Forked,
+    /// A named limit was exceeded.
+    #[n(7)]
+    TooLarge,
+    /// Enrolment code unknown, used or expired.
+    #[n(8)]
+    Code,
+    /// The server cannot now (disk full, shutting down, awaiting an administrator).
+    #[n(9)]
+    Unavailable,
+    /// Too many requests.
+    #[n(10)]
+    Busy,
+}
+
+/// Asks to become a device: body of `POST /sync/1/enrol`.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct EnrolRequest {
+    /// [`super::limits::PROTOCOL_VERSION`].
+    #[n(0)]
+    pub version: u16,
+    /// The one-time code of the link.
+    #[n(1)]
+    pub code: String,
+    /// The device's new Ed25519 public key.
+    #[cbor(n(2), with = "minicbor::bytes")]
+    pub device_key: [u8; 32],
+    /// Ed25519 over `"fieldbook enrol v1\0"` and the code, by that key.
+    #[cbor(n(3), with = "minicbor::bytes")]
+    pub signature: [u8; 64],
+    /// Model or host name as shown to administrators, at most 100 characters.
+    #[n(4)]
+    pub device_name: String,
+}
+
+/// Makes it a device.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct EnrolAnswer {
+    /// The new device.
+    #[n(0)]
+    pub device: DeviceId,
+    /// Its user.
+    #[n(1)]
+    pub user: UserId,
+    /// The user's name as shown.
+    #[n(2)]
+    pub user_name: String,
+    /// The unit to which new records belong.
+    #[n(3)]
+    pub unit: Unit,
+    /// What the user may do, and where.
+    #[n(4)]
+    pub roles: Vec<(Role, String)>,
+    /// The server's log.
+    #[n(5)]
+    pub log: LogId,
+    /// The server's signing key (Ed25519).
+    #[cbor(n(6), with = "minicbor::bytes")]
+    pub server_key: [u8; 32],
+    /// Ed25519 over `"fieldbook server key v1\0"` and `server_key`, by the root key that the link pins.
+    #[cbor(n(7), with = "minicbor::bytes")]
+    pub server_key_signature: [u8; 64],
+    /// The server's name as shown.
+    #[n(8)]
+    pub server_name: String,
+    /// Areas that the device's roles read.
+    #[n(9)]
+    pub areas: Vec<Area>,
+}

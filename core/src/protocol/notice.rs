@@ -1,0 +1,94 @@
+//! What the server itself says in a feed.
+
+use minicbor::bytes::ByteVec;
+use minicbor::{Decode, Encode};
+
+use crate::access::Unit;
+use crate::ids::{ActorId, ChangeHash, DeviceId, RecordId, UserId};
+
+/// A notice entry.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub enum Notice {
+    /// A form was published: kind or new version (general feed).
+    #[n(0)]
+    Form {
+        /// The kind.
+        #[n(0)]
+        kind: String,
+        /// The version.
+        #[n(1)]
+        version: String,
+        /// The compiled form: CBOR of `FormDefinition`.
+        #[n(2)]
+        form: ByteVec,
+    },
+    /// Who writes under an actor (general feed of the device's unit).
+    #[n(1)]
+    Actor {
+        /// The actor.
+        #[n(0)]
+        actor: ActorId,
+        /// The device that first used it; it is the device's for ever.
+        #[n(1)]
+        device: DeviceId,
+        /// The user.
+        #[n(2)]
+        user: UserId,
+        /// The user's name as shown.
+        #[n(3)]
+        name: String,
+    },
+    /// A unit was added or renamed (general feed).
+    #[n(2)]
+    Unit(#[n(0)] Unit),
+    /// A supervisor decided on a record (the record's own feed).
+    #[n(3)]
+    Review(#[n(0)] Review),
+}
+
+/// A supervisor's decision on a record, pinned to the exact heads that were read.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Review {
+    /// The record.
+    #[n(0)]
+    pub record: RecordId,
+    /// The heads that the reviewer had read, sorted.
+    #[n(1)]
+    pub heads: Vec<ChangeHash>,
+    /// What was decided.
+    #[n(2)]
+    pub decision: Decision,
+    /// Reasons, in the reviewer's words.
+    #[n(3)]
+    pub reasons: String,
+    /// With `Return`: the fields that are open again; empty = all.
+    #[n(4)]
+    pub fields: Vec<String>,
+    /// Who decided.
+    #[n(5)]
+    pub reviewer: UserId,
+    /// The reviewer's name as shown.
+    #[n(6)]
+    pub reviewer_name: String,
+    /// When, milliseconds since 1970 UTC, by the server's clock.
+    #[n(7)]
+    pub time_ms: i64,
+}
+
+/// What a review decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
+pub enum Decision {
+    /// Approved as read.
+    #[n(0)]
+    Approve,
+    /// Returned to its author.
+    #[n(1)]
+    Return,
+    /// Void: the record counts nowhere.
+    #[n(2)]
+    Void,
+    /// Archived.
+    #[n(3)]
+    Archive,
+}
