@@ -25,6 +25,9 @@ pub struct CursorState {
     /// Chain hash after that entry; zeroes at position 0.
     #[cbor(n(3), with = "minicbor::bytes")]
     pub chain: [u8; 32],
+    /// The device holds a signed head at exactly this position (true at position 0); no part of the digest.
+    #[n(4)]
+    pub signed: bool,
 }
 
 /// How a request names the device's cursors.
@@ -72,6 +75,12 @@ pub struct RequestHeader {
     /// Nothing is uploaded: the device asks how far a broken exchange got.
     #[n(6)]
     pub probe: bool,
+    /// Own changes come down as bodies too: the device no longer has them.
+    #[n(7)]
+    pub own_in_full: bool,
+    /// Number of the last verdict that the device has stored; the server forgets it and those before it.
+    #[n(8)]
+    pub verdicts: u64,
 }
 
 /// Upwards, inside frames.
@@ -197,7 +206,14 @@ pub enum Down {
     },
     /// What became of an uploaded change that was not accepted (accepted ones come back as entries).
     #[n(2)]
-    Verdict(#[n(0)] Verdict),
+    Verdict {
+        /// 1, 2, 3 … per device; the next header's `verdicts` confirms it.
+        #[n(0)]
+        number: u64,
+        /// What was decided.
+        #[n(1)]
+        verdict: Verdict,
+    },
     /// The next entry of a feed; `feed` counts in the list of [`Down::Feeds`].
     #[n(3)]
     Entry {
@@ -265,9 +281,9 @@ pub enum EntryBody {
         /// The record.
         #[n(0)]
         record: RecordId,
-        /// With a record's first entry: kind, form version of its creation, and the 8-byte salt of its chain leaves.
+        /// With a record's first entry in this feed and epoch.
         #[n(1)]
-        first: Option<(String, String, ByteVec)>,
+        first: Option<RecordStart>,
         /// Raw automerge change.
         #[n(2)]
         bytes: ByteVec,
@@ -280,7 +296,7 @@ pub enum EntryBody {
         record: RecordId,
         /// As in [`EntryBody::Change`].
         #[n(1)]
-        first: Option<(String, String, ByteVec)>,
+        first: Option<RecordStart>,
         /// First 8 bytes of the change's hash.
         #[cbor(n(2), with = "minicbor::bytes")]
         prefix: [u8; 8],
@@ -315,6 +331,23 @@ pub enum EntryBody {
     /// Something that the server says: a form, an actor, a review.
     #[n(5)]
     Notice(#[n(0)] Notice),
+    /// What remains of an earlier entry of a purged record: its leaf, so that the chain still closes.
+    #[n(6)]
+    Erased(#[cbor(n(0), with = "minicbor::bytes")] [u8; 32]),
+}
+
+/// What a record's first entry in a feed says about it.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct RecordStart {
+    /// Kind of the record.
+    #[n(0)]
+    pub kind: String,
+    /// Form version that its creation change is rebuilt from.
+    #[n(1)]
+    pub created_version: String,
+    /// Key of the record's chain leaves, drawn by the server; dies with a purge.
+    #[cbor(n(2), with = "minicbor::bytes")]
+    pub salt: [u8; 8],
 }
 
 /// The server's signature over a feed's head.
@@ -426,6 +459,12 @@ pub enum ErrorKind {
     /// Too many requests.
     #[n(10)]
     Busy,
+    /// The request is meant for another server key: this is not the server that the device enrolled with.
+    #[n(11)]
+    WrongServer,
+    /// A cursor does not fit the server's log: the server lost data; an administrator must confirm.
+    #[n(12)]
+    LogMismatch,
 }
 
 /// Asks to become a device: body of `POST /sync/1/enrol`.

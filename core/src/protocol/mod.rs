@@ -9,6 +9,6 @@ mod notice;
 
 pub use messages::{
     ChangeUp, CursorState, Cursors, Down, EnrolAnswer, EnrolRequest, Entry, EntryBody, ErrorAnswer, ErrorKind,
-    RequestHeader, SignedHead, Statement, StatementHash, Up, Verdict, VerdictKind,
+    RecordStart, RequestHeader, SignedHead, Statement, StatementHash, Up, Verdict, VerdictKind,
 };
 pub use notice::{Decision, Notice, Review};

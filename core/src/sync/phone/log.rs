@@ -1,0 +1,386 @@
+//! What the device's half needs of the phone's store.
+
+use std::sync::Arc;
+
+use crate::access::{FeedId, Role};
+use crate::document::TouchedField;
+use crate::forms::FormDefinition;
+use crate::ids::{ActorId, ChangeHash, DeviceId, LogId, RecordId, UserId};
+use crate::protocol::{ChangeUp, Notice, SignedHead, StatementHash, Verdict};
+use crate::sync::{Document, LogError, RawChange};
+
+/// Who this installation is, fixed at enrolment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PhoneIdentity {
+    /// The device.
+    pub device: DeviceId,
+    /// Its user.
+    pub user: UserId,
+    /// The server's log.
+    pub log: LogId,
+    /// The server's signing key (Ed25519), certified by the pinned root at enrolment.
+    pub server_key: [u8; 32],
+}
+
+/// One followed feed and how far it was seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FollowedFeed {
+    /// The feed.
+    pub feed: FeedId,
+    /// Epoch in which `position` counts.
+    pub epoch: u32,
+    /// Entries seen.
+    pub position: u64,
+    /// Chain hash after the last one; zeroes at position 0.
+    pub chain: [u8; 32],
+    /// Position of the last signed head that was stored for this epoch; 0 = none.
+    pub head_position: u64,
+}
+
+/// A change of the outbox that no statement lists yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unstated {
+    /// The record.
+    pub record: RecordId,
+    /// The feed of the record: its unit and the area of its kind.
+    pub feed: FeedId,
+    /// The actor that the change carries.
+    pub actor: ActorId,
+    /// The change.
+    pub hash: ChangeHash,
+}
+
+/// A signed statement as it was stored before it was first sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredStatement {
+    /// 1, 2, 3 … per device.
+    pub number: u64,
+    /// SHA-256 of `bytes`.
+    pub hash: StatementHash,
+    /// CBOR of [`crate::protocol::Statement`].
+    pub bytes: Vec<u8>,
+    /// The device's signature.
+    pub signature: [u8; 64],
+}
+
+/// Where an own change stands; what a screen shows of a record is derived from its changes (DESIGN §6.11).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutboxStatus {
+    /// Saved here; no statement lists it yet.
+    Unstated,
+    /// A statement lists it; the server has not yet said that it has the body.
+    Stated,
+    /// Its body left in an exchange that the server answered.
+    Sent,
+    /// It came back as the entry at this position; a signed head at or beyond it is still to come.
+    Entered(u64),
+    /// The server did not take it; it is kept, and never sent again.
+    NotTaken,
+    /// It was issued again as part of another change and is never sent (DESIGN §6.10).
+    Withdrawn,
+}
+
+/// One own change that is not yet under a signed head.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutboxChange {
+    /// The change.
+    pub hash: ChangeHash,
+    /// The record.
+    pub record: RecordId,
+    /// Statement number and position in its list, once stated.
+    pub statement: Option<(u64, u32)>,
+    /// Where it stands.
+    pub status: OutboxStatus,
+    /// Raw change.
+    pub bytes: Vec<u8>,
+}
+
+/// What the phone knows of a record besides its document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordMeta {
+    /// Its kind.
+    pub kind: String,
+    /// Form version of its creation change.
+    pub created_version: String,
+    /// The feed that it belongs to.
+    pub feed: FeedId,
+    /// Key of its chain leaves; `None` until its first entry came.
+    pub salt: Option<[u8; 8]>,
+}
+
+/// An accepted change that this app cannot apply: kept raw, shown as "needs a newer app" (DESIGN §6.10).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PendingEntry {
+    /// The feed that brought it.
+    pub feed: FeedId,
+    /// Epoch of the feed.
+    pub epoch: u32,
+    /// Position in the feed.
+    pub position: u64,
+    /// The record.
+    pub record: RecordId,
+    /// Raw change.
+    pub bytes: Vec<u8>,
+    /// Stable word: `unknown_form`, `newer_form`, `missing_dependency`, or what intake refused it for.
+    pub reason: String,
+}
+
+/// What is put before the user: answers that the server did not take and that were not issued again.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NotTaken {
+    /// The record.
+    pub record: RecordId,
+    /// The change as it was made; its body stays in the outbox under [`OutboxStatus::NotTaken`] or
+    /// [`OutboxStatus::Withdrawn`].
+    pub change: ChangeHash,
+    /// The author's time, seconds since 1970 UTC.
+    pub time_s: i64,
+    /// Stable reason word of the verdict.
+    pub reason: String,
+    /// The answers that were left out.
+    pub fields: Vec<TouchedField>,
+}
+
+/// The phone's store as the sync machine sees it.
+///
+/// Calls between [`PhoneLog::begin`] and [`PhoneLog::commit`] are one transaction, durable (fsync) when `commit`
+/// returns; nothing of it stays after [`PhoneLog::rollback`] or a crash. Reading calls may come outside of one.
+/// The machine holds no state over a break: everything that it must remember is in here.
+pub trait PhoneLog {
+    /// Opens a transaction.
+    ///
+    /// # Errors
+    /// [`LogError`], as for every method below.
+    fn begin(&mut self) -> Result<(), LogError>;
+    /// Makes the open transaction durable.
+    ///
+    /// # Errors
+    /// [`LogError`]; the transaction is then rolled back.
+    fn commit(&mut self) -> Result<(), LogError>;
+    /// Drops the open transaction; does nothing if none is open.
+    fn rollback(&mut self);
+
+    /// Who this installation is.
+    ///
+    /// # Errors
+    /// [`LogError`], also when the phone is not enrolled.
+    fn identity(&mut self) -> Result<PhoneIdentity, LogError>;
+    /// The machine's own small state (at most 4 KB), as [`PhoneLog::put_sync_state`] stored it; `None` at first.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn sync_state(&mut self) -> Result<Option<Vec<u8>>, LogError>;
+    /// Stores the machine's own small state: request counter, digest, verdict number. Opaque to the store.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn put_sync_state(&mut self, state: &[u8]) -> Result<(), LogError>;
+    /// The actor under which this installation writes.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn actor(&mut self) -> Result<ActorId, LogError>;
+    /// From now on every save of this installation is made under `actor`.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn set_actor(&mut self, actor: ActorId) -> Result<(), LogError>;
+
+    /// The followed feeds, sorted by [`FeedId`]: the order that [`crate::protocol::Down::Entry`] counts in.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn feeds(&mut self) -> Result<Vec<FollowedFeed>, LogError>;
+    /// Replaces the list of followed feeds, each with its epoch, and stores what the user may do. New feeds, and feeds
+    /// whose epoch changed, start at position 0 with a zero chain. Records of feeds that are gone are removed, except
+    /// those with changes that the server does not have yet: these stay until they are sent.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn set_feeds(&mut self, feeds: &[(FeedId, u32)], roles: &[(Role, String)]) -> Result<(), LogError>;
+    /// Moves a feed's cursor.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn put_cursor(&mut self, feed: &FeedId, position: u64, chain: &[u8; 32]) -> Result<(), LogError>;
+    /// Stores the last signed head of a feed. Own changes [`OutboxStatus::Entered`] in this feed at or below its
+    /// position are now on the server: their outbox rows go (DESIGN §6.13: only a signed head removes them).
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn put_head(&mut self, head: &SignedHead) -> Result<(), LogError>;
+    /// Remembers that `hash` is the change at `position` of a feed: the ordered hashes that prove what a server had
+    /// (DESIGN §6.9).
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn put_feed_entry(
+        &mut self,
+        feed: &FeedId,
+        position: u64,
+        record: &RecordId,
+        hash: &ChangeHash,
+    ) -> Result<(), LogError>;
+
+    /// Changes that no statement lists yet, in the order in which they were saved, at most `limit`.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn unstated(&mut self, limit: usize) -> Result<Vec<Unstated>, LogError>;
+    /// Stores a statement, and number and index with each change that it lists (in this order, index from 0), which
+    /// become [`OutboxStatus::Stated`].
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn put_statement(&mut self, statement: &StoredStatement, changes: &[ChangeHash]) -> Result<(), LogError>;
+    /// The last statement's number and hash; (0, zeroes) before the first.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn last_statement(&mut self) -> Result<(u64, StatementHash), LogError>;
+    /// The hash of statement `number`, if it is stored.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn statement_hash(&mut self, number: u64) -> Result<Option<StatementHash>, LogError>;
+    /// Takes over the server's last statement after a fork: numbering goes on behind it. Statements with a higher
+    /// number are dropped; their changes go back to [`OutboxStatus::Unstated`].
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn adopt_statement(&mut self, number: u64, hash: &StatementHash) -> Result<(), LogError>;
+    /// Statements above `number`, by number, at most `limit`.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn statements_after(&mut self, number: u64, limit: usize) -> Result<Vec<StoredStatement>, LogError>;
+    /// Changes [`OutboxStatus::Stated`] or [`OutboxStatus::Sent`], ready to send, by (statement, index), beginning
+    /// behind `after`, at most `limit`.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn unacknowledged(&mut self, after: Option<(u64, u32)>, limit: usize) -> Result<Vec<ChangeUp>, LogError>;
+    /// All outbox rows of one record, in the order in which they were saved.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn outbox_of(&mut self, record: &RecordId) -> Result<Vec<OutboxChange>, LogError>;
+    /// The own change of `record` whose hash begins with `prefix`, whether it is in the outbox or already only known
+    /// from the document (then without bytes). `None` if this phone has no such change.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn own_change(&mut self, record: &RecordId, prefix: &[u8; 8]) -> Result<Option<OutboxChange>, LogError>;
+    /// Sets where an own change stands; nothing if it is not in the outbox.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn set_status(&mut self, hash: &ChangeHash, status: OutboxStatus) -> Result<(), LogError>;
+    /// Adds a change that this installation issued again to the end of the outbox, as [`OutboxStatus::Unstated`].
+    /// The document that holds it is stored by [`PhoneLog::put_document`] in the same transaction.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn add_to_outbox(&mut self, record: &RecordId, change: &RawChange) -> Result<(), LogError>;
+    /// Stores a verdict by its change.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn put_verdict(&mut self, verdict: &Verdict) -> Result<(), LogError>;
+    /// The stored verdict on a change.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn verdict(&mut self, change: &ChangeHash) -> Result<Option<Verdict>, LogError>;
+    /// Records with a verdict that no [`PhoneLog::settle`] has closed yet, at most `limit`.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn unsettled(&mut self, limit: usize) -> Result<Vec<RecordId>, LogError>;
+    /// Closes all verdicts of a record and stores what is put before the user.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn settle(&mut self, record: &RecordId, not_taken: &[NotTaken]) -> Result<(), LogError>;
+
+    /// What is known of a record; `None` if it is unknown.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn record_meta(&mut self, record: &RecordId) -> Result<Option<RecordMeta>, LogError>;
+    /// Stores kind, version, feed and salt of a record, known or not; touches no document.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn put_record_meta(&mut self, record: &RecordId, meta: &RecordMeta) -> Result<(), LogError>;
+    /// The record's document.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn document(&mut self, record: &RecordId) -> Result<Option<Document>, LogError>;
+    /// Stores a document and everything derived from it (read row, search, person index), except the outbox.
+    /// Returns how many conflicts the record shows now.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn put_document(&mut self, record: &RecordId, document: &Document) -> Result<u32, LogError>;
+    /// A form of a kind: that version, or with `None` the current one.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn form(&mut self, kind: &str, version: Option<&str>) -> Result<Option<Arc<FormDefinition>>, LogError>;
+    /// Applies what the server says: stores a form (the newest published is current), an actor's device and user, a
+    /// unit, a review with the state that follows from it. Twice is as once.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn apply_notice(&mut self, feed: &FeedId, position: u64, notice: &Notice) -> Result<(), LogError>;
+    /// Erases a record with all that belongs to it (document, outbox, pending, salt, drafts, verdicts, hashes), and
+    /// remembers its id: it can never be stored again.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn purge(&mut self, record: &RecordId) -> Result<(), LogError>;
+    /// Was the record purged?
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn is_purged(&mut self, record: &RecordId) -> Result<bool, LogError>;
+    /// The record belongs to `to` from now on; if the phone does not follow that feed, it is removed here unless it
+    /// has changes that the server does not have yet.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn move_record(&mut self, record: &RecordId, to: &FeedId) -> Result<(), LogError>;
+
+    /// Keeps an entry that cannot be applied.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn put_pending(&mut self, entry: &PendingEntry) -> Result<(), LogError>;
+    /// Does the record have pending entries?
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn has_pending(&mut self, record: &RecordId) -> Result<bool, LogError>;
+    /// Records of a kind (by their meta) that have pending entries, at most `limit`, by record id, beginning behind `after`.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn pending_records(
+        &mut self,
+        kind: &str,
+        after: Option<&RecordId>,
+        limit: usize,
+    ) -> Result<Vec<RecordId>, LogError>;
+    /// The pending entries of a record, in the order in which they were kept.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn pending_of(&mut self, record: &RecordId) -> Result<Vec<PendingEntry>, LogError>;
+    /// Drops a pending entry that was applied.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn drop_pending(&mut self, entry: &PendingEntry) -> Result<(), LogError>;
+}

@@ -1,0 +1,237 @@
+//! What the server's half needs of the server's store.
+
+use crate::access::{FeedId, Role};
+use crate::ids::{ActorId, ChangeHash, DeviceId, LogId, RecordId, UserId};
+use crate::protocol::{Entry, StatementHash, Verdict};
+use crate::sync::LogError;
+
+/// What the server knows of a device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceRow {
+    /// Its Ed25519 public key.
+    pub key: [u8; 32],
+    /// Its user.
+    pub user: UserId,
+    /// Revoked (device or user): what it uploads is quarantined, and nothing is served.
+    pub revoked: bool,
+    /// Last request counter taken.
+    pub counter: u64,
+    /// Number of its last statement; 0 = none.
+    pub statement: u64,
+    /// Hash of that statement; zeroes if none.
+    pub statement_hash: StatementHash,
+}
+
+/// What a device follows and may do now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scope {
+    /// Grows whenever `feeds` or `roles` of this device change; at least 1.
+    pub registry: u64,
+    /// Followed feeds with their current epoch, sorted by feed, at most `DEVICE_FEEDS_MAX`.
+    pub feeds: Vec<(FeedId, u32)>,
+    /// The user's roles, each with the unit that it holds for.
+    pub roles: Vec<(Role, String)>,
+}
+
+/// A stored statement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StatementRow {
+    /// CBOR of [`crate::protocol::Statement`].
+    pub bytes: Vec<u8>,
+    /// The device's signature.
+    pub signature: [u8; 64],
+    /// SHA-256 of `bytes`.
+    pub hash: StatementHash,
+}
+
+/// A change on its way into the log: statement, list position and hash are already verified.
+#[derive(Clone, Copy, Debug)]
+pub struct TakenChange<'a> {
+    /// The device that stated it.
+    pub device: DeviceId,
+    /// Its user.
+    pub user: UserId,
+    /// The actor that the statement names; a change that carries another one is refused (`wrong_actor`).
+    pub actor: ActorId,
+    /// Number of the statement that lists it.
+    pub statement: u64,
+    /// Position in that list.
+    pub index: u32,
+    /// The feed that the statement names.
+    pub feed: &'a FeedId,
+    /// The record.
+    pub record: RecordId,
+    /// Its kind.
+    pub kind: &'a str,
+    /// Form version of its creation.
+    pub created_version: &'a str,
+    /// Form version that the save was made under.
+    pub form_version: &'a str,
+    /// Hash of the change, recomputed from `bytes`.
+    pub hash: ChangeHash,
+    /// Raw change.
+    pub bytes: &'a [u8],
+    /// The server's time, milliseconds since 1970 UTC.
+    pub received_ms: i64,
+    /// Quarantine it under this reason whatever intake says of rights (`revoked`, `foreign_unit`).
+    pub quarantine: Option<&'static str>,
+}
+
+/// What became of a change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It is in the log now, at this position of its record's feed.
+    Accepted(u64),
+    /// It was in the log already: nothing was done.
+    Known,
+    /// It was refused or quarantined, now or earlier.
+    NotTaken(Verdict),
+}
+
+/// A feed's head.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FeedHead {
+    /// Epoch.
+    pub epoch: u32,
+    /// Entries in it; 0 = none.
+    pub position: u64,
+    /// Chain hash there; zeroes at position 0.
+    pub chain: [u8; 32],
+}
+
+/// One entry of a feed as stored.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LogEntry {
+    /// The entry; a change always as [`crate::protocol::EntryBody::Change`] with its body.
+    pub entry: Entry,
+    /// For a change: the device that stated it; `None` for the server's own.
+    pub author: Option<DeviceId>,
+    /// For a change: its hash.
+    pub hash: Option<ChangeHash>,
+    /// Chain hash after this entry.
+    pub chain: [u8; 32],
+}
+
+/// The server's store as the sync machine sees it.
+///
+/// Calls between [`ServerLog::begin`] and [`ServerLog::commit`] are one transaction, durable when `commit` returns.
+/// Reading calls may come outside of one. Each method locks what it needs itself; nothing is assumed to stay as it
+/// was between two calls outside a transaction.
+pub trait ServerLog {
+    /// Opens a transaction.
+    ///
+    /// # Errors
+    /// [`LogError`], as for every method below.
+    fn begin(&mut self) -> Result<(), LogError>;
+    /// Makes the open transaction durable.
+    ///
+    /// # Errors
+    /// [`LogError`]; the transaction is then rolled back.
+    fn commit(&mut self) -> Result<(), LogError>;
+    /// Drops the open transaction; does nothing if none is open.
+    fn rollback(&mut self);
+
+    /// The id of this server's log.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn log_id(&mut self) -> Result<LogId, LogError>;
+    /// A device; `None` if it is unknown here.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn device(&mut self, device: &DeviceId) -> Result<Option<DeviceRow>, LogError>;
+    /// Stores the counter of a verified request if it is above the stored one, and when the device was last here.
+    /// False if it is not above: another request with it was taken meanwhile.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn take_counter(&mut self, device: &DeviceId, counter: u64, now_ms: i64) -> Result<bool, LogError>;
+    /// What the device follows and may do now.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn scope(&mut self, device: &DeviceId) -> Result<Scope, LogError>;
+    /// The cursor sets that were last confirmed to the device, as [`ServerLog::put_cursor_sets`] stored them.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn cursor_sets(&mut self, device: &DeviceId) -> Result<Vec<Vec<u8>>, LogError>;
+    /// Replaces the confirmed cursor sets of a device (at most two, opaque to the store).
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn put_cursor_sets(&mut self, device: &DeviceId, sets: &[Vec<u8>]) -> Result<(), LogError>;
+
+    /// A statement of a device.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn statement(&mut self, device: &DeviceId, number: u64) -> Result<Option<StatementRow>, LogError>;
+    /// Stores the device's next statement (number = last + 1), which becomes its last.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn put_statement(&mut self, device: &DeviceId, number: u64, statement: &StatementRow) -> Result<(), LogError>;
+    /// Gives an actor to a device for ever, and at its first use writes the actor notice into the general feed of the
+    /// device's unit. False if it belongs to another device (or to the server): nothing is stored.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn claim_actor(&mut self, actor: &ActorId, device: &DeviceId, user: &UserId) -> Result<bool, LogError>;
+    /// Puts a change through intake, into the log or the quarantine (DESIGN §7). In this order:
+    ///
+    /// 1. a hash that is in the log already: [`Fate::Known`]; in quarantine: its verdict again;
+    /// 2. an unknown record is created by its kind and version (`unknown_form` refuses); a known one must have the
+    ///    same kind and version (else refused `wrong_record`) and be in `feed` (else quarantined `foreign_unit`);
+    ///    a purged one refuses (`purged`);
+    /// 3. intake with the author's rights at the record's unit; `sync::server::fate_of` turns a refusal into
+    ///    a fate: what depends on a quarantined change is quarantined as `depends_on_quarantined`;
+    /// 4. `quarantine`, if given, is the reason for what intake would accept;
+    /// 5. append: salt at the record's first entry, chain by [`crate::sync::chain`], body and read row.
+    ///
+    /// # Errors
+    /// [`LogError`] for a failing store only; whatever is wrong with the change is a [`Fate`].
+    fn take_change(&mut self, change: &TakenChange<'_>) -> Result<Fate, LogError>;
+
+    /// Keeps a verdict for the device until it is confirmed, numbered 1, 2, 3 … per device. One that waits already
+    /// for the same change is kept as it is.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn put_verdict(&mut self, device: &DeviceId, verdict: &Verdict) -> Result<(), LogError>;
+    /// Verdicts above `after`, by number, at most `limit`.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn verdicts(&mut self, device: &DeviceId, after: u64, limit: usize) -> Result<Vec<(u64, Verdict)>, LogError>;
+    /// Forgets verdicts up to `through`: the device has them. Numbers are never used again.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn drop_verdicts(&mut self, device: &DeviceId, through: u64) -> Result<(), LogError>;
+
+    /// The heads of these feeds, in the same order; a feed without entries is at position 0 of its current epoch.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn heads(&mut self, feeds: &[FeedId]) -> Result<Vec<FeedHead>, LogError>;
+    /// The chain hash after `position` of a feed in its current epoch; `None` beyond the head.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn chain_at(&mut self, feed: &FeedId, position: u64) -> Result<Option<[u8; 32]>, LogError>;
+    /// Entries of a feed in its current epoch, positions `after + 1` to `through`, by position: at most `limit`, and
+    /// about `max_bytes` of bodies (at least one entry).
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn entries(
+        &mut self,
+        feed: &FeedId,
+        after: u64,
+        through: u64,
+        limit: usize,
+        max_bytes: usize,
+    ) -> Result<Vec<LogEntry>, LogError>;
+}
