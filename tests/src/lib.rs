@@ -1,1 +1,3 @@
 //! What tests, benchmarks, the headless phone and the demo share.
+
+pub mod workload;

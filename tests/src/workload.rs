@@ -6,6 +6,7 @@
 
 mod random;
 mod record;
+#[rustfmt::skip] // word tables read better in full lines
 mod tables;
 #[cfg(test)]
 mod tests;

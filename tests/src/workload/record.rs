@@ -73,8 +73,7 @@ impl Fields {
 
 /// All fields of record `index` of `seed`.
 pub(super) fn record_fields(seed: u32, index: u32) -> Fields {
-    let mut rng =
-        Rng::from_product(f64::from(seed) * 2_654_435_761.0 + f64::from(index) * 40_503.0 + 17.0);
+    let mut rng = Rng::from_product(f64::from(seed) * 2_654_435_761.0 + f64::from(index) * 40_503.0 + 17.0);
     let r = &mut rng;
     let mut fields = Fields::new();
     head(r, index, &mut fields);
