@@ -1,0 +1,220 @@
+//! Few stable kinds of error for screens and scripts, each with a sentence that says what to do.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::net::NetError;
+use super::text::{Language, Text};
+use crate::ids::RecordId;
+use crate::ports::VaultError;
+use crate::protocol;
+
+/// Stable kinds of [`ClientError`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// What was given is not valid: correct it.
+    BadInput,
+    /// No such record, kind or field on this phone.
+    NotFound,
+    /// The phone must enrol first.
+    NotEnrolled,
+    /// No connection, or it broke: try again.
+    Network,
+    /// What answers is not the server that was enrolled with, or none at all. Nothing was sent to it.
+    ServerIdentity,
+    /// The server said no.
+    Refused,
+    /// The device is full; nothing was stored.
+    StorageFull,
+    /// The database key does not fit.
+    WrongKey,
+    /// The store is damaged; it was set aside.
+    Damaged,
+    /// App and server or store have versions that do not fit.
+    NeedsUpdate,
+    /// This device was revoked.
+    Revoked,
+    /// In use elsewhere, or the other side is: try again.
+    Busy,
+    /// The caller cancelled.
+    Cancelled,
+    /// A mistake of this program.
+    Internal,
+}
+
+impl ErrorKind {
+    /// The word in JSON and logs.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::BadInput => "bad_input",
+            Self::NotFound => "not_found",
+            Self::NotEnrolled => "not_enrolled",
+            Self::Network => "network",
+            Self::ServerIdentity => "server_identity",
+            Self::Refused => "refused",
+            Self::StorageFull => "storage_full",
+            Self::WrongKey => "wrong_key",
+            Self::Damaged => "damaged",
+            Self::NeedsUpdate => "needs_update",
+            Self::Revoked => "revoked",
+            Self::Busy => "busy",
+            Self::Cancelled => "cancelled",
+            Self::Internal => "internal",
+        }
+    }
+}
+
+/// What every call of the facade returns when it could not do what was asked. Nothing is half done.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct ClientError {
+    /// For programs.
+    pub kind: ErrorKind,
+    /// For the user, in the user's language: what happened, and what to do.
+    pub message: String,
+    /// For support, in English; holds no personal data.
+    pub detail: String,
+    /// The record that it is about.
+    pub record: Option<RecordId>,
+    /// The field that it is about.
+    pub path: Option<String>,
+    /// The line of an import that it is about, from 1.
+    pub line: Option<u64>,
+}
+
+/// What is said to the user, before the language is known.
+#[derive(Clone, Debug)]
+enum Say {
+    Text(Text, String),
+    /// Chinese and English, from another catalogue.
+    Both(String, String),
+}
+
+/// An error inside the facade; becomes a [`ClientError`] at its border.
+#[derive(Clone, Debug)]
+pub(crate) struct Fault {
+    kind: ErrorKind,
+    say: Say,
+    detail: String,
+    record: Option<RecordId>,
+    path: Option<String>,
+}
+
+impl Fault {
+    /// `text` about `about`.
+    pub(crate) fn new(kind: ErrorKind, text: Text, about: impl ToString) -> Self {
+        let about = about.to_string();
+        let detail = text.say(Language::English, &about);
+        Self { kind, say: Say::Text(text, about), detail, record: None, path: None }
+    }
+
+    /// A sentence of another catalogue.
+    pub(crate) fn said(kind: ErrorKind, chinese: String, english: String) -> Self {
+        Self { kind, detail: english.clone(), say: Say::Both(chinese, english), record: None, path: None }
+    }
+
+    /// A mistake of this program.
+    pub(crate) fn internal(detail: impl ToString) -> Self {
+        Self::new(ErrorKind::Internal, Text::Internal, detail)
+    }
+
+    /// Names the record.
+    pub(crate) fn record(mut self, record: RecordId) -> Self {
+        self.record = Some(record);
+        self
+    }
+
+    /// Names the field.
+    pub(crate) fn path(mut self, path: impl ToString) -> Self {
+        self.path = Some(path.to_string());
+        self
+    }
+
+    /// Adds what support needs to know.
+    pub(crate) fn detail(mut self, detail: impl ToString) -> Self {
+        self.detail = detail.to_string();
+        self
+    }
+
+    pub(crate) fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// The error as the caller gets it.
+    pub(crate) fn speak(self, language: Language) -> ClientError {
+        let message = match (self.say, language) {
+            (Say::Text(text, about), _) => text.say(language, &about),
+            (Say::Both(chinese, _), Language::Chinese) => chinese,
+            (Say::Both(_, english), Language::English) => english,
+        };
+        ClientError {
+            kind: self.kind,
+            message,
+            detail: self.detail,
+            record: self.record,
+            path: self.path,
+            line: None,
+        }
+    }
+}
+
+impl ClientError {
+    /// Names the line of an import.
+    #[must_use]
+    pub fn at_line(mut self, line: u64) -> Self {
+        self.line = Some(line);
+        self
+    }
+}
+
+/// The facade's border: speaks the user's language, and lets no panic through.
+pub(crate) fn guard<T>(language: Language, work: impl FnOnce() -> Result<T, Fault>) -> Result<T, ClientError> {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(result) => result.map_err(|fault| fault.speak(language)),
+        Err(panic) => {
+            let what = panic
+                .downcast_ref::<&str>()
+                .map(|text| (*text).to_owned())
+                .or_else(|| panic.downcast_ref::<String>().cloned())
+                .unwrap_or_else(|| "panic".to_owned());
+            Err(Fault::internal("panic").detail(what).speak(language))
+        }
+    }
+}
+
+impl From<VaultError> for Fault {
+    fn from(error: VaultError) -> Self {
+        Fault::new(ErrorKind::Internal, Text::Vault, &error.reason).detail(&error)
+    }
+}
+
+impl From<NetError> for Fault {
+    fn from(error: NetError) -> Self {
+        let detail = error.to_string();
+        let fault = match error {
+            NetError::Unreachable { address, .. } => Fault::new(ErrorKind::Network, Text::Unreachable, address),
+            NetError::Broken { address, .. } => Fault::new(ErrorKind::Network, Text::Broken, address),
+            NetError::Identity { address, .. } => Fault::new(ErrorKind::ServerIdentity, Text::WrongServer, address),
+            NetError::NotOurs { address, .. } => Fault::new(ErrorKind::ServerIdentity, Text::NotAServer, address),
+            NetError::Refused(answer) => return answer.into(),
+            NetError::Cancelled => Fault::new(ErrorKind::Cancelled, Text::Cancelled, ""),
+        };
+        fault.detail(detail)
+    }
+}
+
+impl From<protocol::ErrorAnswer> for Fault {
+    fn from(answer: protocol::ErrorAnswer) -> Self {
+        use protocol::ErrorKind as Answer;
+        let detail = format!("the server said {:?}: {}", answer.kind, answer.detail);
+        let fault = match answer.kind {
+            Answer::Version => Fault::new(ErrorKind::NeedsUpdate, Text::NeedsUpdate, ""),
+            Answer::UnknownDevice => Fault::new(ErrorKind::Refused, Text::UnknownDevice, ""),
+            Answer::Revoked => Fault::new(ErrorKind::Revoked, Text::Revoked, ""),
+            Answer::Code => Fault::new(ErrorKind::Refused, Text::CodeRefused, ""),
+            Answer::Unavailable | Answer::Busy => Fault::new(ErrorKind::Busy, Text::ServerBusy, ""),
+            _ => Fault::new(ErrorKind::Refused, Text::ServerRefused, format!("{:?}", answer.kind)),
+        };
+        fault.detail(detail)
+    }
+}

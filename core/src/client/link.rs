@@ -1,0 +1,87 @@
+//! The enrolment link: where the server is, the root key that proves it, and a one-time code.
+
+use std::fmt;
+use std::str::FromStr;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+/// Characters of a link that are read; longer ones are refused.
+const LINK_CHARS_MAX: usize = 1_000;
+/// Characters of a one-time code (130 bits in Crockford's base32).
+const CODE_CHARS: usize = 26;
+
+/// Where a server listens and the key that proves that it is the one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerAddress {
+    /// Host name or address, without brackets.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// The root's Ed25519 public key: certifies the server's certificate and its signing key.
+    pub root_key: [u8; 32],
+}
+
+/// `fieldbook://HOST:PORT/enrol?pin=<base64url, 32 bytes>&code=<26 characters of Crockford's base32>`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EnrolLink {
+    /// Where to enrol.
+    pub server: ServerAddress,
+    /// The one-time code, upper case.
+    pub code: String,
+}
+
+/// A text that is no enrolment link.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no enrolment link: {0}")]
+pub struct LinkError(pub &'static str);
+
+impl FromStr for EnrolLink {
+    type Err = LinkError;
+
+    fn from_str(text: &str) -> Result<Self, LinkError> {
+        let text = text.trim();
+        if text.len() > LINK_CHARS_MAX {
+            return Err(LinkError("longer than any link"));
+        }
+        let rest = text.strip_prefix("fieldbook://").ok_or(LinkError("it does not begin with fieldbook://"))?;
+        let (authority, query) =
+            rest.split_once("/enrol?").ok_or(LinkError("/enrol? is missing after host and port"))?;
+        let (host, port) = host_and_port(authority)?;
+        let value = |name: &str| {
+            query.split('&').find_map(|pair| pair.split_once('=').filter(|(key, _)| *key == name).map(|(_, v)| v))
+        };
+        let pin = value("pin").ok_or(LinkError("pin= is missing"))?;
+        let root_key = URL_SAFE_NO_PAD
+            .decode(pin)
+            .ok()
+            .and_then(|bytes| <[u8; 32]>::try_from(bytes).ok())
+            .ok_or(LinkError("pin= is no key of 32 bytes in base64url"))?;
+        let code = value("code").ok_or(LinkError("code= is missing"))?.to_ascii_uppercase();
+        if code.len() != CODE_CHARS || !code.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+            return Err(LinkError("code= is not 26 letters and digits"));
+        }
+        Ok(Self { server: ServerAddress { host, port, root_key }, code })
+    }
+}
+
+fn host_and_port(authority: &str) -> Result<(String, u16), LinkError> {
+    let (host, port) = authority.rsplit_once(':').ok_or(LinkError("the port is missing"))?;
+    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    let port: u16 = port.parse().map_err(|_| LinkError("the port is no number from 1 to 65535"))?;
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b':' | b'_');
+    if host.is_empty() || port == 0 || !host.bytes().all(allowed) {
+        return Err(LinkError("host or port is not valid"));
+    }
+    Ok((host.to_owned(), port))
+}
+
+impl fmt::Display for ServerAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}

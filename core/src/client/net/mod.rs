@@ -1,0 +1,334 @@
+//! One connection to one server: HTTP/1.1 over pinned TLS, kept open between exchanges, every HTTP byte counted.
+//!
+//! hyper's connection is driven directly, because a client library above it adds headers that a phone on 60 kbit/s
+//! pays for, and hides the byte counts that a sync reports.
+
+mod counted;
+mod tls;
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper::{Method, Request, Response, header};
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio::runtime::Runtime;
+use tokio_rustls::TlsConnector;
+
+use self::counted::{Counted, Counters};
+pub use self::tls::SERVER_NAME;
+use super::link::ServerAddress;
+use crate::protocol::{ErrorAnswer, limits};
+
+/// How long a TCP connection may take. Three lost SYNs on a 600 ms path take 7 s.
+const CONNECT_WAIT: Duration = Duration::from_secs(30);
+/// How long a TLS handshake may take: one round trip and 2 KB.
+const HANDSHAKE_WAIT: Duration = Duration::from_secs(30);
+/// How long nothing at all may move, in either direction. 128 KB that the kernel took at once need 17 s at 60 kbit/s.
+const IDLE_WAIT: Duration = Duration::from_secs(60);
+/// How often cancelling and idling are looked at.
+const TICK: Duration = Duration::from_millis(100);
+/// The body of an error status is read up to here.
+const ERROR_BODY_BYTES_MAX: usize = 16 * 1024;
+/// A response head larger than this is no server of ours.
+const RESPONSE_HEAD_BYTES_MAX: usize = 16 * 1024;
+
+/// Why an exchange did not happen or did not end.
+#[derive(Debug, thiserror::Error)]
+pub enum NetError {
+    /// No connection: no signal, wrong address, server down.
+    #[error("no connection to {address}: {detail}")]
+    Unreachable {
+        /// Host and port.
+        address: String,
+        /// What the system said.
+        detail: String,
+    },
+    /// Whoever answers does not hold the pinned root's key. Nothing of ours was sent.
+    #[error("the server at {address} is not the one that the link named: {detail}")]
+    Identity {
+        /// Host and port.
+        address: String,
+        /// What did not fit.
+        detail: String,
+    },
+    /// The connection broke or stood still.
+    #[error("the connection to {address} broke: {detail}")]
+    Broken {
+        /// Host and port.
+        address: String,
+        /// What the system said.
+        detail: String,
+    },
+    /// The answer is not one of a Fieldbook server.
+    #[error("what answers at {address} is no Fieldbook server: {detail}")]
+    NotOurs {
+        /// Host and port.
+        address: String,
+        /// What it said instead.
+        detail: String,
+    },
+    /// The server answered with an error.
+    #[error("the server said {:?}: {}", .0.kind, .0.detail)]
+    Refused(ErrorAnswer),
+    /// The caller cancelled.
+    #[error("cancelled")]
+    Cancelled,
+}
+
+/// Stops an exchange between two frames, from any thread.
+#[derive(Debug, Default)]
+pub struct CancelFlag(AtomicBool);
+
+impl CancelFlag {
+    /// Asks the exchange to stop.
+    pub fn cancel(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Somebody asked.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// HTTP bytes as this end counts them: request and status lines, headers, bodies; without TLS, TCP and IP.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ByteCount {
+    /// Sent.
+    pub up: u64,
+    /// Received.
+    pub down: u64,
+}
+
+/// The connection to one server.
+pub struct Connection {
+    server: ServerAddress,
+    host_header: String,
+    tls: Arc<rustls::ClientConfig>,
+    runtime: Runtime,
+    counters: Arc<Counters>,
+    sender: Option<SendRequest<Full<Bytes>>>,
+}
+
+impl Connection {
+    /// Prepares, without connecting.
+    ///
+    /// # Errors
+    /// A text when the system gives no event loop.
+    pub fn new(server: ServerAddress) -> Result<Self, String> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .enable_time()
+            .build()
+            .map_err(|error| format!("no event loop: {error}"))?;
+        let tls = tls::config(&server.root_key)?;
+        let host_header = format!("{SERVER_NAME}:{}", server.port);
+        Ok(Self { server, host_header, tls, runtime, counters: Arc::default(), sender: None })
+    }
+
+    /// HTTP bytes since this value was made.
+    #[must_use]
+    pub fn bytes(&self) -> ByteCount {
+        self.counters.read()
+    }
+
+    /// One POST. `on_bytes` gets the body of a 200 answer as it arrives; when it breaks off, its error is returned.
+    ///
+    /// # Errors
+    /// [`NetError`], or what `on_bytes` returned. After any error the next call connects anew.
+    pub fn post<E: From<NetError>>(
+        &mut self,
+        path: &'static str,
+        body: Vec<u8>,
+        cancel: &CancelFlag,
+        on_bytes: &mut dyn FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let sender = self.sender.take();
+        let exchange = Exchange {
+            server: &self.server,
+            host_header: &self.host_header,
+            tls: &self.tls,
+            counters: &self.counters,
+            cancel,
+        };
+        let sender = self.runtime.block_on(exchange.run(sender, path, body, on_bytes))?;
+        self.sender = Some(sender);
+        Ok(())
+    }
+}
+
+/// What one POST needs; borrowed from the connection while its event loop runs.
+struct Exchange<'a> {
+    server: &'a ServerAddress,
+    host_header: &'a str,
+    tls: &'a Arc<rustls::ClientConfig>,
+    counters: &'a Arc<Counters>,
+    cancel: &'a CancelFlag,
+}
+
+impl Exchange<'_> {
+    async fn run<E: From<NetError>>(
+        &self,
+        kept: Option<SendRequest<Full<Bytes>>>,
+        path: &'static str,
+        body: Vec<u8>,
+        on_bytes: &mut dyn FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<SendRequest<Full<Bytes>>, E> {
+        let mut sender = match self.still_open(kept).await {
+            Some(sender) => sender,
+            None => self.connect().await?,
+        };
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri(path)
+            .header(header::HOST, self.host_header)
+            .body(Full::new(Bytes::from(body)))
+            .map_err(|error| NetError::NotOurs { address: self.server.to_string(), detail: error.to_string() })?;
+        let response = self.watched(sender.send_request(request)).await?.map_err(|error| self.classify(&error))?;
+        if response.status() != hyper::StatusCode::OK {
+            return Err(self.refusal(response).await.into());
+        }
+        let mut body = response.into_body();
+        while let Some(chunk) = self.next_chunk(&mut body).await? {
+            on_bytes(&chunk)?;
+        }
+        Ok(sender)
+    }
+
+    /// A connection kept from an earlier exchange, if the server has not closed it since.
+    async fn still_open(&self, kept: Option<SendRequest<Full<Bytes>>>) -> Option<SendRequest<Full<Bytes>>> {
+        let mut sender = kept?;
+        // Lets the connection's task see what arrived while nothing ran.
+        let _ = tokio::time::timeout(Duration::from_millis(1), std::future::pending::<()>()).await;
+        (!sender.is_closed() && sender.ready().await.is_ok()).then_some(sender)
+    }
+
+    async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, NetError> {
+        let unreachable = |detail: String| NetError::Unreachable { address: self.server.to_string(), detail };
+        let connecting = TcpStream::connect((self.server.host.as_str(), self.server.port));
+        let stream = self
+            .within(CONNECT_WAIT, connecting)
+            .await?
+            .ok_or_else(|| unreachable(format!("no answer within {} s", CONNECT_WAIT.as_secs())))?
+            .map_err(|error| unreachable(error.to_string()))?;
+        stream.set_nodelay(true).map_err(|error| unreachable(error.to_string()))?;
+        let name = ServerName::try_from(SERVER_NAME).map_err(|error| unreachable(error.to_string()))?;
+        let handshake = TlsConnector::from(Arc::clone(self.tls)).connect(name, stream);
+        let stream = self
+            .within(HANDSHAKE_WAIT, handshake)
+            .await?
+            .ok_or_else(|| unreachable(format!("no TLS within {} s", HANDSHAKE_WAIT.as_secs())))?
+            .map_err(|error| self.handshake_error(&error))?;
+        let io = TokioIo::new(Counted::new(stream, Arc::clone(self.counters)));
+        let (sender, connection) = http1::Builder::new()
+            .max_buf_size(RESPONSE_HEAD_BYTES_MAX.max(64 * 1024))
+            .handshake(io)
+            .await
+            .map_err(|error| self.classify(&error))?;
+        tokio::spawn(async move {
+            // Its error reaches the request that waits for it.
+            let _ = connection.await;
+        });
+        Ok(sender)
+    }
+
+    fn handshake_error(&self, error: &io::Error) -> NetError {
+        let address = self.server.to_string();
+        match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+            Some(rustls::Error::InvalidCertificate(detail)) => {
+                NetError::Identity { address, detail: format!("{detail:?}") }
+            }
+            Some(rustls::Error::InvalidMessage(detail)) => {
+                NetError::NotOurs { address, detail: format!("it does not speak TLS ({detail:?})") }
+            }
+            Some(other) => NetError::NotOurs { address, detail: other.to_string() },
+            None => NetError::Broken { address, detail: format!("during the handshake: {error}") },
+        }
+    }
+
+    fn classify(&self, error: &hyper::Error) -> NetError {
+        let address = self.server.to_string();
+        if error.is_parse() {
+            NetError::NotOurs { address, detail: error.to_string() }
+        } else {
+            NetError::Broken { address, detail: error.to_string() }
+        }
+    }
+
+    async fn refusal(&self, response: Response<Incoming>) -> NetError {
+        let status = response.status();
+        let mut body = response.into_body();
+        let mut bytes = Vec::new();
+        while let Ok(Some(chunk)) = self.next_chunk(&mut body).await {
+            bytes.extend_from_slice(&chunk);
+            if bytes.len() > ERROR_BODY_BYTES_MAX {
+                break;
+            }
+        }
+        match minicbor::decode::<ErrorAnswer>(&bytes) {
+            Ok(answer) => NetError::Refused(answer),
+            Err(_) => NetError::NotOurs { address: self.server.to_string(), detail: format!("HTTP status {status}") },
+        }
+    }
+
+    async fn next_chunk(&self, body: &mut Incoming) -> Result<Option<Bytes>, NetError> {
+        loop {
+            match self.watched(body.frame()).await? {
+                None => return Ok(None),
+                Some(Err(error)) => return Err(self.classify(&error)),
+                Some(Ok(frame)) => {
+                    if let Ok(data) = frame.into_data() {
+                        debug_assert!(data.len() <= limits::FRAME_INFLATED_BYTES_MAX);
+                        return Ok(Some(data));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits for `future` at most `limit`; `None` when it took longer.
+    async fn within<T>(&self, limit: Duration, future: impl Future<Output = T>) -> Result<Option<T>, NetError> {
+        tokio::select! {
+            done = tokio::time::timeout(limit, future) => Ok(done.ok()),
+            () = self.cancelled() => Err(NetError::Cancelled),
+        }
+    }
+
+    async fn cancelled(&self) {
+        while !self.cancel.is_cancelled() {
+            tokio::time::sleep(TICK).await;
+        }
+    }
+
+    /// Waits for `future` as long as bytes move in either direction.
+    async fn watched<T>(&self, future: impl Future<Output = T>) -> Result<T, NetError> {
+        let watch = async {
+            let mut last = (self.counters.read(), tokio::time::Instant::now());
+            loop {
+                tokio::time::sleep(TICK).await;
+                let bytes = self.counters.read();
+                if bytes != last.0 {
+                    last = (bytes, tokio::time::Instant::now());
+                } else if last.1.elapsed() > IDLE_WAIT {
+                    return;
+                }
+            }
+        };
+        tokio::select! {
+            done = future => Ok(done),
+            () = self.cancelled() => Err(NetError::Cancelled),
+            () = watch => Err(NetError::Broken {
+                address: self.server.to_string(),
+                detail: format!("nothing moved for {} s", IDLE_WAIT.as_secs()),
+            }),
+        }
+    }
+}

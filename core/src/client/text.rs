@@ -1,0 +1,130 @@
+//! What users read when something fails: what happened and what to do, in Chinese and English.
+
+macro_rules! catalogue {
+    ($($(#[$doc:meta])* $variant:ident $zh:literal $en:literal;)+) => {
+        /// The sentences; `{0}` is what they are about.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(crate) enum Text { $($(#[$doc])* $variant),+ }
+
+        impl Text {
+            /// Every sentence, for tests.
+            #[cfg(test)]
+            pub(crate) const ALL: &[Text] = &[$(Text::$variant),+];
+
+            fn template(self, language: Language) -> &'static str {
+                match (self, language) {
+                    $((Text::$variant, Language::Chinese) => $zh, (Text::$variant, Language::English) => $en),+
+                }
+            }
+
+            /// The sentence in `language`, about `about`.
+            pub(crate) fn say(self, language: Language, about: &str) -> String {
+                self.template(language).replace("{0}", about)
+            }
+        }
+    };
+}
+
+/// Languages of the app's own sentences; forms bring their own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Language {
+    /// zh-Hans.
+    #[default]
+    Chinese,
+    /// en.
+    English,
+}
+
+impl Language {
+    /// The language that a tag such as `zh-Hans`, `en-GB` or `bo` reads: Chinese unless it is English.
+    #[must_use]
+    pub fn of_tag(tag: &str) -> Self {
+        if tag.starts_with("en") { Self::English } else { Self::Chinese }
+    }
+
+    /// The tag by which forms name it.
+    #[must_use]
+    pub fn tag(self) -> &'static str {
+        match self {
+            Self::Chinese => "zh-Hans",
+            Self::English => "en",
+        }
+    }
+}
+
+catalogue! {
+    /// The link could not be read.
+    BadLink "这不是有效的绑定链接（{0}）。请重新扫描或复制管理员给的链接。" "This is no enrolment link ({0}). Scan or copy the administrator's link again.";
+    /// The phone has an owner already.
+    AlreadyEnrolled "这台手机已经绑定给“{0}”。要换人使用，请先由管理员停用。" "This phone is enrolled for {0} already. To give it to someone else, an administrator must revoke it first.";
+    /// The code is unknown, used, or too old.
+    CodeRefused "绑定码无效、已经用过或已过期（24 小时）。请向管理员要一个新的。" "The enrolment code is unknown, used or older than 24 hours. Ask the administrator for a new one.";
+    /// The server's answer to an enrolment does not hold.
+    BadEnrolment "服务器的绑定应答有误（{0}），没有绑定。请联系管理员。" "The server's enrolment answer does not hold ({0}); nothing was enrolled. Tell the administrator.";
+    /// Not enrolled yet.
+    NotEnrolled "这台手机还没有绑定。请扫描管理员给的二维码。" "This phone is not enrolled yet. Scan the QR code from the administrator.";
+    /// No connection.
+    Unreachable "连不上服务器 {0}。已保存的内容不会丢，有信号时再试。" "The server {0} cannot be reached. What is saved stays; try again where there is signal.";
+    /// The connection broke.
+    Broken "与服务器 {0} 的连接断了。已传的不会重来，再试一次即可继续。" "The connection to {0} broke. What has arrived stays; try again to go on.";
+    /// Somebody else's certificate.
+    WrongServer "{0} 上的不是你绑定的服务器，没有发送任何内容。请换个网络，或联系管理员。" "What answers at {0} is not the server that you enrolled with; nothing was sent. Try another network, or tell the administrator.";
+    /// Not a Fieldbook server.
+    NotAServer "{0} 上的不是走访本服务器。可能需要先登录这个网络，或请管理员核对地址。" "What answers at {0} is no Fieldbook server. Sign in to this network first, or have the address checked.";
+    /// The server answered with an error.
+    ServerRefused "服务器没有接受（{0}）。请稍后再试，仍不行就联系管理员。" "The server did not accept this ({0}). Try again later; if it stays, tell the administrator.";
+    /// The server is busy or down for a while.
+    ServerBusy "服务器现在忙不过来。过一会儿再试，已保存的内容不会丢。" "The server cannot take more just now. Try again in a while; what is saved stays.";
+    /// The server lost data.
+    ServerRestored "服务器刚恢复过，等管理员确认后才能继续同步。已保存的内容不会丢。" "The server was restored and waits for its administrator. What is saved stays.";
+    /// Device revoked.
+    Revoked "这台手机已被停用。请联系管理员。" "This phone has been revoked. Tell the administrator.";
+    /// Device unknown.
+    UnknownDevice "服务器不认识这台手机。请联系管理员重新绑定。" "The server does not know this phone. Ask the administrator to enrol it again.";
+    /// Another protocol version.
+    NeedsUpdate "这个版本的走访本太旧或太新，服务器不能用。请更新。" "This version does not fit the server's. Please update.";
+    /// No kind of this name.
+    UnknownKind "没有“{0}”这种表。先同步一次，或核对名称。" "There is no kind {0}. Sync first, or check the name.";
+    /// No record of this id.
+    UnknownRecord "这台手机上没有记录 {0}。" "This phone holds no record {0}.";
+    /// The id belongs to a record already.
+    RecordExists "记录 {0} 已经存在；要修改请用编辑。" "Record {0} exists already; edit it instead.";
+    /// Another kind than the record's.
+    OtherKind "这条记录不是“{0}”。" "This record is no {0}.";
+    /// A record that was erased.
+    Purged "记录 {0} 已被永久删除，不能再写。" "Record {0} was erased for good and cannot be written.";
+    /// The line cannot be read.
+    BadLine "这一行读不懂：{0}" "This line cannot be read: {0}";
+    /// A path that is none.
+    BadPath "“{0}”不是字段路径。" "{0} is no field path.";
+    /// Resolving without a conflict.
+    NoConflict "“{0}”没有分歧，不用选。" "There is no conflict at {0}.";
+    /// The form's rules could not be run.
+    BadForm "表单不能用（{0}）。请告诉管理员。" "The form cannot be used ({0}). Tell the administrator.";
+    /// One open form a record.
+    FormOpen "这条记录正在另一处填写。请先保存或放弃。" "This record is open in another form. Save or discard it first.";
+    /// The form was saved or discarded.
+    FormClosed "这张表已经保存或放弃，请重新打开。" "This form was saved or discarded; open it again.";
+    /// Too many unsent saves on one record.
+    OutboxFull "这条记录有太多没同步的修改，请先同步。" "This record has too many unsynced saves. Sync first.";
+    /// Another process holds the store.
+    InUse "走访本的数据正被另一个程序使用。关掉它再试。" "Fieldbook's data is in use by another program. Close it and try again.";
+    /// Disk full.
+    Full "手机空间满了，这次没有保存。清理一些空间后再试。" "The phone is full: this was not saved. Free some space and try again.";
+    /// Key does not fit.
+    WrongKey "数据打不开：密钥不对。数据没有动，请联系管理员。" "The data cannot be opened: the key does not fit. Nothing was changed; tell the administrator.";
+    /// Damaged file.
+    Damaged "数据文件坏了（{0}），已另存，没有删除。请联系管理员，再次打开会用能救出的部分。" "The data file is damaged ({0}); it was set aside, not deleted. Tell the administrator; opening again uses what could be saved.";
+    /// Store from a newer app.
+    NewerStore "数据是更新版本的走访本写的。请更新走访本。" "The data was written by a newer version. Please update.";
+    /// The vault failed.
+    Vault "手机的密钥库不能用（{0}）。解锁手机后再试。" "The phone's key vault failed ({0}). Unlock the phone and try again.";
+    /// The record cannot be written.
+    NotWritable "“{0}”不能这样写。" "{0} cannot be written like this.";
+    /// Cancelled by the user.
+    Cancelled "已停止。已传的不会重来。" "Stopped. What has arrived stays.";
+    /// Our own mistake.
+    Internal "走访本内部出错，这一步没有完成（{0}）。已保存的内容不会丢，请告诉管理员。" "Something failed inside; this step was not done ({0}). What is saved stays; tell the administrator.";
+    /// The clock is wrong.
+    ClockWrong "手机时间不对，与服务器差 {0}。请校准：设置 → 日期和时间 → 自动。" "The phone's clock is wrong by {0}. Set it right: Settings, Date and time, Automatic.";
+}
