@@ -12,10 +12,13 @@ pub const CHANGE_OP_GAP_MAX: u64 = 10_000;
 pub const RECORD_OPS_MAX: u64 = 10_000_000;
 /// Dependencies that one change may name.
 pub const CHANGE_DEPS_MAX: usize = 1_000;
-/// A frame's compressed bytes; frames are cut near [`FRAME_TARGET_BYTES`].
-pub const FRAME_BYTES_MAX: usize = 320 * 1024;
+/// A frame's compressed bytes; frames are cut near [`FRAME_TARGET_BYTES`], and no message in one is above
+/// [`PART_BYTES`] and its wrapping.
+pub const FRAME_BYTES_MAX: usize = 64 * 1024;
 /// Compressed size at which a sender cuts a frame.
 pub const FRAME_TARGET_BYTES: usize = 16 * 1024;
+/// Raw bytes at which a sender cuts a frame however well they compress.
+pub const FRAME_RAW_TARGET_BYTES: usize = 256 * 1024;
 /// A frame inflated.
 pub const FRAME_INFLATED_BYTES_MAX: usize = 1024 * 1024;
 /// Messages in a frame.
@@ -26,10 +29,24 @@ pub const ZSTD_WINDOW_LOG_MAX: u32 = 20;
 pub const EXCHANGE_UP_BYTES_MAX: usize = 128 * 1024;
 /// Bytes of an exchange upwards that a server still reads (one change larger than the target included).
 pub const REQUEST_BYTES_MAX: usize = 512 * 1024;
+/// A request's header, cursors of all feeds in full.
+pub const HEADER_BYTES_MAX: usize = 448 * 1024;
+/// All frames of one exchange and direction, inflated.
+pub const EXCHANGE_INFLATED_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Frames of one exchange and direction.
+pub const EXCHANGE_FRAMES_MAX: usize = 4_096;
+/// Bytes of an exchange upwards below which repeated breaks no longer halve it.
+pub const EXCHANGE_UP_BYTES_MIN: usize = 8 * 1024;
 /// Bytes of an answer after which the server ends the exchange with `more`.
 pub const EXCHANGE_DOWN_BYTES_TARGET: usize = 1024 * 1024;
 /// Changes that one statement lists.
 pub const STATEMENT_CHANGES_MAX: usize = 1_000;
+/// Changes after which a device begins its next statement.
+pub const STATEMENT_CHANGES_TARGET: usize = 250;
+/// Characters of a kind or form version that a change names.
+pub const NAME_CHARS_MAX: usize = 128;
+/// Characters of a unit code.
+pub const UNIT_CODE_CHARS_MAX: usize = 32;
 /// Feeds that one device follows.
 pub const DEVICE_FEEDS_MAX: usize = 5_000;
 /// Unsent changes that a phone keeps for one record before it asks to sync.

@@ -1,6 +1,6 @@
 //! The messages of an exchange and of enrolment.
 
-use minicbor::bytes::ByteVec;
+use minicbor::bytes::{ByteArray, ByteVec};
 use minicbor::{Decode, Encode};
 
 use super::notice::Notice;
@@ -178,17 +178,22 @@ pub enum Down {
         /// The server's wall clock, milliseconds since 1970 UTC.
         #[n(0)]
         server_time_ms: i64,
-        /// The server's log.
+        /// The server's log; `None` where the request's digest already named it.
         #[n(1)]
-        log: LogId,
-        /// Number of the device's last statement that the server holds.
+        log: Option<LogId>,
+        /// Number of the device's last statement that the server holds; 0 = none.
         #[n(2)]
         statement: u64,
-        /// Its hash (zeroes if none): where it differs from the device's own, the device was cloned or rolled back.
-        #[cbor(n(3), with = "minicbor::bytes")]
-        statement_hash: StatementHash,
-        /// The cursors' digest is unknown: send them in full (nothing else follows).
+        /// First 8 bytes of its hash, all 32 in the answer to a probe, none if there is no statement: where it differs
+        /// from the device's own, the device was cloned or rolled back.
+        #[n(3)]
+        statement_hash: ByteVec,
+        /// Statement and index of the last body that the server has made durable; a device sends bodies in this order, so
+        /// it has all before it too.
         #[n(4)]
+        taken: Option<(u64, u32)>,
+        /// The cursors' digest is unknown: send them in full. What was uploaded is taken; verdicts follow, no entries.
+        #[n(5)]
         cursors_wanted: bool,
     },
     /// The feeds that the device follows from now on; records of feeds that are gone are removed from it.
@@ -246,10 +251,11 @@ pub enum Down {
         /// More entries wait: exchange again.
         #[n(0)]
         more: bool,
-        /// Digest of the cursors as the server now believes them, if nothing more waits.
-        #[cbor(n(1), with = "minicbor::bytes")]
-        digest: [u8; 16],
-        /// The user's account or device ends: what the phone must do is in the reason.
+        /// Digest of the cursors after this answer, as the server remembers them; `None` if it is the request's own.
+        #[n(1)]
+        digest: Option<ByteArray<16>>,
+        /// The device or its user is revoked: uploads went to quarantine; once nothing is left to upload, the app erases
+        /// its store.
         #[n(2)]
         revoked: bool,
     },
@@ -420,6 +426,9 @@ pub struct ErrorAnswer {
     /// When to try again, if waiting helps.
     #[n(2)]
     pub retry_after_ms: Option<u64>,
+    /// With [`ErrorKind::Replayed`]: the last counter that the server took.
+    #[n(3)]
+    pub counter: Option<u64>,
 }
 
 /// Stable kinds of [`ErrorAnswer`].

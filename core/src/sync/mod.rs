@@ -5,14 +5,18 @@
 //! `phone` drives a [`PhoneLog`], `server` a [`ServerLog`]: the stores implement these, and the rest is here.
 
 pub mod chain;
+pub mod cursors;
+pub mod frames;
 mod log;
 pub mod phone;
 mod placeholder;
 pub mod server;
+pub mod signing;
 mod wire;
 
 pub use log::{LogError, LogErrorKind};
 pub use phone::PhoneLog;
 pub use placeholder::{Document, RawChange};
 pub use server::ServerLog;
-pub use wire::to_cbor;
+pub use signing::Signer;
+pub use wire::{change_hash, from_cbor, to_cbor};

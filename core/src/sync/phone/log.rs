@@ -254,12 +254,24 @@ pub trait PhoneLog {
     /// # Errors
     /// [`LogError`].
     fn statements_after(&mut self, number: u64, limit: usize) -> Result<Vec<StoredStatement>, LogError>;
-    /// Changes [`OutboxStatus::Stated`] or [`OutboxStatus::Sent`], ready to send, by (statement, index), beginning
-    /// behind `after`, at most `limit`.
+    /// Changes [`OutboxStatus::Stated`], ready to send, by (statement, index), beginning behind `after`, at most
+    /// `limit`.
     ///
     /// # Errors
     /// [`LogError`].
-    fn unacknowledged(&mut self, after: Option<(u64, u32)>, limit: usize) -> Result<Vec<ChangeUp>, LogError>;
+    fn unsent(&mut self, after: Option<(u64, u32)>, limit: usize) -> Result<Vec<ChangeUp>, LogError>;
+    /// The server has the bodies up to this statement and index: [`OutboxStatus::Stated`] becomes
+    /// [`OutboxStatus::Sent`]. Returns how many did.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn mark_sent(&mut self, through: (u64, u32)) -> Result<u64, LogError>;
+    /// Records with changes in the outbox that are [`OutboxStatus::Unstated`] or [`OutboxStatus::Stated`] or
+    /// [`OutboxStatus::Sent`], by record id, beginning behind `after`, at most `limit`.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn outbox_records(&mut self, after: Option<&RecordId>, limit: usize) -> Result<Vec<RecordId>, LogError>;
     /// All outbox rows of one record, in the order in which they were saved.
     ///
     /// # Errors

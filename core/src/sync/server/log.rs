@@ -20,6 +20,8 @@ pub struct DeviceRow {
     pub statement: u64,
     /// Hash of that statement; zeroes if none.
     pub statement_hash: StatementHash,
+    /// Statement and index of the last body taken, as [`ServerLog::put_taken`] stored it.
+    pub taken: Option<(u64, u32)>,
 }
 
 /// What a device follows and may do now.
@@ -193,6 +195,12 @@ pub trait ServerLog {
     /// # Errors
     /// [`LogError`] for a failing store only; whatever is wrong with the change is a [`Fate`].
     fn take_change(&mut self, change: &TakenChange<'_>) -> Result<Fate, LogError>;
+
+    /// Stores how far the device's bodies have come (any fate counts). Called once a transaction that took bodies.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn put_taken(&mut self, device: &DeviceId, taken: (u64, u32)) -> Result<(), LogError>;
 
     /// Keeps a verdict for the device until it is confirmed, numbered 1, 2, 3 … per device. One that waits already
     /// for the same change is kept as it is.
