@@ -14,6 +14,21 @@ pub struct RecordHead {
     pub created_version: String,
 }
 
+/// A change as it is stored and sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RawChange {
+    /// Its name: the SHA-256 of its content.
+    pub hash: ChangeHash,
+    /// Who wrote it, in automerge's sense.
+    pub actor: ActorId,
+    /// The author's claim of when, seconds since 1970 UTC.
+    pub time_s: i64,
+    /// The changes that it builds on, sorted.
+    pub deps: Vec<ChangeHash>,
+    /// The uncompressed change chunk.
+    pub bytes: Vec<u8>,
+}
+
 /// One of several concurrent values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConflictValue {
