@@ -1,1 +1,19 @@
-//! The Fieldbook server as a library; `main` is thin, tests drive the real router.
+//! The Fieldbook server: orders feeds, judges rights, serves phones and supervisors.
+//!
+//! `store` is the one encrypted database; `sync_http` carries the sync machine of `fieldbook-core` over HTTP; `api` is
+//! what supervisors use; `cli` is everything an administrator does at a terminal.
+
+mod api;
+pub mod cli;
+mod code;
+mod data_folder;
+pub mod identity;
+pub mod link;
+mod limiter;
+pub mod serve;
+pub mod store;
+mod sync_http;
+pub mod system;
+pub mod text;
+
+pub use api::router;

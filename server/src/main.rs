@@ -1,3 +1,7 @@
-//! `fieldbook-server`: serve, and administer units, users, devices, forms and records.
+//! The server's command line.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    fieldbook_server::cli::run(std::env::args_os())
+}

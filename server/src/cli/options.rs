@@ -1,0 +1,140 @@
+//! What the command line takes.
+
+use std::path::PathBuf;
+
+use clap::{Args, Command, Parser, Subcommand};
+use fieldbook_core::access::Role;
+
+use crate::text::{Language, text};
+
+#[derive(Debug, Parser)]
+#[command(name = "fieldbook-server", version)]
+pub(super) struct Options {
+    #[arg(long, global = true, default_value = "./fieldbook-data", value_name = "DIR")]
+    pub(super) data: PathBuf,
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(super) key_file: Option<PathBuf>,
+    #[arg(long, global = true, value_name = "LANG")]
+    pub(super) lang: Option<String>,
+    #[command(subcommand)]
+    pub(super) command: Task,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Task {
+    Serve(Serve),
+    #[command(subcommand)]
+    Unit(UnitTask),
+    #[command(subcommand)]
+    User(UserTask),
+    #[command(subcommand)]
+    Device(DeviceTask),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Serve {
+    #[arg(long, value_name = "HOST:PORT", default_value = "0.0.0.0:8443")]
+    pub(super) listen: String,
+    #[arg(long)]
+    pub(super) name: Option<String>,
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(super) address: Option<String>,
+    #[arg(long)]
+    pub(super) plain_http: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum UnitTask {
+    Add {
+        code: String,
+        name: String,
+        #[arg(long, value_name = "CODE")]
+        parent: Option<String>,
+        #[arg(long, value_name = "CODE")]
+        division: Option<String>,
+    },
+    Import {
+        #[arg(value_name = "FILE.csv")]
+        file: PathBuf,
+    },
+    List,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum UserTask {
+    Add {
+        name: String,
+        #[arg(long, value_name = "CODE")]
+        unit: String,
+        #[arg(long, value_delimiter = ',', value_name = "ROLE", required = true)]
+        role: Vec<String>,
+        #[arg(long)]
+        login: Option<String>,
+    },
+    List,
+    Role {
+        user: String,
+        #[arg(long, value_name = "ROLE@UNIT")]
+        give: Vec<String>,
+        #[arg(long, value_name = "ROLE@UNIT")]
+        take: Vec<String>,
+    },
+    ResetPassword {
+        user: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum DeviceTask {
+    Enrol {
+        user: String,
+        #[arg(long, value_name = "FILE")]
+        png: Option<PathBuf>,
+        #[arg(long, value_name = "HOST:PORT")]
+        address: Option<String>,
+    },
+    List,
+    Revoke {
+        device: String,
+    },
+}
+
+/// The words of all roles.
+pub(super) fn role_words() -> String {
+    Role::ALL.iter().map(|role| role.word()).collect::<Vec<_>>().join(",")
+}
+
+/// Gives every command and option its help text from the catalogue, under the words that lead to it.
+pub(super) fn localised(command: Command, language: Language) -> Command {
+    let mut command = command;
+    command.build();
+    help(command, language, "cli")
+}
+
+fn help(command: Command, language: Language, path: &str) -> Command {
+    let known = |word: &str| {
+        let found = text(language, word, &[("roles", role_words())]);
+        (found != word).then_some(found)
+    };
+    let options: Vec<(clap::Id, String)> = command
+        .get_arguments()
+        .filter_map(|arg| {
+            let long = arg.get_long()?;
+            let own = known(&format!("{path} --{long}"));
+            Some((arg.get_id().clone(), own.or_else(|| known(&format!("cli --{long}")))?))
+        })
+        .collect();
+    let below: Vec<String> = command.get_subcommands().map(|below| below.get_name().to_owned()).collect();
+    let mut command = match known(path) {
+        Some(about) => command.about(about),
+        None => command,
+    };
+    for (id, text) in options {
+        command = command.mut_arg(id, |arg| arg.help(text));
+    }
+    for name in below {
+        let path = format!("{path} {name}");
+        command = command.mut_subcommand(&name, |below| help(below, language, &path));
+    }
+    command
+}

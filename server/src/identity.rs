@@ -1,0 +1,132 @@
+//! The server's keys: a root that phones pin, a TLS leaf that it certifies, and the key that signs heads.
+
+use std::sync::Arc;
+
+use ed25519_dalek::{Signer, SigningKey};
+use fieldbook_core::ports::Random;
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_ED25519};
+use rusqlite::Connection;
+use rustls::ServerConfig;
+use rustls::crypto::ring as provider;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::server::ServerSessionMemoryCache;
+
+use crate::store::{StoreError, meta, set_meta};
+
+/// Name in the leaf certificate; phones ask for it whatever the address is.
+pub const TLS_NAME: &str = "fieldbook.internal";
+/// TLS sessions that can be resumed.
+const TLS_SESSIONS_KEPT: usize = 20_000;
+/// What an Ed25519 private key has in front of its 32 bytes in PKCS #8 (RFC 8410 §7).
+const PKCS8_PREFIX: [u8; 16] = [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
+
+/// Root, leaf and signing keys; all Ed25519, kept in the encrypted database.
+pub struct Identity {
+    root: SigningKey,
+    leaf: SigningKey,
+    leaf_certificate: Vec<u8>,
+    signing: SigningKey,
+}
+
+impl std::fmt::Debug for Identity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Identity").field("pin", &hex::encode(self.root_public())).finish_non_exhaustive()
+    }
+}
+
+fn draw(random: &dyn Random) -> SigningKey {
+    let mut seed = [0; 32];
+    random.fill(&mut seed);
+    SigningKey::from_bytes(&seed)
+}
+
+fn pkcs8(key: &SigningKey) -> PrivatePkcs8KeyDer<'static> {
+    let mut der = PKCS8_PREFIX.to_vec();
+    der.extend_from_slice(key.as_bytes());
+    PrivatePkcs8KeyDer::from(der)
+}
+
+fn key_pair(key: &SigningKey) -> Result<KeyPair, rcgen::Error> {
+    KeyPair::from_pkcs8_der_and_sign_algo(&pkcs8(key), &PKCS_ED25519)
+}
+
+/// The leaf certificate (DER), signed by the root. Its dates are wide: phones with wrong clocks ignore them.
+fn certify(root: &SigningKey, leaf: &SigningKey) -> Result<Vec<u8>, rcgen::Error> {
+    let mut issuer = CertificateParams::new(Vec::new())?;
+    issuer.distinguished_name = rcgen::DistinguishedName::new();
+    issuer.distinguished_name.push(DnType::CommonName, "fieldbook root");
+    issuer.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    issuer.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+    let issuer = Issuer::new(issuer, key_pair(root)?);
+    let mut params = CertificateParams::new(vec![TLS_NAME.to_owned()])?;
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, "fieldbook");
+    Ok(params.signed_by(&key_pair(leaf)?, &issuer)?.der().to_vec())
+}
+
+impl Identity {
+    /// Reads the keys from `meta`, or draws and stores them.
+    pub(crate) fn load_or_make(tx: &Connection, random: &dyn Random) -> Result<Self, StoreError> {
+        let key = |name: &'static str| -> Result<SigningKey, StoreError> {
+            match meta(tx, name)? {
+                Some(bytes) => <[u8; 32]>::try_from(bytes.as_slice())
+                    .map(|seed| SigningKey::from_bytes(&seed))
+                    .map_err(|_| StoreError::corrupt("key", name)),
+                None => {
+                    let key = draw(random);
+                    set_meta(tx, name, key.as_bytes())?;
+                    Ok(key)
+                }
+            }
+        };
+        let (root, leaf, signing) = (key("root_key")?, key("leaf_key")?, key("signing_key")?);
+        let leaf_certificate = match meta(tx, "leaf_certificate")? {
+            Some(der) => der,
+            None => {
+                let der = certify(&root, &leaf).map_err(|error| StoreError::corrupt("key", error))?;
+                set_meta(tx, "leaf_certificate", &der)?;
+                der
+            }
+        };
+        Ok(Self { root, leaf, leaf_certificate, signing })
+    }
+
+    /// The root's public key: what enrolment links pin.
+    #[must_use]
+    pub fn root_public(&self) -> [u8; 32] {
+        self.root.verifying_key().to_bytes()
+    }
+
+    /// The key that signs heads.
+    #[must_use]
+    pub fn signing(&self) -> &SigningKey {
+        &self.signing
+    }
+
+    /// The root's signature over the signing key, for enrolment answers.
+    #[must_use]
+    pub fn signing_key_signature(&self) -> [u8; 64] {
+        let mut message = b"fieldbook server key v1\0".to_vec();
+        message.extend_from_slice(self.signing.verifying_key().as_bytes());
+        self.root.sign(&message).to_bytes()
+    }
+
+    /// TLS 1.3 only, X25519 only, the leaf alone, sessions resumable, HTTP/1.1.
+    ///
+    /// # Errors
+    /// What rustls said about the keys.
+    pub fn tls(&self) -> Result<ServerConfig, rustls::Error> {
+        let mut crypto = provider::default_provider();
+        // The hybrid group would add more than 2 KB to each handshake (research/rust-stack.md).
+        crypto.kx_groups = vec![provider::kx_group::X25519];
+        let chain = vec![CertificateDer::from(self.leaf_certificate.clone())];
+        let mut config = ServerConfig::builder_with_provider(Arc::new(crypto))
+            .with_protocol_versions(&[&rustls::version::TLS13])?
+            .with_no_client_auth()
+            .with_single_cert(chain, PrivateKeyDer::Pkcs8(pkcs8(&self.leaf)))?;
+        config.session_storage = ServerSessionMemoryCache::new(TLS_SESSIONS_KEPT);
+        config.send_tls13_tickets = 1;
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(config)
+    }
+}

@@ -1,0 +1,46 @@
+//! How often one address or login may try a secret.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+/// Attempts within [`WINDOW_MS`] after which more are refused.
+const ATTEMPTS_MAX: usize = 10;
+/// Milliseconds for which an attempt counts.
+const WINDOW_MS: i64 = 15 * 60 * 1000;
+/// Keys remembered at once; beyond, the whole table is cleared of what is old, then refused.
+const KEYS_MAX: usize = 20_000;
+
+/// Counts failed attempts by key; of this process only.
+#[derive(Debug, Default)]
+pub(crate) struct Limiter {
+    failures: Mutex<HashMap<String, Vec<i64>>>,
+}
+
+impl Limiter {
+    /// Counts an attempt of `key` and says whether it may go on. Call [`Self::forgive`] when it succeeded.
+    pub(crate) fn attempt(&self, key: &str, now_ms: i64) -> bool {
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        let recent = |time: &i64| now_ms.saturating_sub(*time) < WINDOW_MS;
+        if failures.len() >= KEYS_MAX {
+            failures.retain(|_, times| times.iter().any(recent));
+            if failures.len() >= KEYS_MAX {
+                return false;
+            }
+        }
+        let times = failures.entry(key.to_owned()).or_default();
+        times.retain(recent);
+        if times.len() >= ATTEMPTS_MAX {
+            return false;
+        }
+        times.push(now_ms);
+        true
+    }
+
+    /// Forgets the attempts of `key`: it knew the secret.
+    pub(crate) fn forgive(&self, key: &str) {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,195 @@
+//! The listener: TLS, limits, and the router behind it, until SIGTERM or SIGINT.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio_rustls::TlsAcceptor;
+use tower::ServiceExt;
+
+use crate::store::{Problem, Store, StoreError};
+
+/// Connections open at once; more wait to be accepted.
+const CONNECTIONS_MAX: usize = 2_048;
+/// From the TCP connection to the end of the TLS handshake: slow networks take several seconds a round trip.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(60);
+/// For a request's head to arrive, and for an idle connection to ask again.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(120);
+/// Bytes of a request's head, and of one read.
+const HEADER_BYTES_MAX: usize = 16 * 1024;
+/// Header lines of a request.
+const HEADERS_MAX: usize = 64;
+/// How long open exchanges may take to end when the server stops.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(20);
+/// Pause after the system refuses a connection (out of file descriptors).
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Where and how to listen.
+#[derive(Debug, Clone)]
+pub struct ServeOptions {
+    /// `HOST:PORT`; port 0 lets the system choose.
+    pub listen: String,
+    /// `HOST:PORT` put into enrolment links; by default where it listens.
+    pub address: Option<String>,
+    /// Name of the server as phones show it.
+    pub name: Option<String>,
+    /// Without TLS; only on loopback.
+    pub plain_http: bool,
+}
+
+/// A bound server, not yet serving.
+pub struct Bound {
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    /// Where it really listens.
+    pub local: SocketAddr,
+}
+
+impl Bound {
+    /// What a browser would be given.
+    #[must_use]
+    pub fn url(&self) -> String {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.local)
+    }
+}
+
+/// Binds the address, and stores name and link address for `device enrol`.
+///
+/// # Errors
+/// `listen_failed`, `plain_only_loopback`, or what the store said.
+pub async fn bind(store: &Store, options: &ServeOptions) -> Result<Bound, StoreError> {
+    let failed = |error: &dyn std::fmt::Display| {
+        StoreError::from(Problem::new("listen_failed").with("address", &options.listen).with("detail", error))
+    };
+    let listener = TcpListener::bind(&options.listen).await.map_err(|error| failed(&error))?;
+    let local = listener.local_addr().map_err(|error| failed(&error))?;
+    if options.plain_http && !local.ip().is_loopback() {
+        return Err(Problem::new("plain_only_loopback").with("address", local).into());
+    }
+    let tls = if options.plain_http {
+        None
+    } else {
+        let config = store.identity().tls().map_err(|error| failed(&error))?;
+        Some(TlsAcceptor::from(Arc::new(config)))
+    };
+    store.set_setting("address", options.address.as_deref().unwrap_or(&local.to_string()))?;
+    if let Some(name) = &options.name {
+        store.set_setting("server_name", name)?;
+    }
+    Ok(Bound { listener, tls, local })
+}
+
+/// Serves until `stop` turns true, then lets open exchanges end.
+pub async fn run(bound: Bound, router: Router, mut stop: watch::Receiver<bool>) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { break };
+        let accepted = tokio::select! {
+            accepted = bound.listener.accept() => accepted,
+            () = stopped(&mut stop) => break,
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let (router, tls, stop) = (router.clone(), bound.tls.clone(), stop.clone());
+        tokio::spawn(async move {
+            connection(stream, peer, tls, router, stop).await;
+            drop(place);
+        });
+    }
+    drop(bound.listener);
+    let all = u32::try_from(CONNECTIONS_MAX).unwrap_or(u32::MAX);
+    let _ = tokio::time::timeout(SHUTDOWN_TIMEOUT, places.acquire_many(all)).await;
+}
+
+async fn connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    tls: Option<TlsAcceptor>,
+    router: Router,
+    stop: watch::Receiver<bool>,
+) {
+    // Frames are small and each waits for an answer: never hold one back for the next.
+    let _ = stream.set_nodelay(true);
+    match tls {
+        None => http(stream, peer, router, stop).await,
+        Some(tls) => match tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await {
+            Ok(Ok(stream)) => http(stream, peer, router, stop).await,
+            Ok(Err(error)) => tracing::debug!(%peer, %error, "no TLS"),
+            Err(_) => tracing::debug!(%peer, "TLS took too long"),
+        },
+    }
+}
+
+async fn http<S>(stream: S, peer: SocketAddr, router: Router, mut stop: watch::Receiver<bool>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let service = service_fn(move |request: hyper::Request<Incoming>| {
+        let router = router.clone();
+        async move {
+            let mut request = request.map(Body::new);
+            request.extensions_mut().insert(ConnectInfo(peer));
+            Ok::<_, Infallible>(router.oneshot(request).await.unwrap_or_else(|never| match never {}))
+        }
+    });
+    let mut builder = hyper::server::conn::http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .max_headers(HEADERS_MAX)
+        .max_buf_size(HEADER_BYTES_MAX)
+        // Every byte of an idle exchange counts; nobody here reads the date.
+        .auto_date_header(false);
+    let mut serving = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let ended = tokio::select! {
+        ended = serving.as_mut() => ended,
+        () = stopped(&mut stop) => {
+            serving.as_mut().graceful_shutdown();
+            serving.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%peer, %error, "connection ended");
+    }
+}
+
+/// Waits until the server is to stop.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // The sender is gone only when the process ends anyway.
+    let _ = stop.wait_for(|stop| *stop).await.map(|_| ());
+}
+
+/// Turns true at SIGTERM or SIGINT.
+#[must_use]
+pub fn stop_signal() -> watch::Receiver<bool> {
+    let (sender, receiver) = watch::channel(false);
+    tokio::spawn(async move {
+        let interrupt = tokio::signal::ctrl_c();
+        let Ok(mut terminate) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) else {
+            return;
+        };
+        tokio::select! {
+            _ = interrupt => {}
+            _ = terminate.recv() => {}
+        }
+        let _ = sender.send(true);
+    });
+    receiver
+}

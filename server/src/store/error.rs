@@ -1,0 +1,89 @@
+//! What can go wrong in the store.
+
+use std::path::PathBuf;
+
+use rusqlite::ErrorCode;
+
+/// Something that the caller did or asked and can mend; its text comes from the catalogue ([`crate::text`]).
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{word} {args:?}")]
+pub struct Problem {
+    /// Stable word; key of the catalogue and `type` of API errors.
+    pub word: &'static str,
+    /// What the text names.
+    pub args: Vec<(&'static str, String)>,
+}
+
+impl Problem {
+    /// A problem that names nothing.
+    #[must_use]
+    pub fn new(word: &'static str) -> Self {
+        Self { word, args: Vec::new() }
+    }
+
+    /// Names one more thing.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: impl std::fmt::Display) -> Self {
+        self.args.push((name, value.to_string()));
+        self
+    }
+}
+
+/// Why the store did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The caller can mend it.
+    #[error(transparent)]
+    Problem(#[from] Problem),
+    /// The disk is full: nothing was stored.
+    #[error("the disk of the data folder is full; nothing was stored")]
+    DiskFull,
+    /// The database was written by a later build.
+    #[error("{path} has schema {found}, this build knows {known}: use a newer fieldbook-server")]
+    NewerSchema {
+        /// The database.
+        path: PathBuf,
+        /// Its version.
+        found: i64,
+        /// Version of this build.
+        known: i64,
+    },
+    /// The key does not fit the database.
+    #[error(transparent)]
+    Open(#[from] fieldbook_sqlite::OpenError),
+    /// A file of the data folder.
+    #[error("{path}: {source}")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Something stored does not read back: run `verify`.
+    #[error("stored {what} is damaged: {detail}; run `fieldbook-server verify`")]
+    Corrupt {
+        /// What.
+        what: &'static str,
+        /// How.
+        detail: String,
+    },
+    /// Any other failure of SQLite.
+    #[error("database: {0}")]
+    Sqlite(rusqlite::Error),
+}
+
+impl StoreError {
+    /// Something stored that does not read back.
+    pub fn corrupt(what: &'static str, detail: impl std::fmt::Display) -> Self {
+        Self::Corrupt { what, detail: detail.to_string() }
+    }
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => Self::DiskFull,
+            _ => Self::Sqlite(error),
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! The server's store: one encrypted SQLite file in the data folder, one writer, several readers.
+
+mod devices;
+mod error;
+mod feeds;
+
+mod units;
+mod users;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use fieldbook_core::ids::LogId;
+use fieldbook_core::ports::{Clock, Random};
+use fieldbook_sqlite::KEY_BYTES;
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
+
+pub use devices::{DeviceRow, EnrolCode};
+pub use error::{Problem, StoreError};
+pub use users::{UserRow, hash_password, password_fits};
+
+use crate::identity::Identity;
+
+/// Version of the schema, in `PRAGMA user_version`.
+pub const SCHEMA_VERSION: i64 = 1;
+/// How long a process waits for another that writes.
+const BUSY_TIMEOUT_MS: u64 = 15_000;
+/// Readers kept open when idle.
+const READERS_KEPT_MAX: usize = 4;
+/// Prepared statements kept per connection.
+const STATEMENTS_KEPT: usize = 128;
+
+/// The server's store. Cheap to share; several processes may open one data folder at once.
+pub struct Store {
+    path: PathBuf,
+    key: [u8; KEY_BYTES],
+    writer: Mutex<Connection>,
+    readers: Mutex<Vec<Connection>>,
+    /// Clock of everything that the server stamps.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness of ids, codes, keys and salts.
+    pub random: Arc<dyn Random>,
+    log: LogId,
+    identity: Identity,
+
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("path", &self.path).field("log", &self.log).finish_non_exhaustive()
+    }
+}
+
+fn connect(path: &Path, key: &[u8; KEY_BYTES]) -> Result<Connection, StoreError> {
+    let connection = fieldbook_sqlite::open(path, key)?;
+    connection.busy_timeout(Duration::from_millis(BUSY_TIMEOUT_MS))?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+    Ok(connection)
+}
+
+fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
+    let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let version: i64 = tx.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    if version > SCHEMA_VERSION {
+        return Err(StoreError::NewerSchema { path: path.to_owned(), found: version, known: SCHEMA_VERSION });
+    }
+    if version == 0 {
+        tx.execute_batch(include_str!("schema.sql"))?;
+        tx.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+    }
+    tx.commit()?;
+    Ok(())
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A panic while the lock was held rolled its transaction back when it unwound.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Store {
+    /// Opens the data folder `dir`, making folder, key file, database and identity when they are missing.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the folder, key or database cannot be read or made, or is newer than this build.
+    pub fn open(
+        dir: &Path,
+        key_file: Option<&Path>,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+    ) -> Result<Self, StoreError> {
+        let key = crate::data_folder::prepare(dir, key_file, random.as_ref())?;
+        let path = dir.join("fieldbook.db");
+        let mut writer = connect(&path, &key)?;
+        migrate(&mut writer, &path)?;
+        let tx = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let log = match meta(&tx, "log")? {
+            Some(bytes) => LogId::from_slice(&bytes).map_err(|error| StoreError::corrupt("log id", error))?,
+            None => {
+                let log = LogId::random(random.as_ref());
+                set_meta(&tx, "log", log.as_bytes())?;
+                log
+            }
+        };
+        let identity = Identity::load_or_make(&tx, random.as_ref())?;
+        tx.commit()?;
+        Ok(Self {
+            path,
+            key,
+            writer: Mutex::new(writer),
+            readers: Mutex::new(Vec::new()),
+            clock,
+            random,
+            log,
+            identity,
+
+        })
+    }
+
+    /// Publishes the built-in kinds at the root unit, once there is one.
+    ///
+    /// # Errors
+    /// What the database said.
+    pub fn publish_builtin(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// This server's log.
+    #[must_use]
+    pub fn log(&self) -> LogId {
+        self.log
+    }
+
+    /// Root, leaf and signing keys.
+    #[must_use]
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// Milliseconds since 1970 UTC by the server's clock.
+    #[must_use]
+    pub fn now_ms(&self) -> i64 {
+        self.clock.now_ms()
+    }
+
+    /// Runs `work` in one durable transaction; nothing of it stays when it fails.
+    ///
+    /// # Errors
+    /// What `work` answered, or what SQLite said at begin or commit.
+    pub fn write<T, E: From<StoreError>>(&self, work: impl FnOnce(&Transaction<'_>) -> Result<T, E>) -> Result<T, E> {
+        let mut writer = locked(&self.writer);
+        let tx = writer.transaction_with_behavior(TransactionBehavior::Immediate).map_err(StoreError::from)?;
+        let answer = work(&tx)?;
+        tx.commit().map_err(StoreError::from)?;
+        Ok(answer)
+    }
+
+    /// Runs `work` on a reader, in one read transaction.
+    ///
+    /// # Errors
+    /// What `work` answered, or what SQLite said when it opened.
+    pub fn read<T, E: From<StoreError>>(&self, work: impl FnOnce(&Transaction<'_>) -> Result<T, E>) -> Result<T, E> {
+        let idle = locked(&self.readers).pop();
+        let mut reader = match idle {
+            Some(reader) => reader,
+            None => connect(&self.path, &self.key)?,
+        };
+        let answer = {
+            let tx = reader.transaction().map_err(StoreError::from)?;
+            work(&tx)
+        };
+        let mut readers = locked(&self.readers);
+        if readers.len() < READERS_KEPT_MAX {
+            readers.push(reader);
+        }
+        answer
+    }
+
+    /// A named value of the `meta` table.
+    ///
+    /// # Errors
+    /// What SQLite said.
+    pub fn setting(&self, key: &str) -> Result<Option<String>, StoreError> {
+        let bytes = self.read(|tx| meta(tx, key))?;
+        Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+    }
+
+    /// Sets a named value of the `meta` table.
+    ///
+    /// # Errors
+    /// What SQLite said.
+    pub fn set_setting(&self, key: &str, value: &str) -> Result<(), StoreError> {
+        self.write(|tx| set_meta(tx, key, value.as_bytes()))
+    }
+}
+
+/// Reads a value of `meta`.
+pub(crate) fn meta(tx: &Connection, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+    Ok(tx.query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| row.get(0)).optional()?)
+}
+
+/// Writes a value of `meta`.
+pub(crate) fn set_meta(tx: &Connection, key: &str, value: &[u8]) -> Result<(), StoreError> {
+    tx.execute("INSERT INTO meta(key, value) VALUES (?1, ?2) ON CONFLICT(key) DO UPDATE SET value = ?2", (key, value))?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,83 @@
+CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE units (
+  code TEXT PRIMARY KEY, name TEXT NOT NULL, parent TEXT REFERENCES units(code), division TEXT
+) STRICT, WITHOUT ROWID;
+CREATE INDEX units_parent ON units(parent);
+CREATE TABLE users (
+  id BLOB PRIMARY KEY, name TEXT NOT NULL, login TEXT NOT NULL UNIQUE, unit TEXT NOT NULL REFERENCES units(code),
+  password TEXT NOT NULL, created_ms INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE user_roles (
+  user BLOB NOT NULL REFERENCES users(id), role TEXT NOT NULL, unit TEXT NOT NULL REFERENCES units(code),
+  PRIMARY KEY (user, role, unit)
+) STRICT, WITHOUT ROWID;
+-- statement, statement_hash: the device's last statement here. confirmed_a, confirmed_b: the last two cursor sets
+-- that this server confirmed to it (CBOR), newest first.
+CREATE TABLE devices (
+  id BLOB PRIMARY KEY, user BLOB NOT NULL REFERENCES users(id), key BLOB NOT NULL, name TEXT NOT NULL,
+  counter INTEGER NOT NULL DEFAULT 0, statement INTEGER NOT NULL DEFAULT 0, statement_hash BLOB,
+  confirmed_a BLOB, confirmed_b BLOB, registry_hash BLOB, registry INTEGER NOT NULL DEFAULT 0,
+  enrolled_ms INTEGER NOT NULL, last_contact_ms INTEGER, clock_skew_ms INTEGER, revoked_ms INTEGER
+) STRICT, WITHOUT ROWID;
+CREATE TABLE enrolments (
+  code_hash BLOB PRIMARY KEY, user BLOB NOT NULL REFERENCES users(id), created_ms INTEGER NOT NULL,
+  expires_ms INTEGER NOT NULL, used_ms INTEGER, device BLOB
+) STRICT, WITHOUT ROWID;
+CREATE TABLE actors (actor BLOB PRIMARY KEY, device BLOB NOT NULL, user BLOB NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE forms (
+  id INTEGER PRIMARY KEY, kind TEXT NOT NULL, version TEXT NOT NULL, unit TEXT NOT NULL REFERENCES units(code),
+  area TEXT NOT NULL, bytes BLOB NOT NULL, published_ms INTEGER NOT NULL, UNIQUE (kind, version)
+) STRICT;
+CREATE TABLE feeds (
+  id INTEGER PRIMARY KEY, unit TEXT NOT NULL REFERENCES units(code), area TEXT NOT NULL, epoch INTEGER NOT NULL,
+  position INTEGER NOT NULL, chain BLOB NOT NULL, head BLOB, UNIQUE (unit, area)
+) STRICT;
+-- body: CBOR of EntryBody as every follower but the author gets it. hash: of the change, for entries that hold one.
+CREATE TABLE entries (
+  feed INTEGER NOT NULL REFERENCES feeds(id), position INTEGER NOT NULL, received_ms INTEGER NOT NULL, record BLOB,
+  hash BLOB, device BLOB, chain BLOB NOT NULL, body BLOB NOT NULL, PRIMARY KEY (feed, position)
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX entries_hash ON entries(hash) WHERE hash IS NOT NULL;
+CREATE INDEX entries_record ON entries(record, feed, position) WHERE record IS NOT NULL;
+CREATE TABLE records (
+  id BLOB PRIMARY KEY, kind TEXT NOT NULL, created_version TEXT NOT NULL, unit TEXT NOT NULL REFERENCES units(code),
+  feed INTEGER NOT NULL REFERENCES feeds(id), salt BLOB NOT NULL, state TEXT NOT NULL, submission TEXT,
+  heads BLOB NOT NULL, values_json TEXT NOT NULL, conflicts_json TEXT NOT NULL, problems_json TEXT NOT NULL,
+  conflict_count INTEGER NOT NULL, problem_count INTEGER NOT NULL, search TEXT NOT NULL,
+  received_ms INTEGER NOT NULL, changed_s INTEGER NOT NULL, serial INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX records_kind ON records(kind, serial);
+CREATE TABLE bodies (record BLOB PRIMARY KEY REFERENCES records(id), body BLOB NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE statements (
+  device BLOB NOT NULL, number INTEGER NOT NULL, hash BLOB NOT NULL, bytes BLOB NOT NULL, signature BLOB NOT NULL,
+  received_ms INTEGER NOT NULL, PRIMARY KEY (device, number)
+) STRICT, WITHOUT ROWID;
+-- Which statement vouches for a change: written with the change's entry or quarantine row.
+CREATE TABLE stated (
+  hash BLOB PRIMARY KEY, device BLOB NOT NULL, number INTEGER NOT NULL, item INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE verdicts (
+  hash BLOB PRIMARY KEY, device BLOB NOT NULL, number INTEGER NOT NULL, verdict BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE quarantine (
+  id INTEGER PRIMARY KEY, hash BLOB NOT NULL UNIQUE, record BLOB NOT NULL, kind TEXT NOT NULL,
+  created_version TEXT NOT NULL, form_version TEXT NOT NULL, unit TEXT NOT NULL, area TEXT NOT NULL,
+  device BLOB NOT NULL, user BLOB NOT NULL, actor BLOB NOT NULL, reason TEXT NOT NULL, fields TEXT NOT NULL,
+  detail TEXT NOT NULL, bytes BLOB NOT NULL, received_ms INTEGER NOT NULL, admitted_ms INTEGER, admitted_by BLOB
+) STRICT;
+CREATE INDEX quarantine_record ON quarantine(record);
+CREATE TABLE reviews (
+  record BLOB NOT NULL, number INTEGER NOT NULL, decision TEXT NOT NULL, heads BLOB NOT NULL, submission TEXT,
+  reasons TEXT NOT NULL, fields TEXT NOT NULL, reviewer BLOB NOT NULL, reviewer_name TEXT NOT NULL,
+  time_ms INTEGER NOT NULL, values_json TEXT NOT NULL, form_version TEXT NOT NULL, PRIMARY KEY (record, number)
+) STRICT, WITHOUT ROWID;
+-- Changes by which a supervisor chose one of the existing values: no authorship.
+CREATE TABLE choices (hash BLOB PRIMARY KEY, user BLOB NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE sessions (
+  token_hash BLOB PRIMARY KEY, user BLOB NOT NULL REFERENCES users(id), created_ms INTEGER NOT NULL,
+  seen_ms INTEGER NOT NULL, expires_ms INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE audit (
+  id INTEGER PRIMARY KEY, time_ms INTEGER NOT NULL, user BLOB, action TEXT NOT NULL, subject TEXT NOT NULL,
+  detail TEXT NOT NULL
+) STRICT;

@@ -1,0 +1,193 @@
+//! Every sentence that a user reads: zh-Hans first, English beside it. `{name}` stands for what the caller names.
+
+use crate::store::{Problem, StoreError};
+
+/// Language of texts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Language {
+    /// Simplified Chinese, the default.
+    Chinese,
+    /// English.
+    English,
+}
+
+impl Language {
+    /// The language that a tag such as `en_GB.UTF-8` or `zh-Hans` asks for; Chinese unless it is English.
+    #[must_use]
+    pub fn from_tag(tag: &str) -> Self {
+        let primary = tag.split(['-', '_', '.', ';', ',']).next().unwrap_or_default();
+        if primary.trim().eq_ignore_ascii_case("en") { Self::English } else { Self::Chinese }
+    }
+
+    /// The language that an `Accept-Language` header asks for: the better liked of Chinese and English.
+    #[must_use]
+    pub fn from_accept(header: &str) -> Self {
+        let mut best = (Self::Chinese, 0.0_f32);
+        for item in header.split(',').take(20) {
+            let mut parts = item.split(';');
+            let tag = parts.next().unwrap_or_default().trim();
+            let weight = parts.find_map(|part| part.trim().strip_prefix("q=")).map_or(Ok(1.0), str::parse);
+            let known = tag.to_ascii_lowercase();
+            if (known.starts_with("zh") || known.starts_with("en")) && weight.as_ref().is_ok_and(|w| *w > best.1) {
+                best = (Self::from_tag(tag), weight.unwrap_or_default());
+            }
+        }
+        best.0
+    }
+}
+
+/// The text of `word` with its `{name}`s filled in; the word itself when the catalogue lacks it.
+#[must_use]
+pub fn text(language: Language, word: &str, args: &[(&'static str, String)]) -> String {
+    let Some((_, chinese, english)) = CATALOGUE.iter().find(|(known, ..)| *known == word) else {
+        return word.to_owned();
+    };
+    let mut filled = match language {
+        Language::Chinese => (*chinese).to_owned(),
+        Language::English => (*english).to_owned(),
+    };
+    for (name, value) in args {
+        filled = filled.replace(&format!("{{{name}}}"), value);
+    }
+    filled
+}
+
+/// The text of a problem.
+#[must_use]
+pub fn problem(language: Language, problem: &Problem) -> String {
+    text(language, problem.word, &problem.args)
+}
+
+/// The text of any failure of the store, for the person at the command line.
+#[must_use]
+pub fn failure(language: Language, error: &StoreError) -> String {
+    match error {
+        StoreError::Problem(inner) => problem(language, inner),
+        StoreError::DiskFull => text(language, "disk_full", &[]),
+        StoreError::NewerSchema { path, found, known } => text(
+            language,
+            "newer_schema",
+            &[("path", path.display().to_string()), ("found", found.to_string()), ("known", known.to_string())],
+        ),
+        StoreError::Open(inner) => text(language, "wrong_key", &[("detail", inner.to_string())]),
+        other => text(language, "failed", &[("detail", other.to_string())]),
+    }
+}
+
+/// (word, zh-Hans, English).
+const CATALOGUE: &[(&str, &str, &str)] = &[
+    // Command line: what each command and option is for.
+    ("cli", "走访本服务器", "The Fieldbook server"),
+    ("cli --data", "数据文件夹", "Data folder"),
+    ("cli --key-file", "数据库密钥文件,默认为数据文件夹中的 key", "Key file of the database; by default `key` in the data folder"),
+    ("cli --lang", "界面语言:zh 或 en", "Language: zh or en"),
+    ("cli serve", "启动服务器", "Serve phones and supervisors"),
+    ("cli serve --listen", "监听地址;端口 0 由系统选择", "Address to listen on; port 0 lets the system choose"),
+    ("cli serve --name", "手机上显示的服务器名称", "Name of the server as phones show it"),
+    ("cli serve --address", "写入注册链接的地址,默认为监听地址", "Address put into enrolment links; by default where it listens"),
+    ("cli serve --plain-http", "不用 TLS(仅限本机地址)", "Without TLS (loopback addresses only)"),
+    ("cli unit", "单位", "Units"),
+    ("cli unit add", "新增单位", "Add a unit"),
+    ("cli unit add --parent", "上级单位代码;第一个单位没有上级", "Code of the parent; the first unit has none"),
+    ("cli unit add --division", "行政区划代码,6 至 12 位", "Division code, 6 to 12 digits"),
+    ("cli unit import", "从 CSV 导入(code,name,parent,division)", "Import from CSV (code,name,parent,division)"),
+    ("cli unit list", "列出单位", "List units"),
+    ("cli user", "用户", "Users"),
+    ("cli user add", "新增用户,显示一次初始密码", "Add a user; shows the generated password once"),
+    ("cli user add --unit", "所属单位", "Unit of the user"),
+    ("cli user add --role", "角色,逗号分隔:{roles}", "Roles, comma-separated: {roles}"),
+    ("cli user add --login", "登录名,默认由单位代码生成", "Login; by default made from the unit's code"),
+    ("cli user list", "列出用户", "List users"),
+    ("cli user role", "授予或收回角色", "Give or take roles"),
+    ("cli user role --give", "授予:角色@单位", "Give: ROLE@UNIT"),
+    ("cli user role --take", "收回:角色@单位", "Take: ROLE@UNIT"),
+    ("cli user reset-password", "重置密码,显示一次新密码", "Reset the password; shows the new one once"),
+    ("cli device", "设备", "Devices"),
+    ("cli device enrol", "生成注册链接和二维码:一次有效,24 小时内", "Make an enrolment link and QR code: works once, for 24 hours"),
+    ("cli device enrol --png", "把二维码存为图片", "Write the QR code as a picture"),
+    ("cli device enrol --address", "链接中的地址,默认为上次启动时的地址", "Address in the link; by default the one last served at"),
+    ("cli device list", "列出设备", "List devices"),
+    ("cli device revoke", "立即停用设备", "Revoke a device at once"),
+    ("cli form", "表单", "Forms"),
+    ("cli form check", "检查表单文件,每个文件一行", "Check form files, a line a file"),
+    ("cli form publish", "发布表单", "Publish a form"),
+    ("cli form publish --unit", "发布到哪个单位及其下级,默认为根单位", "Unit (and those below) that get it; by default the root"),
+    ("cli form list", "列出已发布的表单", "List published forms"),
+    ("cli record", "记录", "Records"),
+    ("cli record list", "列出某一类记录", "List the records of a kind"),
+    ("cli record show", "显示一条记录", "Show a record"),
+    ("cli record show --json", "以 JSON 输出", "As JSON"),
+    ("cli verify", "核对日志链、正文、签名", "Check chains, bodies and signatures"),
+    // Command line: answers.
+    ("listening", "listening on {url}", "listening on {url}"),
+    ("root_pin", "根证书指纹 root pin: {pin}", "root pin: {pin}"),
+    ("stopped", "服务器已停止", "stopped"),
+    ("unit_added", "已新增单位 {unit} {name}", "added unit {unit} {name}"),
+    ("units_imported", "已导入 {count} 个单位", "imported {count} units"),
+    ("user_added", "已新增用户 {name},登录名 {login},初始密码 {password}(只显示这一次)",
+     "added user {name}, login {login}, password {password} (shown only now)"),
+    ("password_reset", "{name}(登录名 {login})的新密码:{password}(只显示这一次)",
+     "new password of {name} (login {login}): {password} (shown only now)"),
+    ("user_roles", "{name}:{roles}", "{name}: {roles}"),
+    ("enrol_link", "{name} 的注册链接(一次有效,24 小时内):", "Enrolment link for {name} (works once, for 24 hours):"),
+    ("device_revoked", "设备 {device} 已停用", "device {device} is revoked"),
+    ("device_revoked_before", "设备 {device} 先前已停用", "device {device} was revoked before"),
+    ("form_fine", "{file}: 合格,{kind} {version},{fields} 个字段", "{file}: fine, {kind} {version}, {fields} fields"),
+    ("form_refused", "{file}: 未通过:{detail}", "{file}: refused: {detail}"),
+    ("form_published", "已发布 {kind} {version} 到 {unit}", "published {kind} {version} at {unit}"),
+    ("form_known", "{kind} {version} 先前已发布,内容相同", "{kind} {version} was published before, unchanged"),
+    ("verify_fine", "合格  {check}:{count}", "fine  {check}: {count}"),
+    ("verify_bad", "有误  {check}:{detail}", "BAD   {check}: {detail}"),
+    // Problems.
+    ("disk_full", "数据文件夹所在磁盘已满,未保存任何内容。请腾出空间后重试。",
+     "The disk of the data folder is full; nothing was stored. Free some space and try again."),
+    ("newer_schema", "{path} 由更新的版本写成(结构 {found},本程序支持 {known})。请使用新版服务器。",
+     "{path} was written by a newer version (schema {found}, this one knows {known}). Use a newer server."),
+    ("wrong_key", "数据库无法打开:密钥不符,或文件不是数据库({detail})。请核对密钥文件。",
+     "The database cannot be opened: wrong key, or no database ({detail}). Check the key file."),
+    ("failed", "操作失败:{detail}", "Failed: {detail}"),
+    ("key_missing", "缺少密钥文件 {path},而数据库已存在。请放回密钥文件。",
+     "The key file {path} is missing, but there is a database. Put the key file back."),
+    ("key_malformed", "密钥文件 {path} 应为 64 位十六进制数。", "The key file {path} must hold 64 hex digits."),
+    ("unit_unknown", "没有单位 {unit}。用 unit list 查看。", "No unit {unit}. See `unit list`."),
+    ("unit_code_malformed", "单位代码“{unit}”应为 1 至 32 位 ASCII 字母、数字、- 或 _。",
+     "Unit code {unit} must be 1 to 32 ASCII letters, digits, - or _."),
+    ("unit_exists", "单位 {unit} 已存在。", "Unit {unit} exists already."),
+    ("root_exists", "根单位已是 {root};请用 --parent 指明 {unit} 的上级。",
+     "The root is {root} already; name the parent of {unit} with --parent."),
+    ("tree_too_deep", "单位 {unit} 的层级超过 {max}。", "Unit {unit} would be deeper than {max} levels."),
+    ("division_malformed", "区划代码“{division}”应为 6 至 12 位数字。", "Division code {division} must be 6 to 12 digits."),
+    ("name_malformed", "名称“{name}”应为 1 至 100 个字符,不含控制字符。",
+     "Name {name} must be 1 to 100 characters without control characters."),
+    ("csv_malformed", "CSV 文件有误:{detail}", "The CSV file is malformed: {detail}"),
+    ("user_unknown", "没有用户 {user}。", "No user {user}."),
+    ("user_ambiguous", "不止一个用户名为 {user};请用登录名。", "More than one user is named {user}; use the login."),
+    ("login_taken", "登录名 {login} 已被使用。", "Login {login} is taken."),
+    ("login_malformed", "登录名“{login}”应为 1 至 64 位 ASCII 字母、数字或 - _ . @。",
+     "Login {login} must be 1 to 64 ASCII letters, digits or - _ . @."),
+    ("password_malformed", "密码过长。", "The password is too long."),
+    ("roles_missing", "请至少给出一个角色。", "Give at least one role."),
+    ("role_unknown", "没有角色 {role};可用:{roles}", "No role {role}; there are: {roles}"),
+    ("grant_malformed", "“{text}”应写作 角色@单位。", "{text} must be written ROLE@UNIT."),
+    ("device_unknown", "没有设备 {device}。", "No device {device}."),
+    ("enrolment_code", "注册码无效、已使用或已过期。请管理员重新生成。",
+     "The enrolment code is unknown, used or expired. Ask an administrator for a new one."),
+    ("address_unknown", "尚不知道服务器地址:请先启动 serve,或用 --address 指明。",
+     "The server's address is not known yet: start `serve` first, or pass --address."),
+    ("address_malformed", "地址“{address}”应为 主机:端口。", "Address {address} must be HOST:PORT."),
+    ("file_unwritable", "无法写入 {path}:{detail}", "Cannot write {path}: {detail}"),
+    ("file_unreadable", "无法读取 {path}:{detail}", "Cannot read {path}: {detail}"),
+    ("plain_only_loopback", "--plain-http 仅限本机地址,{address} 不是。", "--plain-http is for loopback only, {address} is not."),
+    ("listen_failed", "无法监听 {address}:{detail}", "Cannot listen on {address}: {detail}"),
+    ("no_units", "尚无单位:请先用 unit add 新增根单位。", "There is no unit yet: add the root with `unit add`."),
+    ("form_version_taken", "{kind} {version} 已发布过,而内容不同:请换一个版本号。",
+     "{kind} {version} was published with other content: give it a new version."),
+    ("form_area_changed", "{kind} 属于 {area} 领域,新版本不能更改。", "{kind} belongs to area {area}; a new version cannot change it."),
+    ("form_too_large", "表单 {kind} 过大(最多 {max} 字节)。", "Form {kind} is too large (at most {max} bytes)."),
+    ("kind_unknown", "没有类别 {kind}。", "No kind {kind}."),
+    ("record_unknown", "没有记录 {record}。", "No record {record}."),
+    ("id_malformed", "“{text}”不是有效的编号。", "{text} is no valid id."),
+];
+
+#[cfg(test)]
+mod tests;
