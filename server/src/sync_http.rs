@@ -28,12 +28,12 @@ pub(crate) struct Refusal(pub(crate) ErrorAnswer);
 
 impl Refusal {
     pub(crate) fn new(kind: ErrorKind, detail: impl Into<String>) -> Self {
-        Self(ErrorAnswer { kind, detail: detail.into(), retry_after_ms: None })
+        Self(ErrorAnswer { kind, detail: detail.into(), retry_after_ms: None, counter: None })
     }
 
     pub(crate) fn busy() -> Self {
         let detail = "too many requests".to_owned();
-        Self(ErrorAnswer { kind: ErrorKind::Busy, detail, retry_after_ms: Some(BUSY_RETRY_MS) })
+        Self(ErrorAnswer { kind: ErrorKind::Busy, detail, retry_after_ms: Some(BUSY_RETRY_MS), counter: None })
     }
 }
 
@@ -53,6 +53,7 @@ impl From<StoreError> for Refusal {
                     kind: ErrorKind::Unavailable,
                     detail: detail.to_owned(),
                     retry_after_ms: Some(UNAVAILABLE_RETRY_MS),
+                    counter: None,
                 })
             }
         }
