@@ -14,8 +14,10 @@ mod chunk;
 mod edit;
 mod error;
 mod graph;
+mod history;
 mod layout;
 mod read;
+mod rebuild;
 mod removal;
 mod snapshot;
 mod types;
@@ -29,6 +31,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use automerge::{Automerge, ROOT, ReadDoc};
 
 pub use error::DocumentError;
+pub use history::HISTORY_TOUCHED_MAX;
 pub use types::{
     Conflict, ConflictValue, HistoryEntry, RawChange, RecordHead, RecordState, ReviewDecision, ReviewMark,
     TouchedField, state_of,
@@ -37,7 +40,9 @@ pub use types::{
 use crate::forms::{Edit, FormDefinition, Values};
 use crate::ids::{ActorId, ChangeHash, RecordId};
 use graph::Graph;
-use layout::{CREATION_ACTOR, am_actor, am_hash, am_hashes, container_actor, library_error, our_actor, our_hash};
+use layout::{
+    CREATION_ACTOR, Shape, am_actor, am_hash, am_hashes, container_actor, library_error, our_actor, our_hash,
+};
 use snapshot::{Place, Snapshot};
 
 /// A stored body, uncompressed.
@@ -188,6 +193,31 @@ impl Document {
     #[must_use]
     pub fn conflicts(&self, form: &FormDefinition) -> Vec<Conflict> {
         read::conflicts(&Snapshot::of(&self.doc, None), form)
+    }
+
+    /// What each save wrote, causes before effects; system changes are left out.
+    #[must_use]
+    pub fn history(&self, form: &FormDefinition) -> Vec<HistoryEntry> {
+        history::history(&self.doc, &self.system_changes(), form)
+    }
+
+    /// What one change of this document did, as edits that do it again (at other heads, under another actor). Empty
+    /// for an unknown change, and for what `form` does not know.
+    #[must_use]
+    pub fn edits_of(&self, form: &FormDefinition, change: &ChangeHash) -> Vec<Edit> {
+        let Some(found) = self.doc.get_change_by_hash(&am_hash(*change)) else { return Vec::new() };
+        let Ok(decoded) = chunk::decode(found.raw_bytes()) else { return Vec::new() };
+        let spots = history::spots(&Snapshot::of(&self.doc, None));
+        history::edits(history::writes(&decoded, &spots, &Shape::of(form)))
+    }
+
+    /// The document without `dropped` and without all that depends on it, rebuilt from the other changes; and what
+    /// was left out, causes before effects. Unknown and system changes are not dropped.
+    ///
+    /// # Errors
+    /// [`DocumentError::Internal`] if the rest does not make a document.
+    pub fn without(&self, dropped: &[ChangeHash]) -> Result<(Self, Vec<RawChange>), DocumentError> {
+        guarded(|| rebuild::without(self, dropped))
     }
 
     /// One save = one change, made at the heads that its form was opened at, so that what arrived meanwhile becomes

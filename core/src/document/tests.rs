@@ -408,3 +408,77 @@ fn garbage_is_no_document() {
     body.truncate(body.len() - 3);
     assert!(matches!(Document::load(&body), Err(DocumentError::Damaged { .. })));
 }
+
+#[test]
+fn history_says_what_each_save_wrote() {
+    let mut one = new("1");
+    let ills = format!("members[{}]/ills", row(1));
+    let first =
+        save(&mut one, "1", A, 1, &[set("name", "a"), add("members", 1), in_row("name", 1, "m"), add("members", 2)]);
+    let second = save(&mut one, "1", B, 2, &[choose(&ills, "heart", true), remove(2)]);
+    let third = save(&mut one, "1", A, 3, &[choose(&ills, "heart", false), Edit::Submit { at: "t".into() }]);
+    let told: Vec<_> = one
+        .history(&form("1"))
+        .into_iter()
+        .map(|entry| {
+            let what = |one: TouchedField| (one.path.to_string(), one.value, one.choice);
+            (entry.change, entry.actor, entry.time_s, entry.touched.into_iter().map(what).collect::<Vec<_>>())
+        })
+        .collect();
+    let members = |n: u8, rest: &str| format!("members[{}]{rest}", row(n));
+    assert_eq!(
+        told,
+        [
+            (
+                first.hash,
+                A,
+                1,
+                vec![
+                    (members(2, ""), None, None),
+                    ("name".into(), text("a"), None),
+                    (members(1, "/name"), text("m"), None),
+                ]
+            ),
+            (
+                second.hash,
+                B,
+                2,
+                vec![
+                    (members(1, "/ills"), None, Some(("heart".into(), true))),
+                    (members(2, "/_removed"), text("removed"), None),
+                ]
+            ),
+            (
+                third.hash,
+                A,
+                3,
+                vec![
+                    (members(1, "/ills"), None, Some(("heart".into(), false))),
+                    ("_submitted".into(), text("t"), None),
+                ]
+            ),
+        ]
+    );
+}
+
+#[test]
+fn a_dropped_change_goes_with_what_depends_on_it_and_can_be_issued_again() {
+    let mut doc = new("1");
+    let kept = save(&mut doc, "1", B, 1, &[set("name", "a")]);
+    let visit = FieldPath::in_row("visits/note", "visits", row(3));
+    let bad = save(&mut doc, "2", A, 2, &[add("visits", 3), Edit::Set { path: visit, value: text("n") }]);
+    let good = save(&mut doc, "2", A, 3, &[set("name", "later"), add("members", 4), in_row("name", 4, "m")]);
+    let (mut rebuilt, out) = doc.without(&[bad.hash]).unwrap();
+    assert_eq!(rebuilt.heads(), [kept.hash]);
+    assert_eq!(out, [bad.clone(), good.clone()]);
+    assert!(Document::load(&rebuilt.save()).unwrap().read(&form("2")).rows.is_empty());
+    let edits = doc.edits_of(&form("2"), &good.hash);
+    let again = rebuilt.edit(&form("2"), &[kept.hash], C, good.time_s, &edits).unwrap().unwrap();
+    assert_eq!(rebuilt.heads(), [again.hash]);
+    assert_eq!(names(&rebuilt.read(&form("2"))), ["m"]);
+    assert_eq!(rebuilt.read(&form("2")).fields["name"], Scalar::Text("later".into()));
+    let edits = doc.edits_of(&form("2"), &bad.hash);
+    rebuilt.edit(&form("2"), &[again.hash], C, 4, &edits).unwrap().unwrap();
+    assert_eq!(rebuilt.read(&form("2")), doc.read(&form("2")));
+    assert_eq!(doc.without(&[]).unwrap().0.heads(), doc.heads());
+}
