@@ -1,0 +1,34 @@
+# Every command of the project; CI calls nothing else.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.PHONY: help setup demo test bench lint kotlin
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /\1: /p' Makefile | column -t -s:
+
+setup: ## install what is missing (apt, as root) or name it
+	@tests/scripts/setup.sh
+
+demo: setup ## one visit, two phones, one supervisor: separate processes, a bad network, under 10 minutes
+	cargo build --quiet --release -p fieldbook-server -p fieldbook-tests --bins
+	target/release/fieldbook-demo $(if $(ONCE),--once)
+
+test: setup ## everything that CI checks
+	cargo check --quiet -p fieldbook-core
+	cargo check --quiet -p fieldbook-core --features client
+	cargo check --quiet -p fieldbook-server
+	cargo build --quiet --workspace --bins
+	cargo test --workspace --quiet
+	$(MAKE) --no-print-directory kotlin
+
+kotlin: setup ## the bindings on a JVM, against a real server
+	cargo build --quiet -p fieldbook-server -p fieldbook-bindings -p fieldbook-bindgen
+	cd bindings/kotlin && mvn -B -q --no-transfer-progress test
+
+bench: setup ## costs of saves, lists, search, answers and idle sync; medians, JSON under target/
+	cargo build --quiet --release -p fieldbook-server -p fieldbook-tests --bins
+	cargo bench --quiet -p fieldbook-tests
+
+lint: setup ## format, clippy
+	cargo fmt --all --check
+	cargo clippy --quiet --workspace --all-targets -- -D warnings

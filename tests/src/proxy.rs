@@ -1,0 +1,209 @@
+//! A TCP proxy between phone and server: a slow line that counts what crosses it, and breaks when told to.
+//!
+//! One shared line a direction, as a phone's radio has: a byte rate, a delay each way, and a cut after a number of
+//! bytes. TLS passes through untouched; requests are counted from the record headers, which TLS leaves readable.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Mutex, mpsc};
+use tokio::time::Instant;
+
+mod flights;
+use flights::Flights;
+
+/// Bytes that the line carries as one piece.
+const PIECE_BYTES: usize = 1_400;
+/// Pieces in flight on one direction of one connection.
+const PIECES_IN_FLIGHT: usize = 256;
+
+/// How bad the line is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Line {
+    /// Bits a second, each way; 0 = unlimited.
+    pub bits_per_s: u64,
+    /// Delay each way: half of the round trip.
+    pub delay_ms: u64,
+    /// Cuts the connection once, after this many bytes of both directions; 0 = never.
+    pub cut_after_bytes: u64,
+}
+
+/// What crossed the line so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counted {
+    /// TCP payload from the phone, TLS included.
+    pub bytes_up: u64,
+    /// TCP payload to the phone, TLS included.
+    pub bytes_down: u64,
+    /// Connections opened.
+    pub connections: u64,
+    /// Requests: flights of encrypted data from the phone that the server answered.
+    pub requests: u64,
+    /// Connections cut by the line.
+    pub cuts: u64,
+}
+
+#[derive(Default)]
+struct Counters {
+    up: AtomicU64,
+    down: AtomicU64,
+    connections: AtomicU64,
+    requests: AtomicU64,
+    cuts: AtomicU64,
+}
+
+/// One direction of the shared line: when it is free again.
+struct Direction {
+    free_at: Mutex<Instant>,
+}
+
+impl Direction {
+    /// Waits for its turn on the line; returns when the piece has left and when it arrives.
+    async fn carry(&self, line: Line, bytes: usize) -> Instant {
+        let mut free_at = self.free_at.lock().await;
+        let start = (*free_at).max(Instant::now());
+        let takes = if line.bits_per_s == 0 {
+            Duration::ZERO
+        } else {
+            Duration::from_micros(bytes as u64 * 8 * 1_000_000 / line.bits_per_s)
+        };
+        *free_at = start + takes;
+        let left = *free_at;
+        drop(free_at);
+        tokio::time::sleep_until(left).await;
+        left + Duration::from_millis(line.delay_ms)
+    }
+}
+
+/// A running proxy; ends when it is dropped.
+pub struct Proxy {
+    address: std::net::SocketAddr,
+    counters: Arc<Counters>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+struct Wire {
+    line: Line,
+    up: Direction,
+    down: Direction,
+    counters: Arc<Counters>,
+}
+
+impl Proxy {
+    /// Listens on a free loopback port and passes every connection on to `server`.
+    ///
+    /// # Errors
+    /// When no port can be had.
+    pub async fn start(server: std::net::SocketAddr, line: Line) -> std::io::Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        let counters = Arc::new(Counters::default());
+        let now = Instant::now();
+        let wire = Arc::new(Wire {
+            line,
+            up: Direction { free_at: Mutex::new(now) },
+            down: Direction { free_at: Mutex::new(now) },
+            counters: counters.clone(),
+        });
+        let task = tokio::spawn(async move {
+            while let Ok((phone, _)) = listener.accept().await {
+                tokio::spawn(connection(phone, server, wire.clone()));
+            }
+        });
+        Ok(Self { address, counters, task })
+    }
+
+    /// Where phones connect.
+    #[must_use]
+    pub fn address(&self) -> std::net::SocketAddr {
+        self.address
+    }
+
+    /// What crossed so far.
+    #[must_use]
+    pub fn counted(&self) -> Counted {
+        Counted {
+            bytes_up: self.counters.up.load(Relaxed),
+            bytes_down: self.counters.down.load(Relaxed),
+            connections: self.counters.connections.load(Relaxed),
+            requests: self.counters.requests.load(Relaxed),
+            cuts: self.counters.cuts.load(Relaxed),
+        }
+    }
+}
+
+async fn connection(phone: TcpStream, server: std::net::SocketAddr, wire: Arc<Wire>) {
+    wire.counters.connections.fetch_add(1, Relaxed);
+    // The handshake of TCP costs a round trip on the line.
+    tokio::time::sleep(Duration::from_millis(2 * wire.line.delay_ms)).await;
+    let Ok(server) = TcpStream::connect(server).await else { return };
+    let _ = phone.set_nodelay(true);
+    let _ = server.set_nodelay(true);
+    let (phone_read, phone_write) = phone.into_split();
+    let (server_read, server_write) = server.into_split();
+    let flights = Arc::new(Flights::default());
+    tokio::select! {
+        () = pump(phone_read, server_write, &wire, true, &flights) => {}
+        () = pump(server_read, phone_write, &wire, false, &flights) => {}
+    }
+    wire.counters.requests.fetch_add(flights.answered(), Relaxed);
+}
+
+/// True once the line breaks: exactly one caller sees it.
+fn breaks(wire: &Wire) -> bool {
+    let limit = wire.line.cut_after_bytes;
+    let carried = wire.counters.up.load(Relaxed) + wire.counters.down.load(Relaxed);
+    limit > 0 && carried >= limit && wire.counters.cuts.compare_exchange(0, 1, Relaxed, Relaxed).is_ok()
+}
+
+async fn pump(
+    mut from: tokio::net::tcp::OwnedReadHalf,
+    mut to: tokio::net::tcp::OwnedWriteHalf,
+    wire: &Wire,
+    up: bool,
+    flights: &Flights,
+) {
+    let (send, mut arrive) = mpsc::channel::<(Instant, Vec<u8>)>(PIECES_IN_FLIGHT);
+    let deliver = async move {
+        while let Some((at, piece)) = arrive.recv().await {
+            tokio::time::sleep_until(at).await;
+            if to.write_all(&piece).await.is_err() {
+                return;
+            }
+        }
+    };
+    let carry = async move {
+        let mut buffer = vec![0; PIECE_BYTES];
+        loop {
+            let Ok(count @ 1..) = from.read(&mut buffer).await else { return };
+            let direction = if up { &wire.up } else { &wire.down };
+            let at = direction.carry(wire.line, count).await;
+            let counter = if up { &wire.counters.up } else { &wire.counters.down };
+            counter.fetch_add(count as u64, Relaxed);
+            flights.see(up, &buffer[..count]);
+            if breaks(wire) || send.send((at, buffer[..count].to_vec())).await.is_err() {
+                return;
+            }
+        }
+    };
+    // What was read before an end still arrives; a cut loses what is in flight.
+    let cut_before = wire.counters.cuts.load(Relaxed);
+    tokio::pin!(deliver);
+    tokio::select! {
+        () = &mut deliver => {}
+        () = carry => {
+            if wire.counters.cuts.load(Relaxed) == cut_before {
+                deliver.await;
+            }
+        }
+    }
+}
