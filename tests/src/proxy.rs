@@ -4,7 +4,7 @@
 //! bytes. TLS passes through untouched; requests are counted from the record headers, which TLS leaves readable.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -81,7 +81,7 @@ impl Direction {
 /// A running proxy; ends when it is dropped.
 pub struct Proxy {
     address: std::net::SocketAddr,
-    counters: Arc<Counters>,
+    wire: Arc<Wire>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -92,10 +92,34 @@ impl Drop for Proxy {
 }
 
 struct Wire {
-    line: Line,
+    line: std::sync::Mutex<Line>,
     up: Direction,
     down: Direction,
-    counters: Arc<Counters>,
+    counters: Counters,
+    /// The next cut has not happened yet.
+    armed: AtomicBool,
+    /// Bytes carried when the line was last set: a cut counts from there.
+    carried_before: AtomicU64,
+}
+
+impl Wire {
+    fn line(&self) -> Line {
+        *self.line.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn carried(&self) -> u64 {
+        self.counters.up.load(Relaxed) + self.counters.down.load(Relaxed)
+    }
+
+    /// True once when the line breaks: exactly one caller sees it.
+    fn breaks(&self) -> bool {
+        let limit = self.line().cut_after_bytes;
+        let due = limit > 0 && self.carried() - self.carried_before.load(Relaxed) >= limit;
+        due && self.armed.swap(false, Relaxed) && {
+            self.counters.cuts.fetch_add(1, Relaxed);
+            true
+        }
+    }
 }
 
 impl Proxy {
@@ -106,20 +130,29 @@ impl Proxy {
     pub async fn start(server: std::net::SocketAddr, line: Line) -> std::io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
-        let counters = Arc::new(Counters::default());
         let now = Instant::now();
         let wire = Arc::new(Wire {
-            line,
+            line: std::sync::Mutex::new(line),
             up: Direction { free_at: Mutex::new(now) },
             down: Direction { free_at: Mutex::new(now) },
-            counters: counters.clone(),
+            counters: Counters::default(),
+            armed: AtomicBool::new(true),
+            carried_before: AtomicU64::new(0),
         });
+        let accepting = wire.clone();
         let task = tokio::spawn(async move {
             while let Ok((phone, _)) = listener.accept().await {
-                tokio::spawn(connection(phone, server, wire.clone()));
+                tokio::spawn(connection(phone, server, accepting.clone()));
             }
         });
-        Ok(Self { address, counters, task })
+        Ok(Self { address, wire, task })
+    }
+
+    /// Changes the line from now on, for open connections too; a cut that already happened may happen once more.
+    pub fn set_line(&self, line: Line) {
+        *self.wire.line.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = line;
+        self.wire.carried_before.store(self.wire.carried(), Relaxed);
+        self.wire.armed.store(true, Relaxed);
     }
 
     /// Where phones connect.
@@ -132,11 +165,11 @@ impl Proxy {
     #[must_use]
     pub fn counted(&self) -> Counted {
         Counted {
-            bytes_up: self.counters.up.load(Relaxed),
-            bytes_down: self.counters.down.load(Relaxed),
-            connections: self.counters.connections.load(Relaxed),
-            requests: self.counters.requests.load(Relaxed),
-            cuts: self.counters.cuts.load(Relaxed),
+            bytes_up: self.wire.counters.up.load(Relaxed),
+            bytes_down: self.wire.counters.down.load(Relaxed),
+            connections: self.wire.counters.connections.load(Relaxed),
+            requests: self.wire.counters.requests.load(Relaxed),
+            cuts: self.wire.counters.cuts.load(Relaxed),
         }
     }
 }
@@ -144,7 +177,7 @@ impl Proxy {
 async fn connection(phone: TcpStream, server: std::net::SocketAddr, wire: Arc<Wire>) {
     wire.counters.connections.fetch_add(1, Relaxed);
     // The handshake of TCP costs a round trip on the line.
-    tokio::time::sleep(Duration::from_millis(2 * wire.line.delay_ms)).await;
+    tokio::time::sleep(Duration::from_millis(2 * wire.line().delay_ms)).await;
     let Ok(server) = TcpStream::connect(server).await else { return };
     let _ = phone.set_nodelay(true);
     let _ = server.set_nodelay(true);
@@ -156,13 +189,6 @@ async fn connection(phone: TcpStream, server: std::net::SocketAddr, wire: Arc<Wi
         () = pump(server_read, phone_write, &wire, false, &flights) => {}
     }
     wire.counters.requests.fetch_add(flights.answered(), Relaxed);
-}
-
-/// True once the line breaks: exactly one caller sees it.
-fn breaks(wire: &Wire) -> bool {
-    let limit = wire.line.cut_after_bytes;
-    let carried = wire.counters.up.load(Relaxed) + wire.counters.down.load(Relaxed);
-    limit > 0 && carried >= limit && wire.counters.cuts.compare_exchange(0, 1, Relaxed, Relaxed).is_ok()
 }
 
 async fn pump(
@@ -186,11 +212,11 @@ async fn pump(
         loop {
             let Ok(count @ 1..) = from.read(&mut buffer).await else { return };
             let direction = if up { &wire.up } else { &wire.down };
-            let at = direction.carry(wire.line, count).await;
+            let at = direction.carry(wire.line(), count).await;
             let counter = if up { &wire.counters.up } else { &wire.counters.down };
             counter.fetch_add(count as u64, Relaxed);
             flights.see(up, &buffer[..count]);
-            if breaks(wire) || send.send((at, buffer[..count].to_vec())).await.is_err() {
+            if wire.breaks() || send.send((at, buffer[..count].to_vec())).await.is_err() {
                 return;
             }
         }

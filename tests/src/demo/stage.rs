@@ -1,0 +1,216 @@
+//! The processes of a story: a server, phones, and the line between them.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+
+use crate::proxy::{Line, Proxy};
+
+/// What went wrong, for the person who runs the demo.
+pub type Failure = String;
+
+/// Folder of the programs that were built together with this one.
+fn programs() -> Result<PathBuf, Failure> {
+    let own = std::env::current_exe().map_err(|error| format!("where am I? {error}"))?;
+    let mut dir = own.parent().ok_or("this program is in no folder")?.to_path_buf();
+    if dir.ends_with("deps") {
+        dir.pop();
+    }
+    Ok(dir)
+}
+
+/// Path of a program that was built together with this one.
+///
+/// # Errors
+/// When it was not built.
+pub fn program(name: &str) -> Result<PathBuf, Failure> {
+    let path = programs()?.join(name);
+    if path.exists() { Ok(path) } else { Err(format!("{} is not built", path.display())) }
+}
+
+/// Runs a program to its end and returns what it printed.
+fn run(command: &mut Command) -> Result<String, Failure> {
+    let shown = format!("{command:?}");
+    let output = command.output().map_err(|error| format!("{shown}: {error}"))?;
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    if output.status.success() {
+        Ok(printed)
+    } else {
+        Err(format!("{shown}: {}\n{printed}{}", output.status, String::from_utf8_lossy(&output.stderr)))
+    }
+}
+
+/// A running `fieldbook-server`; ends when it is dropped.
+pub struct Server {
+    data: PathBuf,
+    child: Child,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// The root's public key as links carry it.
+    pub pin: String,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Server {
+    /// An administrator's command on the data folder.
+    ///
+    /// # Errors
+    /// What the command printed when it failed.
+    pub fn command(data: &Path, arguments: &[&str]) -> Result<String, Failure> {
+        run(Command::new(program("fieldbook-server")?).arg("--data").arg(data).args(["--lang", "en"]).args(arguments))
+    }
+
+    /// Starts it on a free loopback port and waits until it says that it listens.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn start(data: &Path) -> Result<Self, Failure> {
+        let mut child = Command::new(program("fieldbook-server")?)
+            .arg("--data")
+            .arg(data)
+            .args(["--lang", "en", "serve", "--listen", "127.0.0.1:0"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(|error| format!("the server does not start: {error}"))?;
+        let printed = child.stdout.take().ok_or("the server has no output")?;
+        let mut address = None;
+        let mut pin = None;
+        for line in BufReader::new(printed).lines().map_while(Result::ok) {
+            if let Some(rest) = line.split("https://").nth(1) {
+                address = rest.split([' ', '/']).next().and_then(|text| text.parse().ok());
+            }
+            if let Some(rest) = line.split("pin ").nth(1).or_else(|| line.split("pin=").nth(1)) {
+                pin = Some(rest.trim().to_owned());
+            }
+            if let (Some(address), Some(pin)) = (address, &pin) {
+                return Ok(Self { data: data.to_path_buf(), child, address, pin: pin.clone() });
+            }
+        }
+        let _ = child.kill();
+        Err(format!("the server ended before it listened (data in {})", data.display()))
+    }
+
+    /// An administrator's command while it runs.
+    ///
+    /// # Errors
+    /// What the command printed when it failed.
+    pub fn administer(&self, arguments: &[&str]) -> Result<String, Failure> {
+        Self::command(&self.data, arguments)
+    }
+
+    /// Leaves it running when this value goes away; returns the process id.
+    #[must_use]
+    pub fn leave_running(mut self) -> u32 {
+        let id = self.child.id();
+        // A finished child in its place keeps `drop` from ending the server.
+        if let Ok(finished) = Command::new("true").spawn() {
+            drop(std::mem::replace(&mut self.child, finished));
+        }
+        id
+    }
+}
+
+/// A headless phone behind its own line.
+pub struct Phone {
+    /// Who carries it.
+    pub user: String,
+    /// Its folder.
+    pub home: PathBuf,
+    /// Its line to the server.
+    pub line: Proxy,
+}
+
+impl Phone {
+    /// Enrols a new phone for `user` over a good line.
+    ///
+    /// # Errors
+    /// When server or phone refuse.
+    pub async fn enrol(server: &Server, home: PathBuf, user: &str) -> Result<Self, Failure> {
+        let line = Proxy::start(server.address, Line::default()).await.map_err(|error| error.to_string())?;
+        let printed = server.administer(&["device", "enrol", user])?;
+        let link = printed
+            .split_whitespace()
+            .find(|word| word.starts_with("fieldbook://"))
+            .ok_or_else(|| format!("no link in: {printed}"))?;
+        let query = link.split_once("/enrol").map(|(_, query)| query).ok_or("a link without /enrol")?;
+        let phone = Self { user: user.to_owned(), home, line };
+        phone.run(&["enrol", &format!("fieldbook://{}/enrol{query}", phone.line.address())]).await?;
+        Ok(phone)
+    }
+
+    fn command(&self, arguments: &[&str]) -> Result<Command, Failure> {
+        let mut command = Command::new(program("fieldbook-phone")?);
+        command.arg("--home").arg(&self.home).args(arguments);
+        Ok(command)
+    }
+
+    /// Runs one command of the phone and returns what it printed.
+    ///
+    /// # Errors
+    /// What it printed when it failed.
+    pub async fn run(&self, arguments: &[&str]) -> Result<String, Failure> {
+        let mut command = self.command(arguments)?;
+        tokio::task::spawn_blocking(move || run(&mut command)).await.map_err(|error| error.to_string())?
+    }
+
+    /// Feeds lines to `import KIND` or `edit` and returns what was printed.
+    ///
+    /// # Errors
+    /// What the phone printed when it failed.
+    pub async fn feed(&self, arguments: &[&str], lines: &[String]) -> Result<String, Failure> {
+        let file = self.home.with_extension("ndjson");
+        std::fs::write(&file, lines.join("\n") + "\n").map_err(|error| error.to_string())?;
+        let path = file.to_string_lossy().into_owned();
+        let mut all = arguments.to_vec();
+        all.push(&path);
+        let printed = self.run(&all).await;
+        std::fs::remove_file(&file).map_err(|error| error.to_string())?;
+        printed
+    }
+
+    /// Syncs until all is done and returns the report of the last `sync --json`; breaks of the line are retried.
+    ///
+    /// # Errors
+    /// When it still fails after several tries.
+    pub async fn sync(&self) -> Result<Vec<Value>, Failure> {
+        const TRIES_MAX: usize = 5;
+        let mut reports = Vec::new();
+        let mut last = String::new();
+        for _ in 0..TRIES_MAX {
+            let mut command = self.command(&["sync", "--json"])?;
+            command.stderr(Stdio::inherit());
+            let output = tokio::task::spawn_blocking(move || command.output())
+                .await
+                .map_err(|error| error.to_string())?
+                .map_err(|error| error.to_string())?;
+            let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+            if let Some(report) = printed.lines().rev().find_map(|line| serde_json::from_str(line).ok()) {
+                reports.push(report);
+            }
+            if output.status.success() {
+                return Ok(reports);
+            }
+            last = printed;
+        }
+        Err(format!("{} could not sync: {last}", self.user))
+    }
+
+    /// All records of a kind, as `export` prints them.
+    ///
+    /// # Errors
+    /// When the phone refuses.
+    pub async fn export(&self, kind: &str) -> Result<Vec<Value>, Failure> {
+        let printed = self.run(&["export", kind]).await?;
+        printed.lines().map(|line| serde_json::from_str(line).map_err(|error| error.to_string())).collect()
+    }
+}
