@@ -1,3 +1,5 @@
 //! What tests, benchmarks, the headless phone and the demo share.
 
 pub mod workload;
+pub mod demo;
+pub mod proxy;
