@@ -5,6 +5,7 @@
 
 use std::ffi::{CStr, c_char};
 use std::path::Path;
+use std::time::Duration;
 
 pub use rusqlite;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
@@ -28,6 +29,10 @@ mod ffi {
 
 /// Length of a database key in bytes; it is used as it is, without derivation.
 pub const KEY_BYTES: usize = 32;
+/// How long a connection waits for another one's lock.
+pub const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Compiled statements that a connection keeps.
+const STATEMENTS_CACHED: usize = 128;
 
 /// Why an encrypted database could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -51,34 +56,79 @@ pub fn library_version() -> String {
 
 /// Opens or creates the encrypted database at `path` under the raw 32-byte `key`.
 ///
-/// The cipher is ChaCha20-Poly1305 page by page. The connection comes back in WAL mode with `synchronous=FULL`
-/// and foreign keys on; the key has been proved by reading the schema.
+/// The cipher is ChaCha20-Poly1305 page by page: every changed byte of a page is noticed when the page is read. The
+/// connection comes back in WAL mode with `synchronous=FULL` and foreign keys on; the key has been proved by reading
+/// the schema. Another connection's lock is waited for, at most [`BUSY_TIMEOUT`].
 ///
 /// # Errors
 /// [`OpenError::WrongKeyOrNotADatabase`] when the schema cannot be decrypted, [`OpenError::NoEncryption`] when the
 /// linked library is a plain SQLite, else what SQLite said.
 pub fn open(path: &Path, key: &[u8; KEY_BYTES]) -> Result<Connection, OpenError> {
-    let _ = ffi::version();
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)?;
+    let connection = unlock(Connection::open_with_flags(path, flags)?, key)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_CACHED);
+    Ok(connection)
+}
+
+/// Opens an existing encrypted database for reading only what can still be read of it.
+///
+/// Nothing is created and no rule of the file is changed: for taking what is left out of a damaged file.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_existing(path: &Path, key: &[u8; KEY_BYTES]) -> Result<Connection, OpenError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = unlock(Connection::open_with_flags(path, flags)?, key)?;
+    connection.pragma_update(None, "query_only", true)?;
+    Ok(connection)
+}
+
+/// Gives the connection its key and proves it by reading the schema.
+fn unlock(connection: Connection, key: &[u8; KEY_BYTES]) -> Result<Connection, OpenError> {
+    let _ = ffi::version();
     let cipher: Option<String> = connection.query_row("PRAGMA cipher", [], |row| row.get(0)).ok();
     if cipher.is_none() {
         return Err(OpenError::NoEncryption);
     }
-    let hex: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
-    connection.pragma_update(None, "key", format!("raw:{hex}"))?;
-    let proved = connection.query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get::<_, i64>(0));
-    match proved {
-        Ok(_) => {}
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.pragma_update(None, "key", raw_key(key))?;
+    match connection.query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get::<_, i64>(0)) {
+        Ok(_) => Ok(connection),
         Err(rusqlite::Error::SqliteFailure(failure, _)) if failure.code == ErrorCode::NotADatabase => {
-            return Err(OpenError::WrongKeyOrNotADatabase);
+            Err(OpenError::WrongKeyOrNotADatabase)
         }
-        Err(other) => return Err(other.into()),
+        Err(other) => Err(other.into()),
     }
-    connection.pragma_update(None, "journal_mode", "WAL")?;
-    connection.pragma_update(None, "synchronous", "FULL")?;
-    connection.pragma_update(None, "foreign_keys", true)?;
-    Ok(connection)
+}
+
+/// The key as the library takes it without deriving another one from it (which would cost 100 ms an open).
+fn raw_key(key: &[u8; KEY_BYTES]) -> String {
+    let hex: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("raw:{hex}")
+}
+
+/// Writes a consistent, compacted copy of an open database to the new file `to`, under `to_key`.
+///
+/// Works while others read and write. `to` must not exist.
+///
+/// # Errors
+/// What SQLite said, such as an existing file or a full disk; a partly written `to` is left for the caller to remove.
+pub fn copy_to(connection: &Connection, to: &Path, to_key: &[u8; KEY_BYTES]) -> Result<(), OpenError> {
+    // The bytes of the path that a URI gives a meaning are escaped; `key` is a parameter of this library.
+    let path: String = to
+        .to_string_lossy()
+        .bytes()
+        .map(|byte| match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => char::from(byte).to_string(),
+            other => format!("%{other:02X}"),
+        })
+        .collect();
+    let uri = format!("file:{path}?key={}", raw_key(to_key));
+    connection.execute("VACUUM INTO ?1", [uri])?;
+    Ok(())
 }
 
 #[cfg(test)]

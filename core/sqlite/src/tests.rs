@@ -27,3 +27,60 @@ fn a_wrong_bit_opens_nothing_and_the_file_shows_nothing() {
 fn the_linked_library_is_the_encrypted_one() {
     assert!(library_version().contains("Multiple Ciphers"), "{}", library_version());
 }
+
+/// A small database, checkpointed into its one file.
+fn small(path: &Path, key: &[u8; KEY_BYTES]) {
+    let connection = open(path, key).unwrap();
+    connection.execute_batch("CREATE TABLE person(name TEXT); INSERT INTO person VALUES('才让卓玛')").unwrap();
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+}
+
+#[test]
+fn every_flipped_byte_is_noticed() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store.db");
+    let key = [7u8; KEY_BYTES];
+    small(&path, &key);
+    let good = std::fs::read(&path).unwrap();
+    let flipped = dir.path().join("flipped.db");
+    for at in (0..good.len()).step_by(13).chain(0..200).chain(good.len() - 40..good.len()) {
+        let mut bytes = good.clone();
+        bytes[at] ^= 0x10;
+        std::fs::write(&flipped, &bytes).unwrap();
+        let read = open_existing(&flipped, &key)
+            .and_then(|c| Ok(c.query_row("SELECT name FROM person", [], |row| row.get::<_, String>(0))?));
+        assert!(read.is_err(), "byte {at} of {} was flipped unnoticed", good.len());
+    }
+}
+
+#[test]
+fn a_raw_key_opens_without_derivation() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store.db");
+    small(&path, &[7; KEY_BYTES]);
+    let connection = Connection::open(&path).unwrap();
+    // The same key as a passphrase must not open it: then `raw:` would have been taken for one.
+    connection.pragma_update(None, "key", "07".repeat(32)).unwrap();
+    assert!(connection.query_row("SELECT count(*) FROM sqlite_master", [], |_| Ok(())).is_err());
+}
+
+#[test]
+fn a_copy_has_its_own_key() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, copy) = (dir.path().join("store.db"), dir.path().join("复件 1?.db"));
+    let (key, other) = ([7u8; KEY_BYTES], [9u8; KEY_BYTES]);
+    small(&path, &key);
+    copy_to(&open(&path, &key).unwrap(), &copy, &other).unwrap();
+    assert!(matches!(open_existing(&copy, &key), Err(OpenError::WrongKeyOrNotADatabase)));
+    let name: String =
+        open_existing(&copy, &other).unwrap().query_row("SELECT name FROM person", [], |row| row.get(0)).unwrap();
+    assert_eq!(name, "才让卓玛");
+}
+
+#[test]
+fn a_plain_database_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("plain.db");
+    Connection::open(&path).unwrap().execute_batch("CREATE TABLE person(name TEXT)").unwrap();
+    assert!(matches!(open(&path, &[7; KEY_BYTES]), Err(OpenError::WrongKeyOrNotADatabase)));
+}

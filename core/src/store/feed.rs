@@ -1,0 +1,205 @@
+//! Followed feeds: how far each was seen, its last signed head, and which change stands at which position.
+
+use fieldbook_sqlite::rusqlite::{self, OptionalExtension, Row, ToSql, params};
+
+use super::outbox::stored;
+use super::record::{area_number, area_of_number};
+use super::{StoreError, View, Write};
+use crate::access::FeedId;
+use crate::ids::{ChangeHash, RecordId};
+
+/// A followed feed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FeedCursor {
+    /// The feed.
+    pub feed: FeedId,
+    /// Epoch in which `position` counts.
+    pub epoch: u32,
+    /// Entries seen.
+    pub position: u64,
+    /// Chain hash after the last one; zeroes at position 0.
+    pub chain: [u8; 32],
+    /// Position of the last signed head of this epoch; 0 = none.
+    pub head_position: u64,
+}
+
+fn cursor(row: &Row<'_>) -> rusqlite::Result<FeedCursor> {
+    Ok(FeedCursor {
+        feed: FeedId { unit: row.get(0)?, area: area_of_number(row.get(1)?) },
+        epoch: row.get(2)?,
+        position: row.get::<_, i64>(3)?.unsigned_abs(),
+        chain: row.get(4)?,
+        head_position: row.get::<_, i64>(5)?.unsigned_abs(),
+    })
+}
+
+impl View<'_> {
+    /// The followed feeds, sorted by [`FeedId`].
+    ///
+    /// # Errors
+    /// [`StoreError`], as for every method here.
+    pub fn feeds(&self) -> Result<Vec<FeedCursor>, StoreError> {
+        let failed = |error| self.failed("reading the feeds", error);
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT unit, area, epoch, position, chain, head_position FROM feed ORDER BY unit, area")
+            .map_err(failed)?;
+        let rows = statement.query_map([], cursor).map_err(failed)?;
+        rows.collect::<Result<_, _>>().map_err(failed)
+    }
+
+    /// Is the feed followed?
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn follows(&self, feed: &FeedId) -> Result<bool, StoreError> {
+        Ok(self.feed_number(feed)?.is_some())
+    }
+
+    /// The last signed head of a feed as the caller encoded it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn head(&self, feed: &FeedId) -> Result<Option<Vec<u8>>, StoreError> {
+        self.connection
+            .prepare_cached("SELECT head FROM feed WHERE unit = ?1 AND area = ?2")
+            .and_then(|mut s| s.query_row(params![feed.unit, area_number(feed.area)], |row| row.get(0)).optional())
+            .map(Option::flatten)
+            .map_err(|error| self.failed("reading a feed's head", error))
+    }
+
+    /// The change at a position of a feed, and its record.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn feed_entry(&self, feed: &FeedId, position: u64) -> Result<Option<(RecordId, ChangeHash)>, StoreError> {
+        let Some(n) = self.feed_number(feed)? else { return Ok(None) };
+        self.connection
+            .prepare_cached("SELECT record, hash FROM feed_entry WHERE feed = ?1 AND position = ?2")
+            .and_then(|mut s| {
+                s.query_row(params![n, stored(position)], |row| Ok((RecordId(row.get(0)?), ChangeHash(row.get(1)?))))
+                    .optional()
+            })
+            .map_err(|error| self.failed("reading a feed's entry", error))
+    }
+
+    fn feed_number(&self, feed: &FeedId) -> Result<Option<i64>, StoreError> {
+        self.connection
+            .prepare_cached("SELECT n FROM feed WHERE unit = ?1 AND area = ?2")
+            .and_then(|mut s| s.query_row(params![feed.unit, area_number(feed.area)], |row| row.get(0)).optional())
+            .map_err(|error| self.failed("reading the feeds", error))
+    }
+}
+
+impl Write<'_> {
+    fn feed_sql(&self, sql: &str, values: &[&dyn ToSql]) -> Result<usize, StoreError> {
+        self.connection
+            .prepare_cached(sql)
+            .and_then(|mut s| s.execute(values))
+            .map_err(|error| self.failed("writing the feeds", error))
+    }
+
+    /// Replaces the list of followed feeds. New feeds, and feeds whose epoch changed, start at position 0 with a zero
+    /// chain. Records of feeds that are gone are removed, except those with changes that the server does not have yet:
+    /// call this again once these are sent.
+    ///
+    /// # Errors
+    /// [`StoreError`], as for every method here.
+    pub fn set_feeds(&self, feeds: &[(FeedId, u32)]) -> Result<(), StoreError> {
+        let known = self.view().feeds()?;
+        for gone in known.iter().filter(|known| !feeds.iter().any(|(feed, _)| *feed == known.feed)) {
+            let (unit, area) = (&gone.feed.unit, area_number(gone.feed.area));
+            self.feed_sql(
+                "DELETE FROM feed_entry WHERE feed = (SELECT n FROM feed WHERE unit = ?1 AND area = ?2)",
+                &[unit, &area],
+            )?;
+            self.feed_sql("DELETE FROM feed WHERE unit = ?1 AND area = ?2", &[unit, &area])?;
+        }
+        for (feed, epoch) in feeds {
+            self.feed_sql(
+                "INSERT INTO feed(unit, area, epoch, position, chain, head_position) VALUES(?1, ?2, ?3, 0, zeroblob(32), 0)
+                 ON CONFLICT(unit, area) DO UPDATE SET epoch = ?3, position = 0, chain = zeroblob(32),
+                 head_position = 0, head = NULL WHERE epoch <> ?3",
+                &[&feed.unit, &area_number(feed.area), epoch],
+            )?;
+        }
+        self.remove_unfollowed()
+    }
+
+    /// Removes records whose feed is not followed and whose changes the server has.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn remove_unfollowed(&self) -> Result<(), StoreError> {
+        let failed = |error| self.failed("removing records of other feeds", error);
+        let mut statement = self
+            .connection
+            .prepare_cached(
+                "SELECT id FROM record r WHERE NOT EXISTS(SELECT 1 FROM feed f WHERE f.unit = r.unit AND f.area = r.area)
+                 AND NOT EXISTS(SELECT 1 FROM outbox o WHERE o.record = r.id AND o.state < 4)",
+            )
+            .map_err(failed)?;
+        let rows = statement.query_map([], |row| Ok(RecordId(row.get(0)?))).map_err(failed)?;
+        let records: Vec<RecordId> = rows.collect::<Result<_, _>>().map_err(failed)?;
+        records.iter().try_for_each(|id| self.remove_record(id))
+    }
+
+    /// Moves a feed's cursor.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn put_cursor(&self, feed: &FeedId, position: u64, chain: &[u8; 32]) -> Result<(), StoreError> {
+        self.feed_sql(
+            "UPDATE feed SET position = ?3, chain = ?4 WHERE unit = ?1 AND area = ?2",
+            &[&feed.unit, &area_number(feed.area), &stored(position), chain],
+        )?;
+        Ok(())
+    }
+
+    /// Stores a feed's last signed head; own changes at or below it leave the outbox.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn put_head(&self, feed: &FeedId, position: u64, head: &[u8]) -> Result<(), StoreError> {
+        self.feed_sql(
+            "UPDATE feed SET head_position = ?3, head = ?4 WHERE unit = ?1 AND area = ?2",
+            &[&feed.unit, &area_number(feed.area), &stored(position), &head],
+        )?;
+        self.drop_signed(feed, position)
+    }
+
+    /// Remembers which change stands at a position.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn put_feed_entry(
+        &self,
+        feed: &FeedId,
+        position: u64,
+        record: &RecordId,
+        hash: &ChangeHash,
+    ) -> Result<(), StoreError> {
+        self.feed_sql(
+            "INSERT OR REPLACE INTO feed_entry(feed, position, record, hash)
+             SELECT n, ?3, ?4, ?5 FROM feed WHERE unit = ?1 AND area = ?2",
+            &[&feed.unit, &area_number(feed.area), &stored(position), &record.as_bytes(), &hash.as_bytes()],
+        )?;
+        Ok(())
+    }
+
+    /// The record belongs to `to` from now on. If the phone does not follow that feed, it is removed here once the
+    /// server has all its changes.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn move_record(&self, record: &RecordId, to: &FeedId) -> Result<(), StoreError> {
+        let values: [&dyn ToSql; 3] = [&record.as_bytes(), &to.unit, &area_number(to.area)];
+        self.feed_sql("UPDATE record SET unit = ?2, area = ?3 WHERE id = ?1", &values)?;
+        // What is not stated yet is meant for the record's new feed.
+        self.feed_sql("UPDATE outbox SET unit = ?2, area = ?3 WHERE record = ?1 AND state = 0", &values)?;
+        if !self.view().follows(to)? && self.view().outbox_len(record)? == 0 {
+            self.remove_record(record)?;
+        }
+        Ok(())
+    }
+}
