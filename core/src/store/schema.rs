@@ -121,7 +121,7 @@ pub(super) fn migrate(connection: &Connection) -> Result<(), StoreError> {
     let doing = "preparing the store's tables";
     let sql = |error| StoreError::from_sqlite(doing, error);
     let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(sql)?;
-    if found > VERSION || found < 0 {
+    if !(0..=VERSION).contains(&found) {
         return Err(StoreError::Newer { found, known: VERSION });
     }
     let Some(steps) = usize::try_from(found).ok().and_then(|done| STEPS.get(done..)) else { return Ok(()) };
