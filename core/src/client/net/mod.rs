@@ -22,7 +22,7 @@ use tokio::runtime::Runtime;
 use tokio_rustls::TlsConnector;
 
 use self::counted::{Counted, Counters};
-pub use self::tls::SERVER_NAME;
+pub use self::tls::{SERVER_NAME, config as tls_config};
 use super::link::ServerAddress;
 use crate::protocol::{ErrorAnswer, limits};
 

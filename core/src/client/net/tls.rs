@@ -84,7 +84,7 @@ impl ServerCertVerifier for PinnedRoot {
 ///
 /// # Errors
 /// A text when the crypto provider lacks TLS 1.3, which would be a build error of this program.
-pub(super) fn config(root_key: &[u8; 32]) -> Result<Arc<ClientConfig>, String> {
+pub fn config(root_key: &[u8; 32]) -> Result<Arc<ClientConfig>, String> {
     let base = ring::default_provider();
     let algorithms = base.signature_verification_algorithms;
     // One classical group: a hybrid one adds 2.2 KB to every handshake (research/rust-stack.md).
