@@ -4,7 +4,7 @@
 //!   write-ahead log is synced once (`synchronous=FULL`), so what was reported as saved is there after a power cut.
 //!   A [`Write`] that is dropped leaves nothing behind. Load a document inside the transaction that stores it again:
 //!   then nothing can come in between.
-//! * **Reading never waits for writing.** [`Store::read`] has its own connection and sees the last committed state.
+//! * **Reading never waits for writing.** [`Store::read`] has a connection of its own and sees the last committed state.
 //! * **One save is one fsync.** The log is folded into the file by [`Store::tidy`] – when idle, after a sync, on
 //!   [`Store::close`] – and by a save itself only once it has grown beyond [`LOG_BYTES_MAX`].
 //! * **Everything enters through [`Write::put_record`]**: body, read row, search and person index, whether a screen or
@@ -44,7 +44,7 @@ pub use salvage::{SalvageReport, SalvagedTable};
 pub const LOG_BYTES_TIDY: u64 = 1024 * 1024;
 /// Size of the write-ahead log, in bytes, at which a save folds it into the file first, because nobody was idle.
 pub const LOG_BYTES_MAX: u64 = 32 * 1024 * 1024;
-/// Page cache of each of the two connections, in KiB.
+/// Page cache of each connection (one writes, at most two idle ones read), in KiB.
 pub const PAGE_CACHE_KIB: i64 = 4096;
 /// Free space, in bytes, below which nothing more is saved: what is open must still fit.
 pub const SPACE_RESERVE_BYTES: u64 = 4 * 1024 * 1024;

@@ -18,6 +18,8 @@ pub(super) const FILE: &str = "fieldbook.db";
 const KEY_CHECK_FILE: &str = "fieldbook.keycheck";
 /// There after damage was met: the next opening looks at every page.
 const SUSPECT_FILE: &str = "fieldbook.suspect";
+/// Connections for reading that are kept while nobody uses them.
+const READERS_IDLE_MAX: usize = 2;
 /// Setting: key of the person index.
 const PERSON_KEY: &str = "person_key";
 /// Setting: `1` after [`Store::close`], `0` while open.
@@ -31,7 +33,9 @@ const SALVAGE: &str = "salvage";
 pub struct Store {
     folder: PathBuf,
     writer: Mutex<Connection>,
-    reader: Mutex<Connection>,
+    /// Connections that nobody reads with just now.
+    readers: Mutex<Vec<Connection>>,
+    key: [u8; KEY_BYTES],
     person_key: [u8; 32],
     stopped_cleanly: bool,
     salvage: Option<SalvageReport>,
@@ -110,7 +114,8 @@ impl Store {
         let mut store = Self {
             folder: folder.to_owned(),
             writer: Mutex::new(writer),
-            reader: Mutex::new(reader),
+            readers: Mutex::new(vec![reader]),
+            key: *key,
             person_key: [0; 32],
             stopped_cleanly: true,
             salvage,
@@ -191,14 +196,26 @@ impl Store {
         space::free_bytes(&self.folder)
     }
 
-    /// Reads: `work` sees one committed state, whatever is written meanwhile, and never waits for a writer.
+    /// Reads: `work` sees one committed state, whatever is written meanwhile, and never waits for a writer or another
+    /// reader.
     ///
     /// # Errors
     /// What `work` answers, or [`StoreError`].
     pub fn read<T, E: From<StoreError>>(&self, work: impl FnOnce(View<'_>) -> Result<T, E>) -> Result<T, E> {
-        let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
-        let snapshot = reader.unchecked_transaction().map_err(|error| self.failed("beginning to read", error))?;
-        work(View { connection: &snapshot, store: self })
+        let idle = self.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let reader = match idle {
+            Some(reader) => reader,
+            None => open_reader(&self.folder.join(FILE), &self.key)?,
+        };
+        let done = {
+            let snapshot = reader.unchecked_transaction().map_err(|error| self.failed("beginning to read", error))?;
+            work(View { connection: &snapshot, store: self })
+        };
+        let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
+        if readers.len() < READERS_IDLE_MAX {
+            readers.push(reader);
+        }
+        done
     }
 
     /// Opens a transaction; waits for another one. The caller holds the only right to write until it commits or drops
@@ -347,10 +364,16 @@ fn open_connections(
         check_pages(&writer)?;
     }
     schema::migrate(&writer)?;
+    let reader = open_reader(file, key)?;
+    Ok((writer, reader))
+}
+
+fn open_reader(file: &Path, key: &[u8; KEY_BYTES]) -> Result<Connection, StoreError> {
+    let doing = "opening the store for reading";
     let reader = fieldbook_sqlite::open(file, key).map_err(|error| StoreError::from_open(doing, error))?;
     tune(&reader)?;
     reader.pragma_update(None, "query_only", true).map_err(|error| StoreError::from_sqlite(doing, error))?;
-    Ok((writer, reader))
+    Ok(reader)
 }
 
 fn tune(connection: &Connection) -> Result<(), StoreError> {

@@ -48,16 +48,25 @@ impl View<'_> {
             .map_err(|error| self.failed("reading a setting", error))
     }
 
-    /// A form of a kind as it was published: that version, or with `None` the current one.
+    /// A form as it was published.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn form(&self, kind: &str, version: Option<&str>) -> Result<Option<Vec<u8>>, StoreError> {
+    pub fn form(&self, kind: &str, version: &str) -> Result<Option<Vec<u8>>, StoreError> {
         self.connection
-            .prepare_cached(
-                "SELECT bytes FROM form WHERE kind = ?1 AND CASE WHEN ?2 IS NULL THEN current ELSE version = ?2 END",
-            )
-            .and_then(|mut s| s.query_row(params![kind, version], |row| row.get(0)).optional())
+            .prepare_cached("SELECT bytes FROM form WHERE kind = ?1 AND version = ?2")
+            .and_then(|mut s| s.query_row([kind, version], |row| row.get(0)).optional())
+            .map_err(|error| self.failed("reading a form", error))
+    }
+
+    /// The current version of a kind's form: the one that was published last.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn current_form(&self, kind: &str) -> Result<Option<String>, StoreError> {
+        self.connection
+            .prepare_cached("SELECT version FROM form WHERE kind = ?1 AND current")
+            .and_then(|mut s| s.query_row([kind], |row| row.get(0)).optional())
             .map_err(|error| self.failed("reading a form", error))
     }
 
