@@ -73,7 +73,7 @@ pub fn household(head: &Person, number: usize) -> Value {
         "head": { "name": head.0, "id_type": "id_card", "id_no": head.id_no(), "sex": head.sex(),
             "birth_date": head.birth_date(), "ethnicity": head.3, "phone": format!("139976{:05}", 10_203 + number * 131) },
         "head_status": { "marital": "20", "education": "70", "hukou_type": "rural", "hukou_prefecture": "632300",
-            "hukou_division": "632323", "union_member": "yes", "model_worker": "none" },
+            "hukou_division": "632323" },
         "head_work": { "health": "good", "insurances": ["resident_medical", "resident_pension"],
             "work_status": "flexible", "employer": "泽库县城零工", "worker_group": ["migrant"], "monthly_income": 180_000 },
         "members": [{
@@ -128,7 +128,8 @@ pub fn health_check(person: &Person, number: usize) -> Value {
     })
 }
 
-/// A labour-law check-up of an enterprise of 麦秀镇.
+/// A labour-law check-up of an enterprise of 麦秀镇, as field staff record it: issues, conclusion and rating are the
+/// lawyer's to write, and union facts the township's.
 #[must_use]
 pub fn legal_checkup() -> Value {
     let mut first = serde_json::Map::new();
@@ -151,13 +152,13 @@ pub fn legal_checkup() -> Value {
     json!({
         "enterprise": { "has_uscc": "yes", "uscc": "91350100M000100Y43", "name": "麦秀镇牧产品加工有限公司",
             "nature": "private", "industry": "C", "address": "麦秀镇工业路3号", "workers": 46, "women": 21,
-            "dispatched": 0, "platform": 0, "has_union": "yes", "members": 40, "contact": "办公室 0973-8752011" },
+            "dispatched": 0, "platform": 0 },
         "team": [{ "member_name": "王建国", "member_role": "union", "member_org": "麦秀镇工会" },
             { "member_name": "陈律师", "member_role": "lawyer", "member_org": "泽库县法律援助中心" }],
         "visit_info": { "event_date": "2026-10-15", "date": "2026-10-15", "docs_seen": ["contracts", "payroll"],
             "methods": ["papers", "talk"], "leaflets": 40, "lectures": 1, "consultations": 12 },
         "items_1": first, "items_2": second, "items_3": third,
-        "issues": [{ "item": "lc08", "description": "加工车间未公示职业病危害因素检测结果。", "severity": "2", "workers": 18 }],
+        "evidence": [{ "evidence_item": "lc08", "evidence_text": "加工车间未公示职业病危害因素检测结果，涉及18人。" }],
         "report": { "remarks": "企业当场表示整改。" },
     })
 }
