@@ -10,20 +10,20 @@
 //! conflict with the values `removed`, `edited` and `kept`. Writing one of them there (or removing the row again)
 //! resolves it like any other conflict.
 
-mod chunk;
-mod edit;
+pub(crate) mod chunk;
+pub(crate) mod edit;
 mod error;
-mod graph;
-mod history;
-mod layout;
+pub(crate) mod graph;
+pub(crate) mod history;
+pub(crate) mod layout;
 mod read;
 mod rebuild;
 mod removal;
-mod snapshot;
+pub(crate) mod snapshot;
 mod types;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -51,7 +51,7 @@ pub const BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// One record's document.
 #[derive(Clone, Debug)]
 pub struct Document {
-    doc: Automerge,
+    pub(crate) doc: Automerge,
     head: RecordHead,
     creation: ChangeHash,
 }
@@ -82,7 +82,7 @@ impl Document {
         })
     }
 
-    fn of(doc: Automerge) -> Result<Self, DocumentError> {
+    pub(crate) fn of(doc: Automerge) -> Result<Self, DocumentError> {
         let get = |key| doc.get(ROOT, key).map_err(|error| library_error(&error));
         let (id, op) = get(layout::ID_KEY)?.ok_or_else(|| damaged("it has no record id"))?;
         let id = id.into_bytes().ok().and_then(|bytes| RecordId::from_slice(&bytes).ok());

@@ -132,6 +132,14 @@ impl<'d> Snapshot<'d> {
         self.objects.iter().enumerate().find(|(_, object)| is(object))
     }
 
+    /// Every container by its root key.
+    pub(crate) fn containers(&self) -> impl Iterator<Item = (&str, &Object<'d>)> {
+        self.objects.iter().filter_map(|object| match &object.place {
+            Place::Container(path) => Some((path.as_str(), object)),
+            _ => None,
+        })
+    }
+
     /// Path of the container at an index.
     pub(crate) fn container_path(&self, index: usize) -> Option<&str> {
         match &self.objects.get(index)?.place {
