@@ -9,14 +9,12 @@ pub mod cursors;
 pub mod frames;
 mod log;
 pub mod phone;
-mod placeholder;
 pub mod server;
 pub mod signing;
 mod wire;
 
 pub use log::{LogError, LogErrorKind};
 pub use phone::PhoneLog;
-pub use placeholder::{Document, RawChange};
 pub use server::ServerLog;
 pub use signing::Signer;
 pub use wire::{change_hash, from_cbor, to_cbor};

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use crate::access::{FeedId, Role};
-use crate::document::TouchedField;
+use crate::document::{Document, RawChange, TouchedField};
 use crate::forms::FormDefinition;
 use crate::ids::{ActorId, ChangeHash, DeviceId, LogId, RecordId, UserId};
 use crate::protocol::{ChangeUp, Notice, SignedHead, StatementHash, Verdict};
-use crate::sync::{Document, LogError, RawChange};
+use crate::sync::LogError;
 
 /// Who this installation is, fixed at enrolment.
 #[derive(Clone, Debug, PartialEq, Eq)]

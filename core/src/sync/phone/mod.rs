@@ -1,8 +1,18 @@
-//! The device's half of an exchange.
+//! The device's half of an exchange: builds a signed request from what the store holds, applies the answer frame by
+//! frame, and issues again what a rejected change kept from the server.
 
+mod apply;
+mod exchange;
 mod log;
+mod outcome;
+mod reissue;
+mod request;
+mod state;
 
+pub use exchange::Exchange;
 pub use log::{
     FollowedFeed, NotTaken, OutboxChange, OutboxStatus, PendingEntry, PhoneIdentity, PhoneLog, RecordMeta,
     StoredStatement, Unstated,
 };
+pub use outcome::{Outcome, PhoneEvent, Stats, SyncError};
+pub use request::Request;

@@ -1,0 +1,453 @@
+//! Applies one frame of the answer within the transaction that its caller opened.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::exchange::Exchange;
+use super::{OutboxStatus, PendingEntry, PhoneEvent, PhoneLog, RecordMeta, SyncError};
+use crate::access::{FeedId, Role};
+use crate::document::Document;
+use crate::ids::{ChangeHash, LogId, RecordId};
+use crate::intake::{self, Refusal};
+use crate::protocol::limits::CLOCK_TOLERANCE_MS;
+use crate::protocol::{Down, Entry, EntryBody, ErrorAnswer, Notice, RecordStart, SignedHead, Verdict};
+use crate::sync::wire::change_hash;
+use crate::sync::{LogError, chain, signing};
+
+/// Documents held at once while a frame is applied.
+const DOCUMENTS_HELD_MAX: usize = 64;
+/// Records with pending entries that are tried again at once.
+const PAGE_PENDING: usize = 64;
+
+/// What a frame did.
+#[derive(Default)]
+pub(super) struct Applied {
+    pub(super) events: Vec<PhoneEvent>,
+    /// `more` and `revoked` of the last message.
+    pub(super) done: Option<(bool, bool)>,
+    /// The answer ended with this error.
+    pub(super) failure: Option<ErrorAnswer>,
+}
+
+/// Why a frame was not applied.
+pub(super) enum Stop {
+    Error(SyncError),
+    /// An own change came back by its name, and this phone does not have it.
+    OwnBodiesMissing,
+    /// The server's last statement is not this device's, and its whole hash is needed: a probe gets it.
+    HashWanted,
+}
+
+impl<E: Into<SyncError>> From<E> for Stop {
+    fn from(failure: E) -> Self {
+        Self::Error(failure.into())
+    }
+}
+
+/// A document while the frame is applied.
+struct Held {
+    document: Document,
+    changed: bool,
+}
+
+pub(super) struct Applier<'a> {
+    log: &'a mut dyn PhoneLog,
+    exchange: &'a mut Exchange,
+    documents: BTreeMap<RecordId, Held>,
+    /// Feeds whose cursor moved and is not stored yet.
+    moved: BTreeSet<usize>,
+    state_changed: bool,
+    applied: Applied,
+}
+
+/// An entry's place: what errors and pending entries name.
+#[derive(Clone)]
+struct Place {
+    feed: FeedId,
+    epoch: u32,
+    position: u64,
+}
+
+impl Place {
+    fn misfit(&self, reason: &'static str) -> Stop {
+        SyncError::LogDoesNotFit { feed: self.feed.clone(), position: self.position, reason }.into()
+    }
+}
+
+impl<'a> Applier<'a> {
+    pub(super) fn new(log: &'a mut dyn PhoneLog, exchange: &'a mut Exchange) -> Self {
+        Self {
+            log,
+            exchange,
+            documents: BTreeMap::new(),
+            moved: BTreeSet::new(),
+            state_changed: false,
+            applied: Applied::default(),
+        }
+    }
+
+    pub(super) fn frame(mut self, messages: Vec<Down>) -> Result<Applied, Stop> {
+        for message in messages {
+            if self.applied.done.is_some() || self.applied.failure.is_some() {
+                return Err(SyncError::Protocol("a message behind the last one").into());
+            }
+            if self.exchange.hello_seen == matches!(message, Down::Hello { .. }) {
+                return Err(SyncError::Protocol("an answer begins with one Hello").into());
+            }
+            self.message(message)?;
+        }
+        self.store_documents()?;
+        self.store_cursors()?;
+        if self.state_changed {
+            self.exchange.state.store(self.log)?;
+        }
+        Ok(self.applied)
+    }
+
+    fn message(&mut self, message: Down) -> Result<(), Stop> {
+        match message {
+            Down::Hello { server_time_ms, log, statement, statement_hash, taken, cursors_wanted } => {
+                self.hello(server_time_ms, log, cursors_wanted)?;
+                self.statement(statement, &statement_hash, taken)
+            }
+            Down::Feeds { registry, feeds, roles } => self.feeds(registry, &feeds, &roles),
+            Down::Verdict { number, verdict } => self.verdict(number, &verdict),
+            Down::Entry { feed, entry } => self.entry(feed, entry),
+            Down::Head(head) => self.head(&head),
+            Down::Done { more, digest, revoked } => self.done(more, digest.map(Into::into), revoked),
+            Down::Error(answer) => {
+                self.applied.failure = Some(answer);
+                Ok(())
+            }
+            Down::Part { .. } => Err(SyncError::Protocol("a part outside of a message").into()),
+        }
+    }
+
+    fn hello(&mut self, server_time_ms: i64, log: Option<LogId>, cursors_wanted: bool) -> Result<(), Stop> {
+        let exchange = &mut *self.exchange;
+        exchange.hello_seen = true;
+        if log.is_some_and(|log| log != exchange.identity.log) {
+            return Err(SyncError::OtherLog.into());
+        }
+        let device_time_ms = exchange.device_time_ms;
+        if server_time_ms.abs_diff(device_time_ms) > CLOCK_TOLERANCE_MS.unsigned_abs() {
+            self.applied.events.push(PhoneEvent::ClockWrong { server_time_ms, device_time_ms });
+        }
+        if cursors_wanted {
+            exchange.state.digest = None;
+            self.state_changed = true;
+        }
+        Ok(())
+    }
+
+    /// What the server holds of this device: moves own changes on, or shows that the device was cloned or rolled back.
+    fn statement(&mut self, number: u64, hash: &[u8], taken: Option<(u64, u32)>) -> Result<(), Stop> {
+        let (last, _) = self.log.last_statement()?;
+        let own = if number == 0 || number > last { None } else { self.log.statement_hash(number)? };
+        let fits = number == 0 || (hash.len() >= 8 && own.is_some_and(|own| own.starts_with(hash)));
+        let state = &mut self.exchange.state;
+        if !fits {
+            let hash = <[u8; 32]>::try_from(hash).map_err(|_| Stop::HashWanted)?;
+            self.log.adopt_statement(number, &hash)?;
+            state.forked = true;
+        }
+        if state.statement != number || state.taken != taken || !fits {
+            self.exchange.progress = true;
+            state.statement = number;
+            state.taken = taken;
+            self.state_changed = true;
+        }
+        if let Some(taken) = taken {
+            self.exchange.stats.changes_sent += self.log.mark_sent(taken)?;
+        }
+        Ok(())
+    }
+
+    fn feeds(&mut self, registry: u64, feeds: &[(FeedId, u32)], roles: &[(Role, String)]) -> Result<(), Stop> {
+        if !feeds.is_sorted_by(|a, b| a.0 < b.0) {
+            return Err(SyncError::Protocol("the feeds are not in order").into());
+        }
+        self.store_documents()?;
+        self.store_cursors()?;
+        self.log.set_feeds(feeds, roles)?;
+        self.exchange.feeds = self.log.feeds()?;
+        if self.exchange.feeds.len() != feeds.len() {
+            return Err(LogError::other("the store does not hold the feeds that it was given").into());
+        }
+        self.exchange.state.registry = registry;
+        self.exchange.progress = true;
+        self.state_changed = true;
+        self.applied.events.push(PhoneEvent::FeedsChanged);
+        Ok(())
+    }
+
+    fn verdict(&mut self, number: u64, verdict: &Verdict) -> Result<(), Stop> {
+        let state = &mut self.exchange.state;
+        if number <= state.verdicts {
+            return Ok(());
+        }
+        state.verdicts = number;
+        self.state_changed = true;
+        self.exchange.progress = true;
+        self.exchange.stats.not_taken += 1;
+        self.log.put_verdict(verdict)?;
+        let own = self.log.outbox_of(&verdict.record)?.into_iter().find(|own| own.hash == verdict.change);
+        match own.map(|own| own.status) {
+            None | Some(OutboxStatus::Withdrawn | OutboxStatus::Entered(_)) => Ok(()),
+            Some(_) => Ok(self.log.set_status(&verdict.change, OutboxStatus::NotTaken)?),
+        }
+    }
+
+    fn entry(&mut self, feed: u32, entry: Entry) -> Result<(), Stop> {
+        let index = feed as usize;
+        let Some(feed) = self.exchange.feeds.get(index) else {
+            return Err(SyncError::Protocol("an entry of a feed that is not followed").into());
+        };
+        let place = Place { feed: feed.feed.clone(), epoch: feed.epoch, position: entry.position };
+        if entry.position <= feed.position {
+            return Ok(());
+        }
+        if entry.position != feed.position + 1 {
+            return Err(place.misfit("an entry is missing"));
+        }
+        let leaf = self.leaf(&place, &entry.body)?;
+        let feed = &mut self.exchange.feeds[index];
+        feed.chain = chain::next(&feed.chain, entry.position, entry.received_ms, &leaf);
+        feed.position = entry.position;
+        self.moved.insert(index);
+        self.exchange.progress = true;
+        self.exchange.stats.entries += 1;
+        self.effect(&place, entry.body)
+    }
+
+    fn leaf(&mut self, place: &Place, body: &EntryBody) -> Result<[u8; 32], Stop> {
+        let (record, first, hash) = match body {
+            EntryBody::Change { record, first, bytes } => {
+                (record, first, change_hash(bytes).ok_or_else(|| place.misfit("a change is no change"))?)
+            }
+            EntryBody::Own { record, first, prefix } => {
+                let own = self.log.own_change(record, prefix)?.ok_or(Stop::OwnBodiesMissing)?;
+                (record, first, own.hash)
+            }
+            other => return chain::body_leaf(other).ok_or_else(|| place.misfit("an entry without leaf")),
+        };
+        let salt = match first {
+            Some(first) => self.start(place, record, first)?,
+            None => {
+                let meta = self.log.record_meta(record)?;
+                let salt = meta.and_then(|meta| meta.salt);
+                salt.ok_or_else(|| place.misfit("a record begins in the middle"))?
+            }
+        };
+        Ok(chain::change_leaf(&salt, &hash))
+    }
+
+    fn start(&mut self, place: &Place, record: &RecordId, first: &RecordStart) -> Result<[u8; 8], Stop> {
+        if self.log.is_purged(record)? {
+            return Ok(first.salt);
+        }
+        let (kind, created_version) = match self.log.record_meta(record)? {
+            // A record that was made here keeps what its creation change says.
+            Some(meta) => (meta.kind, meta.created_version),
+            None => (first.kind.clone(), first.created_version.clone()),
+        };
+        let meta = RecordMeta { kind, created_version, feed: place.feed.clone(), salt: Some(first.salt) };
+        self.log.put_record_meta(record, &meta)?;
+        Ok(first.salt)
+    }
+
+    fn effect(&mut self, place: &Place, body: EntryBody) -> Result<(), Stop> {
+        match body {
+            EntryBody::Change { record, bytes, .. } => {
+                let hash = change_hash(&bytes).ok_or_else(|| place.misfit("a change is no change"))?;
+                self.log.set_status(&hash, OutboxStatus::Entered(place.position))?;
+                self.enter(place, record, hash, &bytes)?;
+            }
+            EntryBody::Own { record, prefix, .. } => {
+                let own = self.log.own_change(&record, &prefix)?.ok_or(Stop::OwnBodiesMissing)?;
+                self.log.set_status(&own.hash, OutboxStatus::Entered(place.position))?;
+                self.enter(place, record, own.hash, &own.bytes)?;
+            }
+            EntryBody::MovedOut { record, to } => {
+                self.store_documents()?;
+                self.log.move_record(&record, &to)?;
+            }
+            EntryBody::MovedIn { record, .. } => {
+                self.store_documents()?;
+                if self.log.record_meta(&record)?.is_some() {
+                    self.log.move_record(&record, &place.feed)?;
+                }
+            }
+            EntryBody::Purge { record } => {
+                self.documents.remove(&record);
+                self.log.purge(&record)?;
+                self.applied.events.push(PhoneEvent::RecordGone { record });
+            }
+            EntryBody::Notice(notice) => self.notice(place, &notice)?,
+            EntryBody::Erased(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Merges an accepted change into its record; what this app cannot merge is kept as it came.
+    fn enter(&mut self, place: &Place, record: RecordId, hash: ChangeHash, bytes: &[u8]) -> Result<(), Stop> {
+        if self.log.is_purged(&record)? {
+            return Ok(());
+        }
+        self.log.put_feed_entry(&place.feed, place.position, &record, &hash)?;
+        if let Err(reason) = self.merge(record, hash, bytes)? {
+            let Place { feed, epoch, position } = place.clone();
+            let pending = PendingEntry { feed, epoch, position, record, bytes: bytes.to_vec(), reason };
+            self.log.put_pending(&pending)?;
+            self.applied.events.push(PhoneEvent::NeedsNewerApp { record });
+        }
+        Ok(())
+    }
+
+    /// The inner error is the reason for which the change must wait.
+    fn merge(&mut self, record: RecordId, hash: ChangeHash, bytes: &[u8]) -> Result<Result<(), String>, Stop> {
+        let Some(meta) = self.log.record_meta(&record)? else { return Ok(Err("unknown_record".to_owned())) };
+        let Some(created_form) = self.log.form(&meta.kind, Some(&meta.created_version))? else {
+            return Ok(Err("unknown_form".to_owned()));
+        };
+        let form = self.log.form(&meta.kind, None)?.unwrap_or_else(|| created_form.clone());
+        if self.documents.len() >= DOCUMENTS_HELD_MAX && !self.documents.contains_key(&record) {
+            self.store_documents()?;
+        }
+        if !self.documents.contains_key(&record) {
+            let document = match self.log.document(&record)? {
+                Some(document) => document,
+                None => match Document::create(record, &created_form) {
+                    Ok(document) => document,
+                    Err(failure) => return Ok(Err(failure.to_string())),
+                },
+            };
+            self.documents.insert(record, Held { document, changed: false });
+        }
+        let Some(held) = self.documents.get_mut(&record) else { return Ok(Ok(())) };
+        if held.document.contains(&hash) {
+            return Ok(Ok(()));
+        }
+        match intake::admit(&mut held.document, &form, bytes, None) {
+            Ok(_) => {
+                held.changed = true;
+                self.exchange.stats.changes_received += 1;
+                Ok(Ok(()))
+            }
+            Err(refusal) => Ok(Err(reason_of(&refusal))),
+        }
+    }
+
+    /// Tries what waits for a record again, until nothing more of it fits.
+    fn retry_pending(&mut self, record: RecordId) -> Result<(), Stop> {
+        let mut waiting = self.log.pending_of(&record)?;
+        loop {
+            let mut left = Vec::new();
+            let before = waiting.len();
+            for entry in waiting {
+                let fits = match change_hash(&entry.bytes) {
+                    Some(hash) => self.merge(record, hash, &entry.bytes)?.is_ok(),
+                    None => false,
+                };
+                if fits {
+                    self.log.drop_pending(&entry)?;
+                } else {
+                    left.push(entry);
+                }
+            }
+            if left.is_empty() || left.len() == before {
+                return Ok(());
+            }
+            waiting = left;
+        }
+    }
+
+    fn notice(&mut self, place: &Place, notice: &Notice) -> Result<(), Stop> {
+        self.store_documents()?;
+        self.log.apply_notice(&place.feed, place.position, notice)?;
+        let Notice::Form { kind, version, .. } = notice else { return Ok(()) };
+        self.applied.events.push(PhoneEvent::FormArrived { kind: kind.clone(), version: version.clone() });
+        let mut after = None;
+        loop {
+            let page = self.log.pending_records(kind, after.as_ref(), PAGE_PENDING)?;
+            let Some(last) = page.last().copied() else { return Ok(()) };
+            for record in page {
+                self.retry_pending(record)?;
+            }
+            self.store_documents()?;
+            after = Some(last);
+        }
+    }
+
+    fn store_documents(&mut self) -> Result<(), Stop> {
+        let changed: Vec<RecordId> =
+            self.documents.iter().filter(|(_, held)| held.changed).map(|(record, _)| *record).collect();
+        for record in changed {
+            if self.log.has_pending(&record)? {
+                self.retry_pending(record)?;
+            }
+            if let Some(held) = self.documents.get(&record) {
+                let conflicts = self.log.put_document(&record, &held.document)?;
+                self.applied.events.push(PhoneEvent::RecordChanged { record, conflicts });
+            }
+        }
+        self.documents.clear();
+        Ok(())
+    }
+
+    fn store_cursors(&mut self) -> Result<(), Stop> {
+        for index in std::mem::take(&mut self.moved) {
+            let feed = &self.exchange.feeds[index];
+            self.log.put_cursor(&feed.feed, feed.position, &feed.chain)?;
+        }
+        Ok(())
+    }
+
+    fn head(&mut self, head: &SignedHead) -> Result<(), Stop> {
+        let place = Place { feed: head.feed.clone(), epoch: head.epoch, position: head.position };
+        let identity = &self.exchange.identity;
+        if head.log != identity.log || !signing::verify_head(&identity.server_key, head) {
+            return Err(place.misfit("its head is not signed by this server"));
+        }
+        let Some(feed) = self.exchange.feeds.iter_mut().find(|feed| feed.feed == head.feed) else {
+            return Err(SyncError::Protocol("a head of a feed that is not followed").into());
+        };
+        if (feed.epoch, feed.position, feed.chain) != (head.epoch, head.position, head.chain) {
+            return Err(place.misfit("its entries do not chain to the signed head"));
+        }
+        feed.head_position = head.position;
+        self.store_cursors()?;
+        Ok(self.log.put_head(head)?)
+    }
+
+    fn done(&mut self, more: bool, digest: Option<[u8; 16]>, revoked: bool) -> Result<(), Stop> {
+        let exchange = &mut *self.exchange;
+        let own = super::request::cursor_set(&exchange.identity, exchange.state.registry, &exchange.feeds).digest();
+        let confirmed = match digest {
+            Some(digest) => digest == own,
+            None => !revoked && own == exchange.digest && exchange.state.digest.is_some(),
+        };
+        let state = &mut exchange.state;
+        state.digest = confirmed.then(|| own.into());
+        if exchange.probe && state.open_upload && !exchange.progress {
+            state.halve_upload();
+        } else if !exchange.probe {
+            state.up_bytes = 0;
+        }
+        state.open = false;
+        state.open_upload = false;
+        if !more {
+            state.own_in_full = false;
+        }
+        self.state_changed = true;
+        self.applied.done = Some((more, revoked));
+        Ok(())
+    }
+}
+
+fn reason_of(refusal: &Refusal) -> String {
+    match refusal {
+        Refusal::MissingDependency { .. } => "missing_dependency".to_owned(),
+        Refusal::Refused { reason, .. } | Refusal::Quarantined { reason, .. } => (*reason).to_owned(),
+        Refusal::NeedsNewerForm { .. } => "newer_form".to_owned(),
+    }
+}

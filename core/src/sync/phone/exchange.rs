@@ -1,0 +1,231 @@
+//! One exchange on the device's side.
+
+use super::apply::{Applied, Applier, Stop};
+use super::reissue;
+use super::request::{self, Request};
+use super::state::{SyncState, transact};
+use super::{FollowedFeed, Outcome, PhoneEvent, PhoneIdentity, PhoneLog, Stats, SyncError};
+use crate::ports::Random;
+use crate::protocol::limits::PROTOCOL_VERSION;
+use crate::protocol::{Down, ErrorAnswer, ErrorKind, RequestHeader};
+use crate::sync::frames::FrameReader;
+use crate::sync::signing::{self, Signer};
+
+/// The device's half of one exchange: [`Exchange::begin`], send the request, give the answer to
+/// [`Exchange::receive`] as it arrives, then [`Exchange::finish`]. The log is borrowed per call only, so that saving
+/// goes on while the network is slow. Dropping it at any point is as a break: the next exchange finds out how far
+/// this one got.
+pub struct Exchange {
+    pub(super) identity: PhoneIdentity,
+    pub(super) state: SyncState,
+    pub(super) feeds: Vec<FollowedFeed>,
+    pub(super) device_time_ms: i64,
+    /// Digest of the cursors as the request named them.
+    pub(super) digest: [u8; 16],
+    pub(super) probe: bool,
+    pub(super) hello_seen: bool,
+    pub(super) stats: Stats,
+    /// The break before this exchange was not without effect.
+    pub(super) progress: bool,
+    reader: FrameReader<Down>,
+    end: Option<End>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// The last message was seen: its `more` and `revoked`.
+    Done { more: bool, revoked: bool },
+    /// Nothing more is read; exchange again.
+    Stopped,
+    /// An error was returned.
+    Failed,
+}
+
+impl Exchange {
+    /// Begins an exchange: states what is new, stores the request's counter, and builds the request. After a broken
+    /// exchange the request only asks (a probe). Settles verdicts that an earlier exchange left.
+    ///
+    /// # Errors
+    /// [`SyncError::Log`]; nothing was sent then.
+    pub fn begin(
+        log: &mut dyn PhoneLog,
+        signer: &dyn Signer,
+        random: &dyn Random,
+        now_ms: i64,
+    ) -> Result<(Self, Request), SyncError> {
+        let identity = log.identity()?;
+        let mut state = SyncState::load(log)?;
+        let probe = state.open || state.forked;
+        let mut frames = Vec::new();
+        if !probe {
+            reissue::settle(log, random, false)?;
+            request::state_changes(log, &identity, signer)?;
+        }
+        let feeds = log.feeds()?;
+        let digest = request::cursor_set(&identity, state.registry, &feeds).digest();
+        let cursors = request::cursors(&identity, &state, &feeds, digest);
+        if !probe {
+            frames = request::upload(log, &state, state.up_bytes())?;
+        }
+        state.counter += 1;
+        state.open = true;
+        state.open_upload = if probe { state.open_upload } else { !frames.is_empty() };
+        transact(log, |log| state.store(log))?;
+        let header = RequestHeader {
+            version: PROTOCOL_VERSION,
+            device: identity.device,
+            server_key: signing::key_id(&identity.server_key),
+            counter: state.counter,
+            cursors,
+            device_time_ms: now_ms,
+            probe,
+            own_in_full: state.own_in_full,
+            verdicts: state.verdicts,
+        };
+        let request = Request { header: request::header(signer, &header), frames };
+        let stats =
+            Stats { bytes_up: request.len() as u64, frames_up: request.frames.len() as u64, ..Stats::default() };
+        let exchange = Self {
+            identity,
+            state,
+            feeds,
+            device_time_ms: now_ms,
+            digest,
+            probe,
+            hello_seen: false,
+            stats,
+            progress: false,
+            reader: FrameReader::new(),
+            end: None,
+        };
+        Ok((exchange, request))
+    }
+
+    /// What was moved so far.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.stats
+    }
+
+    /// True when the answer's last message was seen, or nothing more will be read.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.end.is_some()
+    }
+
+    /// Takes the next piece of the answer body. Every whole frame in it is applied and durable when this returns.
+    ///
+    /// # Errors
+    /// [`SyncError`]: nothing of the frame in question was applied, frames before it stay, and the exchange is over.
+    pub fn receive(&mut self, log: &mut dyn PhoneLog, bytes: &[u8]) -> Result<Vec<PhoneEvent>, SyncError> {
+        self.stats.bytes_down += bytes.len() as u64;
+        let mut events = Vec::new();
+        if self.end.is_none() {
+            self.reader.push(bytes);
+        }
+        while self.end.is_none() {
+            let frame = self.reader.next_frame().inspect_err(|_| self.end = Some(End::Failed))?;
+            let Some(messages) = frame else { break };
+            match self.apply(log, messages) {
+                Ok(told) => events.extend(told),
+                Err(failure) => {
+                    self.end = Some(End::Failed);
+                    return Err(failure);
+                }
+            }
+        }
+        Ok(events)
+    }
+
+    fn apply(&mut self, log: &mut dyn PhoneLog, messages: Vec<Down>) -> Result<Vec<PhoneEvent>, SyncError> {
+        log.begin()?;
+        let result = Applier::new(&mut *log, self).frame(messages);
+        match result {
+            Ok(Applied { events, done, failure }) => {
+                log.commit()?;
+                self.stats.frames_down += 1;
+                if let Some((more, revoked)) = done {
+                    self.end = Some(End::Done { more, revoked });
+                }
+                match failure {
+                    Some(answer) => self.answered(log, answer).map(|()| events),
+                    None => Ok(events),
+                }
+            }
+            Err(Stop::Error(failure)) => {
+                log.rollback();
+                Err(failure)
+            }
+            Err(Stop::OwnBodiesMissing) => {
+                log.rollback();
+                // What the frame had changed in memory is gone with the exchange; the flag is all that must stay.
+                let mut state = SyncState::load(log)?;
+                state.own_in_full = true;
+                transact(log, |log| state.store(log))?;
+                self.end = Some(End::Stopped);
+                Ok(Vec::new())
+            }
+            Err(Stop::HashWanted) => {
+                log.rollback();
+                self.end = Some(End::Stopped);
+                Ok(Vec::new())
+            }
+        }
+    }
+
+    /// The server answered an error instead of frames, as the body of an HTTP error status.
+    ///
+    /// # Errors
+    /// [`SyncError::Server`] for what exchanging again does not mend.
+    pub fn refused(&mut self, log: &mut dyn PhoneLog, answer: ErrorAnswer) -> Result<(), SyncError> {
+        self.answered(log, answer)
+    }
+
+    fn answered(&mut self, log: &mut dyn PhoneLog, answer: ErrorAnswer) -> Result<(), SyncError> {
+        let mut state = SyncState::load(log)?;
+        match (answer.kind, answer.counter) {
+            (ErrorKind::Replayed, Some(counter)) if counter >= state.counter => {
+                state.counter = counter;
+                transact(log, |log| state.store(log))?;
+            }
+            (ErrorKind::Forked, _) => {
+                state.forked = true;
+                transact(log, |log| state.store(log))?;
+            }
+            _ => {
+                self.end = Some(End::Failed);
+                return Err(SyncError::Server(answer));
+            }
+        }
+        self.end = Some(End::Stopped);
+        Ok(())
+    }
+
+    /// Ends the exchange: settles verdicts, issues again what must be, says what to do next.
+    ///
+    /// # Errors
+    /// [`SyncError::Broken`] if the answer's end was not seen, [`SyncError::Log`].
+    pub fn finish(self, log: &mut dyn PhoneLog, random: &dyn Random) -> Result<Outcome, SyncError> {
+        let (more, revoked) = match self.end {
+            Some(End::Done { more, revoked }) => (more, revoked),
+            Some(End::Stopped) => return Ok(self.outcome(true, false, Vec::new())),
+            Some(End::Failed) | None => return Err(SyncError::Broken),
+        };
+        let mut state = SyncState::load(log)?;
+        let mut events = Vec::new();
+        if !more {
+            events = reissue::settle(log, random, state.forked)?;
+            if state.forked {
+                state.forked = false;
+                transact(log, |log| state.store(log))?;
+                events.push(PhoneEvent::Forked);
+            }
+        }
+        let waiting = !log.unsent(state.taken, 1)?.is_empty() || !log.unstated(1)?.is_empty();
+        Ok(self.outcome(more || waiting, revoked, events))
+    }
+
+    fn outcome(self, again: bool, revoked: bool, events: Vec<PhoneEvent>) -> Outcome {
+        Outcome { again, progress: self.progress, revoked, stats: self.stats, events }
+    }
+}

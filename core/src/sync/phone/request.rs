@@ -1,0 +1,199 @@
+//! Builds a request: new statements, header, and the frames that go up.
+
+use super::state::{SyncState, transact};
+use super::{PhoneIdentity, PhoneLog, StoredStatement, SyncError, Unstated};
+use crate::access::FeedId;
+use crate::ids::{ActorId, ChangeHash};
+use crate::protocol::limits::{PROTOCOL_VERSION, STATEMENT_CHANGES_TARGET};
+use crate::protocol::{CursorState, Cursors, RequestHeader, Statement, Up};
+use crate::sync::LogError;
+use crate::sync::cursors::{CursorPoint, CursorSet};
+use crate::sync::frames::FrameWriter;
+use crate::sync::signing::{self, Signer};
+use crate::sync::wire::{put_varint, to_cbor};
+
+/// New changes that are stated in one transaction; the rest waits for the next exchange.
+const STATED_AT_ONCE: usize = 4 * STATEMENT_CHANGES_TARGET;
+/// Bodies read from the outbox at once.
+const PAGE_CHANGES: usize = 32;
+/// Statements read at once.
+const PAGE_STATEMENTS: usize = 8;
+/// Window upwards: an exchange's upload is small, and so are then the compressor's tables on a cheap phone.
+const UP_WINDOW_LOG: u32 = 18;
+
+/// A request body, ready to send: the header, then each frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// Length, header and signature.
+    pub header: Vec<u8>,
+    /// Frames in order; may be empty.
+    pub frames: Vec<Vec<u8>>,
+}
+
+impl Request {
+    /// All of it in one piece.
+    #[must_use]
+    pub fn body(&self) -> Vec<u8> {
+        let mut body = self.header.clone();
+        for frame in &self.frames {
+            body.extend_from_slice(frame);
+        }
+        body
+    }
+
+    /// Bytes of all of it.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.header.len() + self.frames.iter().map(Vec::len).sum::<usize>()
+    }
+
+    /// Never true: there is always a header.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        false
+    }
+}
+
+/// The cursors as they are now.
+pub(super) fn cursor_set(identity: &PhoneIdentity, registry: u64, feeds: &[super::FollowedFeed]) -> CursorSet {
+    let point = |feed: &super::FollowedFeed| CursorPoint {
+        feed: feed.feed.clone(),
+        epoch: feed.epoch,
+        position: feed.position,
+        chain: feed.chain,
+    };
+    CursorSet { log: identity.log, registry, cursors: feeds.iter().map(point).collect() }
+}
+
+/// Header bytes as they are sent: length, CBOR, signature.
+pub(super) fn header(signer: &dyn Signer, header: &RequestHeader) -> Vec<u8> {
+    let cbor = to_cbor(header);
+    let signature = signing::sign(signer, signing::REQUEST, &cbor);
+    let mut bytes = Vec::with_capacity(cbor.len() + 68);
+    put_varint(&mut bytes, cbor.len() as u64);
+    bytes.extend_from_slice(&cbor);
+    bytes.extend_from_slice(&signature);
+    bytes
+}
+
+/// What the request says of the cursors: their digest where the server confirmed exactly these, else all.
+pub(super) fn cursors(
+    identity: &PhoneIdentity,
+    state: &SyncState,
+    feeds: &[super::FollowedFeed],
+    digest: [u8; 16],
+) -> Cursors {
+    let confirmed = state.digest.is_some_and(|confirmed| *confirmed == digest);
+    if confirmed && !state.open && !state.own_in_full {
+        return Cursors::Digest(digest);
+    }
+    let full = |feed: &super::FollowedFeed| CursorState {
+        feed: feed.feed.clone(),
+        epoch: feed.epoch,
+        position: feed.position,
+        chain: feed.chain,
+        signed: feed.head_position == feed.position,
+    };
+    Cursors::Full { log: Some(identity.log), registry: state.registry, cursors: feeds.iter().map(full).collect() }
+}
+
+/// States what was saved since the last exchange: one statement a feed and actor, stored before anything is sent.
+pub(super) fn state_changes(
+    log: &mut dyn PhoneLog,
+    identity: &PhoneIdentity,
+    signer: &dyn Signer,
+) -> Result<(), LogError> {
+    let unstated = log.unstated(STATED_AT_ONCE)?;
+    if unstated.is_empty() {
+        return Ok(());
+    }
+    transact(log, |log| {
+        let (mut number, mut previous) = log.last_statement()?;
+        for (feed, actor, changes) in groups(unstated) {
+            for changes in changes.chunks(STATEMENT_CHANGES_TARGET) {
+                number += 1;
+                let statement = Statement {
+                    version: PROTOCOL_VERSION,
+                    device: identity.device,
+                    number,
+                    previous,
+                    feed: feed.clone(),
+                    actor,
+                    user: identity.user,
+                    changes: changes.to_vec(),
+                };
+                let bytes = to_cbor(&statement);
+                let signature = signing::sign(signer, signing::STATEMENT, &bytes);
+                previous = signing::statement_hash(&bytes);
+                let stored = StoredStatement { number, hash: previous, bytes, signature };
+                log.put_statement(&stored, changes)?;
+            }
+        }
+        Ok(())
+    })
+}
+
+/// By feed and actor, in the order in which each first appears; within one, in the order of saving. A record is in one
+/// feed, and an older actor comes before a newer one: causes stay before effects.
+fn groups(unstated: Vec<Unstated>) -> Vec<(FeedId, ActorId, Vec<ChangeHash>)> {
+    let mut groups: Vec<(FeedId, ActorId, Vec<ChangeHash>)> = Vec::new();
+    for change in unstated {
+        match groups.iter_mut().find(|(feed, actor, _)| *feed == change.feed && *actor == change.actor) {
+            Some((_, _, changes)) => changes.push(change.hash),
+            None => groups.push((change.feed, change.actor, vec![change.hash])),
+        }
+    }
+    groups
+}
+
+/// The frames that go up within `budget` bytes: statements that the server lacks, each before its first body, then
+/// bodies in order.
+pub(super) fn upload(log: &mut dyn PhoneLog, state: &SyncState, budget: usize) -> Result<Vec<Vec<u8>>, SyncError> {
+    let mut writer = FrameWriter::new(UP_WINDOW_LOG);
+    let mut statements = Statements { sent: state.statement };
+    let mut after = state.taken;
+    'pages: loop {
+        let page = log.unsent(after, PAGE_CHANGES)?;
+        if page.is_empty() {
+            statements.send_through(log, &mut writer, u64::MAX, budget)?;
+            break;
+        }
+        for change in page {
+            statements.send_through(log, &mut writer, change.statement, usize::MAX)?;
+            after = Some((change.statement, change.index));
+            writer.push(&Up::Change(change))?;
+            if writer.bytes_estimate() >= budget {
+                break 'pages;
+            }
+        }
+    }
+    writer.flush()?;
+    Ok(std::iter::from_fn(|| writer.take()).collect())
+}
+
+struct Statements {
+    sent: u64,
+}
+
+impl Statements {
+    fn send_through(
+        &mut self,
+        log: &mut dyn PhoneLog,
+        writer: &mut FrameWriter,
+        number: u64,
+        budget: usize,
+    ) -> Result<(), SyncError> {
+        while self.sent < number && writer.bytes_estimate() < budget {
+            let page = log.statements_after(self.sent, PAGE_STATEMENTS)?;
+            let before = self.sent;
+            for statement in page.into_iter().take_while(|statement| statement.number <= number) {
+                self.sent = statement.number;
+                writer.push(&Up::Statement { bytes: statement.bytes.into(), signature: statement.signature })?;
+            }
+            if self.sent == before {
+                break;
+            }
+        }
+        Ok(())
+    }
+}

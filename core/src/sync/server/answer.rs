@@ -1,0 +1,339 @@
+//! Writes the answer, pulling from the log what the next frame needs and no more.
+
+use super::session::Caller;
+use super::{FeedHead, LogEntry, Scope, ServerLog};
+use crate::access::{Area, FeedId};
+use crate::ids::LogId;
+use crate::protocol::limits::{DEVICE_FEEDS_MAX, EXCHANGE_DOWN_BYTES_TARGET, ZSTD_WINDOW_LOG_MAX};
+use crate::protocol::{CursorState, Cursors, Down, Entry, EntryBody, ErrorAnswer, ErrorKind, SignedHead};
+use crate::sync::LogError;
+use crate::sync::cursors::{CursorPoint, CursorSet};
+use crate::sync::frames::FrameWriter;
+use crate::sync::signing::{self, Signer};
+use crate::sync::wire::{from_cbor, to_cbor};
+
+/// Entries and bytes of them that are read from the log at once.
+const PAGE_ENTRIES: usize = 256;
+const PAGE_BYTES: usize = 128 * 1024;
+/// Verdicts that are read from the log at once.
+const PAGE_VERDICTS: usize = 128;
+/// Cursor sets remembered for a device: what it confirmed, and what it was last sent.
+const CURSOR_SETS_KEPT: usize = 2;
+
+/// How far one feed of the device has come in this answer.
+struct Reach {
+    point: CursorPoint,
+    /// Head of the feed when the answer began: entries behind it wait for the next exchange.
+    through: u64,
+    /// A signed head for `point` is not with the device yet.
+    head_due: bool,
+}
+
+enum Step {
+    Hello,
+    Verdicts(u64),
+    Feeds,
+    /// Index into `order`.
+    Entries(usize),
+    Heads(usize),
+    Done,
+    End,
+}
+
+pub(super) struct Answer {
+    caller: Caller,
+    scope: Scope,
+    log_id: LogId,
+    error: Option<ErrorAnswer>,
+    /// The cursor set that the request named, if it is known.
+    base: Option<CursorSet>,
+    named_by_digest: bool,
+    wanted: bool,
+    reaches: Vec<Reach>,
+    /// General feeds first: forms come before the records that need them.
+    order: Vec<usize>,
+    step: Step,
+    more: bool,
+    writer: FrameWriter,
+}
+
+impl Answer {
+    pub(super) fn new(
+        log: &mut dyn ServerLog,
+        (caller, scope): (Caller, Scope),
+        error: Option<ErrorAnswer>,
+    ) -> Result<Self, ErrorAnswer> {
+        let mut answer = Self {
+            log_id: log.log_id()?,
+            caller,
+            scope,
+            error,
+            base: None,
+            named_by_digest: false,
+            wanted: false,
+            reaches: Vec::new(),
+            order: Vec::new(),
+            step: Step::Hello,
+            more: false,
+            writer: FrameWriter::new(ZSTD_WINDOW_LOG_MAX),
+        };
+        if answer.error.is_none() && !answer.caller.row.revoked {
+            match answer.resolve(log) {
+                Ok(()) => {}
+                Err(failure) => answer.error = Some(failure),
+            }
+        }
+        Ok(answer)
+    }
+
+    /// Finds out what the device has seen, and what there is now.
+    fn resolve(&mut self, log: &mut dyn ServerLog) -> Result<(), ErrorAnswer> {
+        let known = match &self.caller.header.cursors {
+            Cursors::Digest(digest) => {
+                self.named_by_digest = true;
+                let sets = log.cursor_sets(&self.caller.device)?;
+                let set = sets.iter().filter_map(|set| from_cbor::<CursorSet>(set)).find(|set| set.digest() == *digest);
+                let Some(set) = set else {
+                    self.wanted = true;
+                    self.more = true;
+                    return Ok(());
+                };
+                let cursors = set.cursors.iter().map(|point| (point.clone(), true)).collect();
+                self.base = Some(set);
+                cursors
+            }
+            Cursors::Full { log: named, registry, cursors } => {
+                let points = full_cursors(self.log_id, named.as_ref(), cursors)?;
+                let set = points.iter().map(|(point, _)| point.clone()).collect();
+                self.base = Some(CursorSet { log: self.log_id, registry: *registry, cursors: set });
+                points
+            }
+        };
+        self.set_reaches(log, known)
+    }
+
+    fn set_reaches(&mut self, log: &mut dyn ServerLog, known: Vec<(CursorPoint, bool)>) -> Result<(), ErrorAnswer> {
+        let feeds: Vec<FeedId> = self.scope.feeds.iter().map(|(feed, _)| feed.clone()).collect();
+        let heads = log.heads(&feeds)?;
+        for (feed, head) in feeds.into_iter().zip(heads) {
+            let held = known.binary_search_by(|(point, _)| point.feed.cmp(&feed)).ok().map(|at| &known[at]);
+            let reach = match held {
+                Some((point, signed)) if point.epoch == head.epoch => {
+                    self.check_cursor(log, point, &head)?;
+                    Reach { point: point.clone(), through: head.position, head_due: !signed && point.position > 0 }
+                }
+                _ => Reach {
+                    point: CursorPoint { feed, epoch: head.epoch, position: 0, chain: crate::sync::chain::START },
+                    through: head.position,
+                    head_due: false,
+                },
+            };
+            self.reaches.push(reach);
+        }
+        self.order = (0..self.reaches.len()).collect();
+        self.order.sort_by_key(|at| self.reaches[*at].point.feed.area != Area::General);
+        Ok(())
+    }
+
+    /// What a device says in full is held against the log; a digest names what this server itself confirmed.
+    fn check_cursor(&self, log: &mut dyn ServerLog, point: &CursorPoint, head: &FeedHead) -> Result<(), ErrorAnswer> {
+        let fits = point.position <= head.position
+            && (self.named_by_digest
+                || point.position == 0
+                || log.chain_at(&point.feed, point.position)? == Some(point.chain));
+        if fits {
+            return Ok(());
+        }
+        let detail = format!("the log of {} does not hold what this device saw at {}", point.feed, point.position);
+        Err(super::error(ErrorKind::LogMismatch, detail))
+    }
+
+    pub(super) fn next_frame(
+        &mut self,
+        log: &mut dyn ServerLog,
+        signer: &dyn Signer,
+        now_ms: i64,
+    ) -> Result<Option<Vec<u8>>, LogError> {
+        loop {
+            if let Some(frame) = self.writer.take() {
+                return Ok(Some(frame));
+            }
+            if matches!(self.step, Step::End) {
+                return Ok(None);
+            }
+            self.advance(log, signer, now_ms)?;
+        }
+    }
+
+    fn advance(&mut self, log: &mut dyn ServerLog, signer: &dyn Signer, now_ms: i64) -> Result<(), LogError> {
+        self.step = match self.step {
+            Step::Hello => self.hello(now_ms)?,
+            Step::Verdicts(after) => self.verdicts(log, after)?,
+            Step::Feeds => self.feeds()?,
+            Step::Entries(at) => self.entries(log, at)?,
+            Step::Heads(at) => self.head(signer, at, now_ms)?,
+            Step::Done => self.done(log)?,
+            Step::End => Step::End,
+        };
+        Ok(())
+    }
+
+    fn put(&mut self, message: &Down) -> Result<(), LogError> {
+        self.writer.push(message).map_err(|failure| LogError::other(failure.to_string()))
+    }
+
+    fn finish(&mut self, message: &Down) -> Result<Step, LogError> {
+        self.put(message)?;
+        self.writer.flush().map_err(|failure| LogError::other(failure.to_string()))?;
+        Ok(Step::End)
+    }
+
+    fn hello(&mut self, now_ms: i64) -> Result<Step, LogError> {
+        let row = &self.caller.row;
+        let hash: &[u8] = match (row.statement, self.caller.header.probe || self.error.is_some()) {
+            (0, _) => &[],
+            (_, true) => &row.statement_hash,
+            (_, false) => &row.statement_hash[..8],
+        };
+        let hello = Down::Hello {
+            server_time_ms: now_ms,
+            log: if self.named_by_digest && !self.wanted { None } else { Some(self.log_id) },
+            statement: row.statement,
+            statement_hash: hash.to_vec().into(),
+            taken: row.taken,
+            cursors_wanted: self.wanted,
+        };
+        self.put(&hello)?;
+        match self.error.take() {
+            Some(answer) => self.finish(&Down::Error(answer)),
+            None => Ok(Step::Verdicts(self.caller.header.verdicts)),
+        }
+    }
+
+    fn verdicts(&mut self, log: &mut dyn ServerLog, after: u64) -> Result<Step, LogError> {
+        let page = log.verdicts(&self.caller.device, after, PAGE_VERDICTS)?;
+        let Some(&(last, _)) = page.last() else {
+            let served = !self.wanted && !self.caller.row.revoked;
+            return Ok(if served { Step::Feeds } else { Step::Done });
+        };
+        for (number, verdict) in page {
+            self.put(&Down::Verdict { number, verdict })?;
+        }
+        Ok(Step::Verdicts(last))
+    }
+
+    fn feeds(&mut self) -> Result<Step, LogError> {
+        let held = self.base.as_ref().map_or(0, |base| base.registry);
+        if held != self.scope.registry {
+            let feeds = self.reaches.iter().map(|reach| (reach.point.feed.clone(), reach.point.epoch)).collect();
+            self.put(&Down::Feeds { registry: self.scope.registry, feeds, roles: self.scope.roles.clone() })?;
+        }
+        Ok(Step::Entries(0))
+    }
+
+    fn entries(&mut self, log: &mut dyn ServerLog, at: usize) -> Result<Step, LogError> {
+        let Some(&feed) = self.order.get(at) else { return Ok(Step::Heads(0)) };
+        let reach = &self.reaches[feed];
+        if reach.point.position >= reach.through {
+            return Ok(Step::Entries(at + 1));
+        }
+        if self.writer.bytes_estimate() >= EXCHANGE_DOWN_BYTES_TARGET {
+            self.more = true;
+            return Ok(Step::Heads(0));
+        }
+        let (after, through) = (reach.point.position, reach.through);
+        let page = log.entries(&reach.point.feed.clone(), after, through, PAGE_ENTRIES, PAGE_BYTES)?;
+        if page.is_empty() {
+            return Err(LogError::damaged(format!("{} has no entry {}", self.reaches[feed].point.feed, after + 1)));
+        }
+        for entry in page {
+            let (position, chain) = (entry.entry.position, entry.chain);
+            let message = Down::Entry { feed: feed as u32, entry: self.as_sent(entry) };
+            self.put(&message)?;
+            let reach = &mut self.reaches[feed];
+            reach.point.position = position;
+            reach.point.chain = chain;
+            reach.head_due = true;
+        }
+        Ok(Step::Entries(at))
+    }
+
+    /// A device's own change comes back as its name only, unless the device says that it lost the bodies.
+    fn as_sent(&self, stored: LogEntry) -> Entry {
+        let Entry { position, received_ms, body } = stored.entry;
+        let own = stored.author == Some(self.caller.device) && !self.caller.header.own_in_full;
+        let body = match (body, stored.hash) {
+            (EntryBody::Change { record, first, .. }, Some(hash)) if own => {
+                let mut prefix = [0; 8];
+                prefix.copy_from_slice(&hash.as_bytes()[..8]);
+                EntryBody::Own { record, first, prefix }
+            }
+            (body, _) => body,
+        };
+        Entry { position, received_ms, body }
+    }
+
+    fn head(&mut self, signer: &dyn Signer, at: usize, now_ms: i64) -> Result<Step, LogError> {
+        let Some(reach) = self.reaches.get(at) else { return Ok(Step::Done) };
+        if reach.head_due {
+            let point = reach.point.clone();
+            let head = SignedHead {
+                log: self.log_id,
+                feed: point.feed,
+                epoch: point.epoch,
+                position: point.position,
+                chain: point.chain,
+                time_ms: now_ms,
+                signature: [0; 64],
+            };
+            self.put(&Down::Head(signing::sign_head(signer, head)))?;
+        }
+        Ok(Step::Heads(at + 1))
+    }
+
+    fn done(&mut self, log: &mut dyn ServerLog) -> Result<Step, LogError> {
+        let revoked = self.caller.row.revoked;
+        let digest = if self.wanted || revoked { None } else { self.remember_cursors(log)? };
+        self.finish(&Down::Done { more: self.more, digest: digest.map(Into::into), revoked })
+    }
+
+    /// Stores the cursors as they are after this answer, beside those that the request named: whichever of the two the
+    /// device has next time, its digest is known.
+    fn remember_cursors(&mut self, log: &mut dyn ServerLog) -> Result<Option<[u8; 16]>, LogError> {
+        let cursors = self.reaches.iter().map(|reach| reach.point.clone()).collect();
+        let after = CursorSet { log: self.log_id, registry: self.scope.registry, cursors };
+        let unchanged = self.named_by_digest && self.base.as_ref() == Some(&after);
+        if unchanged {
+            return Ok(None);
+        }
+        let sets: Vec<Vec<u8>> =
+            self.base.iter().filter(|base| **base != after).chain([&after]).map(to_cbor).collect();
+        debug_assert!(sets.len() <= CURSOR_SETS_KEPT);
+        log.begin()?;
+        if let Err(failure) = log.put_cursor_sets(&self.caller.device, &sets) {
+            log.rollback();
+            return Err(failure);
+        }
+        log.commit()?;
+        Ok(Some(after.digest()))
+    }
+}
+
+/// Cursors in full as sorted points, each with whether the device holds a signed head there.
+fn full_cursors(
+    log_id: LogId,
+    named: Option<&LogId>,
+    cursors: &[CursorState],
+) -> Result<Vec<(CursorPoint, bool)>, ErrorAnswer> {
+    if named.is_some_and(|named| *named != log_id) {
+        return Err(super::error(ErrorKind::LogMismatch, "the cursors belong to another log than this server's"));
+    }
+    if cursors.len() > DEVICE_FEEDS_MAX || !cursors.is_sorted_by(|a, b| a.feed < b.feed) {
+        return Err(super::error(ErrorKind::Malformed, "too many cursors, or not in order"));
+    }
+    let point = |cursor: &CursorState| {
+        let CursorState { feed, epoch, position, chain, signed } = cursor.clone();
+        (CursorPoint { feed, epoch, position, chain }, signed)
+    };
+    Ok(cursors.iter().map(point).collect())
+}
