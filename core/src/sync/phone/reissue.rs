@@ -24,11 +24,7 @@ const FORKED: &str = "forked";
 
 /// Settles every record with open verdicts; with `forked`, every record with changes that the server does not have. A
 /// transaction a record: a break in between leaves the rest for the next time.
-pub(super) fn settle(
-    log: &mut dyn PhoneLog,
-    random: &dyn Random,
-    forked: bool,
-) -> Result<Vec<PhoneEvent>, SyncError> {
+pub(super) fn settle(log: &mut dyn PhoneLog, random: &dyn Random, forked: bool) -> Result<Vec<PhoneEvent>, SyncError> {
     let mut run = Run { random, actor: None, forked, events: Vec::new() };
     let mut after = None;
     while forked {

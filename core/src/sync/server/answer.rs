@@ -306,8 +306,7 @@ impl Answer {
         if unchanged {
             return Ok(None);
         }
-        let sets: Vec<Vec<u8>> =
-            self.base.iter().filter(|base| **base != after).chain([&after]).map(to_cbor).collect();
+        let sets: Vec<Vec<u8>> = self.base.iter().filter(|base| **base != after).chain([&after]).map(to_cbor).collect();
         debug_assert!(sets.len() <= CURSOR_SETS_KEPT);
         log.begin()?;
         if let Err(failure) = log.put_cursor_sets(&self.caller.device, &sets) {

@@ -213,12 +213,7 @@ fn verify(
     Ok(Caller { device: header.device, row, header })
 }
 
-fn take_counter(
-    log: &mut dyn ServerLog,
-    header: &RequestHeader,
-    last: u64,
-    now_ms: i64,
-) -> Result<(), ErrorAnswer> {
+fn take_counter(log: &mut dyn ServerLog, header: &RequestHeader, last: u64, now_ms: i64) -> Result<(), ErrorAnswer> {
     let replayed = |last: u64| ErrorAnswer {
         counter: Some(last),
         ..error(ErrorKind::Replayed, format!("request {} was answered before, the last is {last}", header.counter))

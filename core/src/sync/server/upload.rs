@@ -261,12 +261,7 @@ impl Verdict {
 
     /// A well-formed change that is not allowed because of these fields (none = as a whole).
     #[must_use]
-    pub fn quarantined(
-        change: ChangeHash,
-        record: RecordId,
-        reason: &str,
-        fields: Vec<String>,
-    ) -> Self {
+    pub fn quarantined(change: ChangeHash, record: RecordId, reason: &str, fields: Vec<String>) -> Self {
         Self { change, record, kind: VerdictKind::Quarantined, reason: reason.to_owned(), fields }
     }
 }
