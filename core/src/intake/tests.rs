@@ -10,6 +10,7 @@ use crate::ids::RecordId;
 #[path = "../../../tests/src/hostile.rs"]
 #[allow(dead_code)]
 mod hostile;
+mod properties;
 
 use hostile::{Claim, Dice};
 
