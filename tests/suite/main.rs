@@ -2,3 +2,5 @@
 
 mod sheets;
 mod tidy;
+
+mod intake;
