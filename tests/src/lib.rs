@@ -1,6 +1,7 @@
 //! What tests, benchmarks, the headless phone and the demo share.
 
-pub mod hostile;
-pub mod workload;
 pub mod demo;
+pub mod hostile;
+pub mod phone;
 pub mod proxy;
+pub mod workload;

@@ -4,9 +4,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::net::NetError;
 use super::text::{Language, Text};
+use crate::forms::{FormError, ValueError};
 use crate::ids::RecordId;
 use crate::ports::VaultError;
 use crate::protocol;
+use crate::store::StoreError;
 
 /// Stable kinds of [`ClientError`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,6 +138,15 @@ impl Fault {
         self
     }
 
+    pub(crate) fn detail_text(&self) -> &str {
+        &self.detail
+    }
+
+    /// One item of a batch is not valid: the others can go on.
+    pub(crate) fn is_of_item(&self) -> bool {
+        matches!(self.kind, ErrorKind::BadInput | ErrorKind::NotFound)
+    }
+
     pub(crate) fn kind(&self) -> ErrorKind {
         self.kind
     }
@@ -185,6 +196,39 @@ pub(crate) fn guard<T>(language: Language, work: impl FnOnce() -> Result<T, Faul
 impl From<VaultError> for Fault {
     fn from(error: VaultError) -> Self {
         Fault::new(ErrorKind::Internal, Text::Vault, &error.reason).detail(&error)
+    }
+}
+
+impl From<ValueError> for Fault {
+    fn from(error: ValueError) -> Self {
+        let say = |language: Language| format!("{}：{}", error.path, error.text(language.tag()));
+        Fault::said(ErrorKind::BadInput, say(Language::Chinese), say(Language::English).replace('：', ": "))
+            .path(&error.path)
+    }
+}
+
+impl From<FormError> for Fault {
+    fn from(error: FormError) -> Self {
+        Fault::new(ErrorKind::NeedsUpdate, Text::BadForm, &error)
+    }
+}
+
+impl From<StoreError> for Fault {
+    fn from(error: StoreError) -> Self {
+        let detail = error.to_string();
+        let fault = match error {
+            StoreError::WrongKey { .. } | StoreError::WrongKeyOrDamaged { .. } => {
+                Fault::new(ErrorKind::WrongKey, Text::WrongKey, "")
+            }
+            StoreError::Newer { .. } => Fault::new(ErrorKind::NeedsUpdate, Text::NewerStore, ""),
+            StoreError::Damaged { detail, .. } => Fault::new(ErrorKind::Damaged, Text::Damaged, detail),
+            StoreError::Full { .. } => Fault::new(ErrorKind::StorageFull, Text::Full, ""),
+            StoreError::Busy { .. } => Fault::new(ErrorKind::Busy, Text::InUse, ""),
+            StoreError::Purged(record) => Fault::new(ErrorKind::BadInput, Text::Purged, record).record(record),
+            StoreError::Limit { what, .. } => Fault::new(ErrorKind::BadInput, Text::NotWritable, what),
+            other => Fault::internal(other),
+        };
+        fault.detail(detail)
     }
 }
 

@@ -1,10 +1,26 @@
 //! The facade that bindings and the headless phone use: a phone's whole behaviour behind a blocking API.
 
+mod day;
+mod edits;
+mod enrol;
 mod error;
+mod fieldbook;
 pub mod link;
+mod log;
 pub mod net;
+mod records;
+mod row;
+mod session;
+mod sync;
 pub mod system;
 mod text;
+mod types;
 
+pub use edits::BATCH_RECORDS_MAX;
 pub use error::{ClientError, ErrorKind};
+pub use fieldbook::Fieldbook;
 pub use text::Language;
+pub use types::{
+    Answered, ConflictSide, ConflictView, DraftInfo, EnrolmentInfo, HistoryView, KindInfo, NewRecord, NotTakenView,
+    Patch, ProblemView, Progress, RecordView, ReviewView, Saved, StatusView, SyncListener, SyncReport, TouchedView,
+};

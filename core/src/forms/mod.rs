@@ -4,8 +4,6 @@
 mod answer;
 pub mod catalogue;
 pub mod checks;
-#[cfg(feature = "xlsform")]
-mod compile;
 mod definition;
 mod evaluate;
 mod form;
@@ -16,10 +14,6 @@ mod path;
 mod values;
 
 pub use answer::{Answer, ValueError};
-#[cfg(feature = "xlsform")]
-pub use compile::{
-    CheckReport, Compiled, SheetError, builtin, check_path, compile, compile_path, compile_path_with_warnings, compile_sheets,
-};
 pub use definition::{
     Check, Choice, Field, FieldType, FormDefinition, GroupItem, Labels, Merge, QuestionItem, RepeatItem, Sensitivity,
     SurveyItem,

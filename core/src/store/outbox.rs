@@ -177,6 +177,25 @@ impl View<'_> {
         self.outbox_where("WHERE record = ?1 ORDER BY n", &[&record.as_bytes()])
     }
 
+    /// Records with changes that are unstated, stated or sent, by id, beginning behind `after`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn outbox_records(&self, after: Option<&RecordId>, limit: usize) -> Result<Vec<RecordId>, StoreError> {
+        let failed = |error| self.failed("reading the outbox", error);
+        let mut statement = self
+            .connection
+            .prepare_cached(
+                "SELECT DISTINCT record FROM outbox WHERE state IN (0, 1, 2) AND record > ?1 ORDER BY record LIMIT ?2",
+            )
+            .map_err(failed)?;
+        let after = after.map(RecordId::as_bytes).unwrap_or_default();
+        let rows = statement
+            .query_map(params![after, stored(limit as u64)], |row| Ok(RecordId(row.get(0)?)))
+            .map_err(failed)?;
+        rows.collect::<Result<_, _>>().map_err(failed)
+    }
+
     /// How many changes of a record wait.
     ///
     /// # Errors
@@ -318,6 +337,26 @@ impl Write<'_> {
             ],
         )?;
         self.refresh_sync(&row.record)
+    }
+
+    /// The server has the bodies up to this statement and index: stated changes become sent. Returns how many did.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn mark_sent(&self, through: (u64, u32)) -> Result<u64, StoreError> {
+        let failed = |error| self.failed("writing the outbox", error);
+        let mut statement = self
+            .connection
+            .prepare_cached(
+                "UPDATE outbox SET state = 2 WHERE state = 1 AND (statement, list_index) <= (?1, ?2) RETURNING record",
+            )
+            .map_err(failed)?;
+        let rows = statement
+            .query_map(params![stored(through.0), through.1], |row| Ok(RecordId(row.get(0)?)))
+            .map_err(failed)?;
+        let records: Vec<RecordId> = rows.collect::<Result<_, _>>().map_err(failed)?;
+        records.iter().try_for_each(|id| self.refresh_sync(id))?;
+        Ok(records.len() as u64)
     }
 
     /// Sets where an own change stands; nothing if it is not in the outbox.

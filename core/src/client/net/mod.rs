@@ -24,7 +24,7 @@ use tokio_rustls::TlsConnector;
 use self::counted::{Counted, Counters};
 pub use self::tls::{SERVER_NAME, config as tls_config};
 use super::link::ServerAddress;
-use crate::protocol::{ErrorAnswer, limits};
+use crate::protocol::ErrorAnswer;
 
 /// How long a TCP connection may take. Three lost SYNs on a 600 ms path take 7 s.
 const CONNECT_WAIT: Duration = Duration::from_secs(30);
@@ -36,8 +36,8 @@ const IDLE_WAIT: Duration = Duration::from_secs(60);
 const TICK: Duration = Duration::from_millis(100);
 /// The body of an error status is read up to here.
 const ERROR_BODY_BYTES_MAX: usize = 16 * 1024;
-/// A response head larger than this is no server of ours.
-const RESPONSE_HEAD_BYTES_MAX: usize = 16 * 1024;
+/// hyper's read buffer: also the most that a response head may take.
+const READ_BUFFER_BYTES: usize = 64 * 1024;
 
 /// Why an exchange did not happen or did not end.
 #[derive(Debug, thiserror::Error)]
@@ -141,6 +141,7 @@ impl Connection {
     }
 
     /// One POST. `on_bytes` gets the body of a 200 answer as it arrives; when it breaks off, its error is returned.
+    /// `on_move` hears the bytes since this value was made whenever some moved, at most ten times a second.
     ///
     /// # Errors
     /// [`NetError`], or what `on_bytes` returned. After any error the next call connects anew.
@@ -149,6 +150,7 @@ impl Connection {
         path: &'static str,
         body: Vec<u8>,
         cancel: &CancelFlag,
+        on_move: &dyn Fn(ByteCount),
         on_bytes: &mut dyn FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
         let sender = self.sender.take();
@@ -158,6 +160,7 @@ impl Connection {
             tls: &self.tls,
             counters: &self.counters,
             cancel,
+            on_move,
         };
         let sender = self.runtime.block_on(exchange.run(sender, path, body, on_bytes))?;
         self.sender = Some(sender);
@@ -172,6 +175,7 @@ struct Exchange<'a> {
     tls: &'a Arc<rustls::ClientConfig>,
     counters: &'a Arc<Counters>,
     cancel: &'a CancelFlag,
+    on_move: &'a dyn Fn(ByteCount),
 }
 
 impl Exchange<'_> {
@@ -229,7 +233,7 @@ impl Exchange<'_> {
             .map_err(|error| self.handshake_error(&error))?;
         let io = TokioIo::new(Counted::new(stream, Arc::clone(self.counters)));
         let (sender, connection) = http1::Builder::new()
-            .max_buf_size(RESPONSE_HEAD_BYTES_MAX.max(64 * 1024))
+            .max_buf_size(READ_BUFFER_BYTES)
             .handshake(io)
             .await
             .map_err(|error| self.classify(&error))?;
@@ -286,7 +290,6 @@ impl Exchange<'_> {
                 Some(Err(error)) => return Err(self.classify(&error)),
                 Some(Ok(frame)) => {
                     if let Ok(data) = frame.into_data() {
-                        debug_assert!(data.len() <= limits::FRAME_INFLATED_BYTES_MAX);
                         return Ok(Some(data));
                     }
                 }
@@ -317,6 +320,7 @@ impl Exchange<'_> {
                 let bytes = self.counters.read();
                 if bytes != last.0 {
                     last = (bytes, tokio::time::Instant::now());
+                    (self.on_move)(bytes);
                 } else if last.1.elapsed() > IDLE_WAIT {
                     return;
                 }

@@ -1,0 +1,217 @@
+//! Becoming a device of a server: a new key, a one-time code, and what the server says about itself.
+
+use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
+use minicbor::{Decode, Encode};
+
+use super::error::Fault;
+use super::fieldbook::{Fieldbook, locked};
+use super::link::{EnrolLink, ServerAddress};
+use super::net::{CancelFlag, Connection};
+use super::session::{REVOKED, VAULT_DEVICE_KEY};
+use super::text::Text;
+use super::types::EnrolmentInfo;
+use super::{ClientError, ErrorKind};
+use crate::access::{Area, Role, Unit};
+use crate::ids::{DeviceId, LogId, UserId};
+use crate::protocol::{EnrolAnswer, EnrolRequest, limits::PROTOCOL_VERSION};
+use crate::store::{View, Write};
+
+/// Setting: CBOR of [`Enrolment`].
+const ENROLMENT: &str = "enrolment";
+/// Characters of a device name that are sent.
+const DEVICE_NAME_CHARS_MAX: usize = 100;
+/// The answer to an enrolment is read up to here.
+const ANSWER_BYTES_MAX: usize = 64 * 1024;
+/// Path of the endpoint.
+const ENROL_PATH: &str = "/sync/1/enrol";
+
+/// Who this installation is, fixed when it enrolled.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub(super) struct Enrolment {
+    #[n(0)]
+    pub host: String,
+    #[n(1)]
+    pub port: u16,
+    #[cbor(n(2), with = "minicbor::bytes")]
+    pub root_key: [u8; 32],
+    #[n(3)]
+    pub device: DeviceId,
+    #[n(4)]
+    pub user: UserId,
+    #[n(5)]
+    pub user_name: String,
+    #[n(6)]
+    pub unit: Unit,
+    #[n(7)]
+    pub roles: Vec<(Role, String)>,
+    #[n(8)]
+    pub log: LogId,
+    #[cbor(n(9), with = "minicbor::bytes")]
+    pub server_key: [u8; 32],
+    #[n(10)]
+    pub server_name: String,
+    #[n(11)]
+    pub areas: Vec<Area>,
+}
+
+impl Enrolment {
+    fn of(server: &ServerAddress, answer: EnrolAnswer) -> Self {
+        Self {
+            host: server.host.clone(),
+            port: server.port,
+            root_key: server.root_key,
+            device: answer.device,
+            user: answer.user,
+            user_name: answer.user_name,
+            unit: answer.unit,
+            roles: answer.roles,
+            log: answer.log,
+            server_key: answer.server_key,
+            server_name: answer.server_name,
+            areas: answer.areas,
+        }
+    }
+
+    /// The enrolment of this store, if it is enrolled.
+    pub(super) fn load(view: View<'_>) -> Result<Option<Self>, Fault> {
+        view.setting(ENROLMENT)?
+            .map(|bytes| minicbor::decode(&bytes).map_err(|error| Fault::internal(format!("stored enrolment: {error}"))))
+            .transpose()
+    }
+
+    fn store(&self, write: &Write<'_>) -> Result<(), Fault> {
+        let bytes = minicbor::to_vec(self).map_err(|error| Fault::internal(error.to_string()))?;
+        Ok(write.put_setting(ENROLMENT, &bytes)?)
+    }
+
+    /// The server changed what the user may do.
+    pub(super) fn set_roles(write: &Write<'_>, roles: &[(Role, String)]) -> Result<(), Fault> {
+        let Some(mut enrolment) = Self::load(write.view())? else { return Ok(()) };
+        enrolment.roles = roles.to_vec();
+        enrolment.store(write)
+    }
+
+    /// Where the server is.
+    pub(super) fn server(&self) -> ServerAddress {
+        ServerAddress { host: self.host.clone(), port: self.port, root_key: self.root_key }
+    }
+
+    pub(super) fn info(&self) -> EnrolmentInfo {
+        EnrolmentInfo {
+            server: self.server().to_string(),
+            server_name: self.server_name.clone(),
+            user_name: self.user_name.clone(),
+            unit: self.unit.code.clone(),
+            unit_name: self.unit.name.clone(),
+            roles: self.roles.clone(),
+        }
+    }
+}
+
+impl Fieldbook {
+    /// Makes this phone a device of the server that `link` names. Blocks for a network exchange.
+    ///
+    /// # Errors
+    /// `BadInput` for a text that is no link, `Refused` for a code that is used, unknown or too old, `ServerIdentity`
+    /// when another server answers, `Network`, `Busy` while enrolling or syncing already.
+    pub fn enrol(&self, link: &str, device_name: &str) -> Result<EnrolmentInfo, ClientError> {
+        self.guarded(|| {
+            let link: EnrolLink =
+                link.parse().map_err(|error: super::link::LinkError| {
+                    Fault::new(ErrorKind::BadInput, Text::BadLink, error.0)
+                })?;
+            if let Some(existing) = self.store.read(Enrolment::load)? {
+                return Err(Fault::new(ErrorKind::BadInput, Text::AlreadyEnrolled, existing.user_name));
+            }
+            let mut connection = self
+                .connection
+                .try_lock()
+                .map_err(|_| Fault::new(ErrorKind::Busy, Text::InUse, ""))?;
+            let key = self.fresh_device_key()?;
+            let mut fresh = Connection::new(link.server.clone()).map_err(Fault::internal)?;
+            let answer = ask(&mut fresh, &link, &key, device_name)?;
+            check_server_key(&link, &answer)?;
+            let enrolment = Enrolment::of(&link.server, answer);
+            self.store.write(|write| {
+                enrolment.store(write)?;
+                write.put_unit(&enrolment.unit)?;
+                Ok::<_, Fault>(write.remove_setting(REVOKED)?)
+            })?;
+            *connection = Some(fresh);
+            Ok(enrolment.info())
+        })
+    }
+
+    /// The enrolment, which syncing and saving need.
+    pub(super) fn enrolled(&self) -> Result<Enrolment, Fault> {
+        self.store
+            .read(Enrolment::load)?
+            .ok_or_else(|| Fault::new(ErrorKind::NotEnrolled, Text::NotEnrolled, ""))
+    }
+
+    /// The key that signs statements and requests.
+    pub(super) fn device_key(&self) -> Result<SigningKey, Fault> {
+        let secret = self
+            .vault
+            .load(VAULT_DEVICE_KEY)?
+            .and_then(|bytes| <[u8; 32]>::try_from(bytes.as_slice()).ok())
+            .ok_or_else(|| Fault::internal("the vault holds no device key"))?;
+        Ok(SigningKey::from_bytes(&secret))
+    }
+
+    fn fresh_device_key(&self) -> Result<SigningKey, Fault> {
+        let mut secret = [0; 32];
+        self.random.fill(&mut secret);
+        // Before it is sent: a key that the server knows and the phone lost would use up the code for nothing.
+        self.vault.store(VAULT_DEVICE_KEY, &secret)?;
+        Ok(SigningKey::from_bytes(&secret))
+    }
+
+    /// Drops the connection, so that the next exchange connects anew.
+    pub fn disconnect(&self) {
+        *locked(&self.connection) = None;
+    }
+}
+
+fn ask(
+    connection: &mut Connection,
+    link: &EnrolLink,
+    key: &SigningKey,
+    device_name: &str,
+) -> Result<EnrolAnswer, Fault> {
+    let mut signed = b"fieldbook enrol v1\0".to_vec();
+    signed.extend_from_slice(link.code.as_bytes());
+    let request = EnrolRequest {
+        version: PROTOCOL_VERSION,
+        code: link.code.clone(),
+        device_key: key.verifying_key().to_bytes(),
+        signature: key.sign(&signed).to_bytes(),
+        device_name: device_name.chars().take(DEVICE_NAME_CHARS_MAX).collect(),
+    };
+    let body = minicbor::to_vec(&request).map_err(|error| Fault::internal(error.to_string()))?;
+    let mut answer = Vec::new();
+    connection.post(ENROL_PATH, body, &CancelFlag::default(), &|_| {}, &mut |bytes| {
+        answer.extend_from_slice(bytes);
+        if answer.len() > ANSWER_BYTES_MAX {
+            return Err(bad_enrolment("too long"));
+        }
+        Ok(())
+    })?;
+    minicbor::decode(&answer).map_err(|_| {
+        Fault::new(ErrorKind::ServerIdentity, Text::NotAServer, &link.server).detail("the enrolment answer is not CBOR")
+    })
+}
+
+fn bad_enrolment(what: &str) -> Fault {
+    Fault::new(ErrorKind::ServerIdentity, Text::BadEnrolment, what)
+}
+
+/// The signing key of the server counts only if the pinned root has certified it.
+fn check_server_key(link: &EnrolLink, answer: &EnrolAnswer) -> Result<(), Fault> {
+    let root = VerifyingKey::from_bytes(&link.server.root_key)
+        .map_err(|_| Fault::new(ErrorKind::BadInput, Text::BadLink, "pin= is no Ed25519 key"))?;
+    let mut signed = b"fieldbook server key v1\0".to_vec();
+    signed.extend_from_slice(&answer.server_key);
+    root.verify_strict(&signed, &Signature::from_bytes(&answer.server_key_signature))
+        .map_err(|_| bad_enrolment("the server's key is not signed by its root"))
+}

@@ -1,0 +1,500 @@
+//! The phone's store as the sync machine sees it. Everything that arrives goes through the same transaction and the
+//! same read row as a save.
+
+use std::sync::Arc;
+
+use serde_json::{Value as Json, json};
+
+use super::enrol::Enrolment;
+use super::error::Fault;
+use super::fieldbook::Fieldbook;
+use super::row::read_row;
+use super::session;
+use super::types::NotTakenView;
+use super::ErrorKind;
+use crate::access::{FeedId, Role};
+use crate::document::{Document, RawChange};
+use crate::forms::FormDefinition;
+use crate::ids::{ActorId, ChangeHash, RecordId};
+use crate::protocol::{ChangeUp, Notice, SignedHead, StatementHash, Verdict};
+use crate::store::{
+    ActorRow, ChangeState, OutboxRow, PendingRow, RecordMeta as StoredMeta, ReviewRow, StatementRow, VerdictRow, View,
+    Write,
+};
+use crate::sync::phone::{
+    FollowedFeed, NotTaken, OutboxChange, OutboxStatus, PendingEntry, PhoneIdentity, PhoneLog, RecordMeta,
+    StoredStatement, Unstated,
+};
+use crate::sync::{LogError, LogErrorKind};
+
+/// Setting: what the sync machine remembers.
+const SYNC_STATE: &str = "sync_state";
+
+/// The store of one phone, with the transaction that is open.
+pub(super) struct StoreLog<'s> {
+    book: &'s Fieldbook,
+    write: Option<Write<'s>>,
+}
+
+impl<'s> StoreLog<'s> {
+    pub(super) fn new(book: &'s Fieldbook) -> Self {
+        Self { book, write: None }
+    }
+
+    fn look<T>(&self, work: impl FnOnce(View<'_>) -> Result<T, Fault>) -> Result<T, LogError> {
+        match &self.write {
+            Some(write) => work(write.view()),
+            None => self.book.store.read(work),
+        }
+        .map_err(LogError::from)
+    }
+
+    fn put<T>(&self, work: impl FnOnce(&Write<'_>) -> Result<T, Fault>) -> Result<T, LogError> {
+        match &self.write {
+            Some(write) => work(write),
+            None => self.book.store.write(work),
+        }
+        .map_err(LogError::from)
+    }
+
+    /// Stores a document with its read row; the record's meta is known.
+    fn store_document(&self, write: &Write<'_>, record: &RecordId, document: &Document) -> Result<u32, Fault> {
+        let view = write.view();
+        let meta = view.meta(record)?.ok_or_else(|| Fault::internal("a document without a record"))?;
+        let form = self.book.form_in(view, &meta.kind, None)?;
+        let review = session::last_review(view, document)?;
+        let row = read_row(document, &form, &meta.feed.unit, review.as_ref(), self.book.language().tag());
+        write.put_record(record, &document.save(), &row)?;
+        Ok(row.conflict_count)
+    }
+
+    fn apply(&self, write: &Write<'_>, feed: &FeedId, position: u64, notice: &Notice) -> Result<(), Fault> {
+        match notice {
+            Notice::Form { kind, version, form } => {
+                write.put_form(kind, version, form)?;
+                self.book.forget_form(kind, version);
+                Ok(())
+            }
+            Notice::Actor { actor, device, user, name } => {
+                Ok(write.put_actor(&ActorRow { actor: *actor, device: *device, user: *user, name: name.clone() })?)
+            }
+            Notice::Unit(unit) => Ok(write.put_unit(unit)?),
+            Notice::Review(review) => {
+                let view = write.view();
+                let document = stored_document(view, &review.record)?;
+                write.put_review(&ReviewRow {
+                    record: review.record,
+                    feed: feed.clone(),
+                    position,
+                    submission: document.as_ref().and_then(|document| document.submission_at(&review.heads)),
+                    bytes: cbor(review)?,
+                })?;
+                if let Some(document) = document {
+                    self.store_document(write, &review.record, &document)?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+fn cbor<T: minicbor::Encode<()>>(value: &T) -> Result<Vec<u8>, Fault> {
+    minicbor::to_vec(value).map_err(|error| Fault::internal(error.to_string()))
+}
+
+fn stored_document(view: View<'_>, record: &RecordId) -> Result<Option<Document>, Fault> {
+    view.body(record)?.map(|body| Document::load(&body).map_err(Fault::from)).transpose()
+}
+
+impl From<Fault> for LogError {
+    fn from(fault: Fault) -> Self {
+        let kind = match fault.kind() {
+            ErrorKind::StorageFull => LogErrorKind::Full,
+            ErrorKind::Damaged => LogErrorKind::Damaged,
+            _ => LogErrorKind::Other,
+        };
+        LogError { kind, detail: fault.detail_text().to_owned() }
+    }
+}
+
+fn state_of(status: OutboxStatus) -> ChangeState {
+    match status {
+        OutboxStatus::Unstated => ChangeState::Unstated,
+        OutboxStatus::Stated => ChangeState::Stated,
+        OutboxStatus::Sent => ChangeState::Sent,
+        OutboxStatus::Entered(position) => ChangeState::Entered(position),
+        OutboxStatus::NotTaken => ChangeState::NotTaken,
+        OutboxStatus::Withdrawn => ChangeState::Withdrawn,
+    }
+}
+
+fn status_of(state: ChangeState) -> OutboxStatus {
+    match state {
+        ChangeState::Unstated => OutboxStatus::Unstated,
+        ChangeState::Stated => OutboxStatus::Stated,
+        ChangeState::Sent => OutboxStatus::Sent,
+        ChangeState::Entered(position) => OutboxStatus::Entered(position),
+        ChangeState::NotTaken => OutboxStatus::NotTaken,
+        ChangeState::Withdrawn => OutboxStatus::Withdrawn,
+    }
+}
+
+fn outbox_change(row: OutboxRow) -> OutboxChange {
+    OutboxChange {
+        hash: row.hash,
+        record: row.record,
+        statement: row.statement,
+        status: status_of(row.state),
+        bytes: row.bytes,
+    }
+}
+
+fn change_up(row: OutboxRow) -> ChangeUp {
+    let (statement, index) = row.statement.unwrap_or_default();
+    ChangeUp {
+        statement,
+        index,
+        record: row.record,
+        kind: row.kind,
+        created_version: row.created_version,
+        form_version: row.form_version,
+        bytes: row.bytes.into(),
+    }
+}
+
+fn stored_statement(row: StatementRow) -> Result<StoredStatement, Fault> {
+    let signature = <[u8; 64]>::try_from(row.signature.as_slice())
+        .map_err(|_| Fault::internal(format!("statement {} has no signature", row.number)))?;
+    Ok(StoredStatement { number: row.number, hash: row.hash, bytes: row.bytes, signature })
+}
+
+fn pending_entry(row: PendingRow) -> PendingEntry {
+    PendingEntry {
+        feed: row.feed,
+        epoch: row.epoch,
+        position: row.position,
+        record: row.record,
+        bytes: row.bytes,
+        reason: row.reason,
+    }
+}
+
+fn meta_of(stored: StoredMeta) -> RecordMeta {
+    RecordMeta { kind: stored.kind, created_version: stored.created_version, feed: stored.feed, salt: stored.salt }
+}
+
+/// What the server did not take, as it is stored for the user.
+fn not_taken_bytes(one: &NotTaken) -> Vec<u8> {
+    let fields: Vec<Json> = one.fields.iter().map(|touched| Json::from(touched.path.to_string())).collect();
+    json!({ "change": one.change, "time": one.time_s, "reason": one.reason, "fields": fields }).to_string().into_bytes()
+}
+
+/// Reads what [`StoreLog::settle`](PhoneLog::settle) stored.
+pub(super) fn not_taken_view(bytes: &[u8]) -> Result<NotTakenView, Fault> {
+    let stored: Json = serde_json::from_slice(bytes).map_err(Fault::internal)?;
+    let text = |key: &str| stored.get(key).and_then(Json::as_str).unwrap_or_default();
+    let fields = stored.get("fields").and_then(Json::as_array).into_iter().flatten();
+    Ok(NotTakenView {
+        change: text("change").parse().map_err(Fault::internal)?,
+        reason: text("reason").to_owned(),
+        fields: fields.filter_map(Json::as_str).map(str::to_owned).collect(),
+    })
+}
+
+impl PhoneLog for StoreLog<'_> {
+    fn begin(&mut self) -> Result<(), LogError> {
+        if self.write.is_some() {
+            return Err(LogError::other("a transaction is open already"));
+        }
+        self.write = Some(self.book.store.begin().map_err(Fault::from)?);
+        Ok(())
+    }
+
+    fn commit(&mut self) -> Result<(), LogError> {
+        let write = self.write.take().ok_or_else(|| LogError::other("no transaction is open"))?;
+        Ok(write.commit().map_err(Fault::from)?)
+    }
+
+    fn rollback(&mut self) {
+        self.write = None;
+        // A form that came in this transaction is not there any more.
+        self.book.forget_forms();
+    }
+
+    fn identity(&mut self) -> Result<PhoneIdentity, LogError> {
+        let enrolment =
+            self.look(Enrolment::load)?.ok_or_else(|| LogError::other("the phone is not enrolled"))?;
+        Ok(PhoneIdentity {
+            device: enrolment.device,
+            user: enrolment.user,
+            log: enrolment.log,
+            server_key: enrolment.server_key,
+        })
+    }
+
+    fn sync_state(&mut self) -> Result<Option<Vec<u8>>, LogError> {
+        self.look(|view| Ok(view.setting(SYNC_STATE)?))
+    }
+
+    fn put_sync_state(&mut self, state: &[u8]) -> Result<(), LogError> {
+        self.put(|write| Ok(write.put_setting(SYNC_STATE, state)?))
+    }
+
+    fn actor(&mut self) -> Result<ActorId, LogError> {
+        self.look(session::actor)
+    }
+
+    fn set_actor(&mut self, actor: ActorId) -> Result<(), LogError> {
+        self.put(|write| session::put_actor(write, actor))
+    }
+
+    fn feeds(&mut self) -> Result<Vec<FollowedFeed>, LogError> {
+        self.look(|view| {
+            Ok(view
+                .feeds()?
+                .into_iter()
+                .map(|cursor| FollowedFeed {
+                    feed: cursor.feed,
+                    epoch: cursor.epoch,
+                    position: cursor.position,
+                    chain: cursor.chain,
+                    head_position: cursor.head_position,
+                })
+                .collect())
+        })
+    }
+
+    fn set_feeds(&mut self, feeds: &[(FeedId, u32)], roles: &[(Role, String)]) -> Result<(), LogError> {
+        self.put(|write| {
+            Enrolment::set_roles(write, roles)?;
+            Ok(write.set_feeds(feeds)?)
+        })
+    }
+
+    fn put_cursor(&mut self, feed: &FeedId, position: u64, chain: &[u8; 32]) -> Result<(), LogError> {
+        self.put(|write| Ok(write.put_cursor(feed, position, chain)?))
+    }
+
+    fn put_head(&mut self, head: &SignedHead) -> Result<(), LogError> {
+        self.put(|write| Ok(write.put_head(&head.feed, head.position, &cbor(head)?)?))
+    }
+
+    fn put_feed_entry(
+        &mut self,
+        feed: &FeedId,
+        position: u64,
+        record: &RecordId,
+        hash: &ChangeHash,
+    ) -> Result<(), LogError> {
+        self.put(|write| Ok(write.put_feed_entry(feed, position, record, hash)?))
+    }
+
+    fn unstated(&mut self, limit: usize) -> Result<Vec<Unstated>, LogError> {
+        self.look(|view| {
+            let rows = view.unstated(limit)?;
+            Ok(rows
+                .into_iter()
+                .map(|row| Unstated { record: row.record, feed: row.feed, actor: row.actor, hash: row.hash })
+                .collect())
+        })
+    }
+
+    fn put_statement(&mut self, statement: &StoredStatement, changes: &[ChangeHash]) -> Result<(), LogError> {
+        let row = StatementRow {
+            number: statement.number,
+            hash: statement.hash,
+            bytes: statement.bytes.clone(),
+            signature: statement.signature.to_vec(),
+        };
+        self.put(|write| Ok(write.put_statement(&row, changes)?))
+    }
+
+    fn last_statement(&mut self) -> Result<(u64, StatementHash), LogError> {
+        self.look(|view| Ok(view.last_statement()?.map_or((0, [0; 32]), |row| (row.number, row.hash))))
+    }
+
+    fn statement_hash(&mut self, number: u64) -> Result<Option<StatementHash>, LogError> {
+        self.look(|view| Ok(view.statement(number)?.map(|row| row.hash)))
+    }
+
+    fn adopt_statement(&mut self, number: u64, hash: &StatementHash) -> Result<(), LogError> {
+        self.put(|write| Ok(write.adopt_statement(number, hash)?))
+    }
+
+    fn statements_after(&mut self, number: u64, limit: usize) -> Result<Vec<StoredStatement>, LogError> {
+        self.look(|view| view.statements_after(number, limit)?.into_iter().map(stored_statement).collect())
+    }
+
+    fn unsent(&mut self, after: Option<(u64, u32)>, limit: usize) -> Result<Vec<ChangeUp>, LogError> {
+        self.look(|view| {
+            let mut after = after;
+            // Behind what the server has there is nothing but stated changes, save after an interrupted marking.
+            loop {
+                let page = view.unacknowledged(after, limit)?;
+                let Some(last) = page.last() else { return Ok(Vec::new()) };
+                after = last.statement;
+                let unsent: Vec<ChangeUp> =
+                    page.into_iter().filter(|row| row.state == ChangeState::Stated).map(change_up).collect();
+                if !unsent.is_empty() {
+                    return Ok(unsent);
+                }
+            }
+        })
+    }
+
+    fn mark_sent(&mut self, through: (u64, u32)) -> Result<u64, LogError> {
+        self.put(|write| Ok(write.mark_sent(through)?))
+    }
+
+    fn outbox_records(&mut self, after: Option<&RecordId>, limit: usize) -> Result<Vec<RecordId>, LogError> {
+        self.look(|view| Ok(view.outbox_records(after, limit)?))
+    }
+
+    fn outbox_of(&mut self, record: &RecordId) -> Result<Vec<OutboxChange>, LogError> {
+        self.look(|view| Ok(view.outbox_of(record)?.into_iter().map(outbox_change).collect()))
+    }
+
+    fn own_change(&mut self, record: &RecordId, prefix: &[u8; 8]) -> Result<Option<OutboxChange>, LogError> {
+        self.look(|view| {
+            if let Some(row) = view.outbox_of(record)?.into_iter().find(|row| row.hash.0.starts_with(prefix)) {
+                return Ok(Some(outbox_change(row)));
+            }
+            let document = stored_document(view, record)?;
+            let known = document.and_then(|document| {
+                document.changes().into_iter().find(|change| change.hash.0.starts_with(prefix))
+            });
+            Ok(known.map(|change| OutboxChange {
+                hash: change.hash,
+                record: *record,
+                statement: None,
+                status: OutboxStatus::Sent,
+                bytes: Vec::new(),
+            }))
+        })
+    }
+
+    fn set_status(&mut self, hash: &ChangeHash, status: OutboxStatus) -> Result<(), LogError> {
+        self.put(|write| Ok(write.set_change_state(hash, state_of(status))?))
+    }
+
+    fn add_to_outbox(&mut self, record: &RecordId, change: &RawChange) -> Result<(), LogError> {
+        self.put(|write| {
+            let view = write.view();
+            let meta = view.meta(record)?.ok_or_else(|| Fault::internal("an outbox change without a record"))?;
+            let form_version =
+                view.current_form(&meta.kind)?.unwrap_or_else(|| meta.created_version.clone());
+            Ok(write.put_outbox(&OutboxRow {
+                hash: change.hash,
+                record: *record,
+                kind: meta.kind,
+                created_version: meta.created_version,
+                form_version,
+                feed: meta.feed,
+                actor: change.actor,
+                state: ChangeState::Unstated,
+                statement: None,
+                bytes: change.bytes.clone(),
+            })?)
+        })
+    }
+
+    fn put_verdict(&mut self, verdict: &Verdict) -> Result<(), LogError> {
+        self.put(|write| {
+            let row = VerdictRow { change: verdict.change, record: verdict.record, bytes: cbor(verdict)? };
+            Ok(write.put_verdict(&row)?)
+        })
+    }
+
+    fn verdict(&mut self, change: &ChangeHash) -> Result<Option<Verdict>, LogError> {
+        self.look(|view| {
+            view.verdict(change)?.map(|bytes| minicbor::decode(&bytes).map_err(Fault::internal)).transpose()
+        })
+    }
+
+    fn unsettled(&mut self, limit: usize) -> Result<Vec<RecordId>, LogError> {
+        self.look(|view| Ok(view.unsettled(limit)?))
+    }
+
+    fn settle(&mut self, record: &RecordId, not_taken: &[NotTaken]) -> Result<(), LogError> {
+        let rows: Vec<Vec<u8>> = not_taken.iter().map(not_taken_bytes).collect();
+        self.put(|write| Ok(write.settle(record, &rows)?))
+    }
+
+    fn record_meta(&mut self, record: &RecordId) -> Result<Option<RecordMeta>, LogError> {
+        self.look(|view| Ok(view.meta(record)?.map(meta_of)))
+    }
+
+    fn put_record_meta(&mut self, record: &RecordId, meta: &RecordMeta) -> Result<(), LogError> {
+        let stored = StoredMeta {
+            kind: meta.kind.clone(),
+            created_version: meta.created_version.clone(),
+            feed: meta.feed.clone(),
+            salt: meta.salt,
+        };
+        self.put(|write| Ok(write.put_meta(record, &stored)?))
+    }
+
+    fn document(&mut self, record: &RecordId) -> Result<Option<Document>, LogError> {
+        self.look(|view| stored_document(view, record))
+    }
+
+    fn put_document(&mut self, record: &RecordId, document: &Document) -> Result<u32, LogError> {
+        self.put(|write| self.store_document(write, record, document))
+    }
+
+    fn form(&mut self, kind: &str, version: Option<&str>) -> Result<Option<Arc<FormDefinition>>, LogError> {
+        self.look(|view| match self.book.definition_in(view, kind, version) {
+            Err(fault) if fault.kind() == ErrorKind::NotFound => Ok(None),
+            other => other.map(Some),
+        })
+    }
+
+    fn apply_notice(&mut self, feed: &FeedId, position: u64, notice: &Notice) -> Result<(), LogError> {
+        self.put(|write| self.apply(write, feed, position, notice))
+    }
+
+    fn purge(&mut self, record: &RecordId) -> Result<(), LogError> {
+        self.put(|write| Ok(write.purge(record)?))
+    }
+
+    fn is_purged(&mut self, record: &RecordId) -> Result<bool, LogError> {
+        self.look(|view| Ok(view.is_purged(record)?))
+    }
+
+    fn move_record(&mut self, record: &RecordId, to: &FeedId) -> Result<(), LogError> {
+        self.put(|write| Ok(write.move_record(record, to)?))
+    }
+
+    fn put_pending(&mut self, entry: &PendingEntry) -> Result<(), LogError> {
+        let row = PendingRow {
+            feed: entry.feed.clone(),
+            epoch: entry.epoch,
+            position: entry.position,
+            record: entry.record,
+            bytes: entry.bytes.clone(),
+            reason: entry.reason.clone(),
+        };
+        self.put(|write| Ok(write.put_pending(&row)?))
+    }
+
+    fn has_pending(&mut self, record: &RecordId) -> Result<bool, LogError> {
+        self.look(|view| Ok(view.has_pending(record)?))
+    }
+
+    fn pending_records(
+        &mut self,
+        kind: &str,
+        after: Option<&RecordId>,
+        limit: usize,
+    ) -> Result<Vec<RecordId>, LogError> {
+        self.look(|view| Ok(view.pending_records(kind, after, limit)?))
+    }
+
+    fn pending_of(&mut self, record: &RecordId) -> Result<Vec<PendingEntry>, LogError> {
+        self.look(|view| Ok(view.pending_of(record)?.into_iter().map(pending_entry).collect()))
+    }
+
+    fn drop_pending(&mut self, entry: &PendingEntry) -> Result<(), LogError> {
+        self.put(|write| Ok(write.drop_pending(&entry.feed, entry.epoch, entry.position)?))
+    }
+}

@@ -1,0 +1,176 @@
+//! What is read of a record: made from its document and its form by one function, whether a screen or the network
+//! brought the change.
+
+use serde_json::{Map, Value as Json, json};
+
+use crate::document::{Conflict, Document, ReviewMark, state_of};
+use crate::forms::{Check, EvalTime, Field, FieldPath, FieldType, Form, FormDefinition, Row, Scalar, Sensitivity, Values};
+use crate::store::{PersonEntry, PersonKey, ReadRow};
+
+/// Characters of a title.
+const TITLE_CHARS_MAX: usize = 60;
+
+/// The read row of `document`, evaluated at the time of its latest change.
+pub(super) fn read_row(
+    document: &Document,
+    form: &Form,
+    unit: &str,
+    last_review: Option<&ReviewMark>,
+    language: &str,
+) -> ReadRow {
+    let definition = form.definition();
+    let values = document.read(definition);
+    let heads = document.heads();
+    let time_s = heads.iter().filter_map(|head| document.change(head)).map(|change| change.time_s).max().unwrap_or(0);
+    let time = EvalTime::new(time_s, &document.record().id);
+    let evaluation = form.evaluate_in(&values, &time, language);
+    let conflicts = document.conflicts(definition);
+    let submission = document.submission();
+    let problems: Vec<Json> = evaluation
+        .problems
+        .iter()
+        .map(|problem| json!({ "path": problem.path.to_string(), "message": problem.message }))
+        .collect();
+    ReadRow {
+        state: state_of(&heads, submission.as_deref(), last_review),
+        submission,
+        changed_ms: time_s.saturating_mul(1000),
+        title: title(definition, &values),
+        list: Json::Object(list_columns(form, &evaluation.shown)).to_string(),
+        answers: form.values_to_json(&evaluation.shown).to_string(),
+        conflicts: Json::Array(conflicts.iter().map(|conflict| conflict_json(form, conflict)).collect()).to_string(),
+        conflict_count: count(conflicts.len()),
+        problem_count: count(problems.len()),
+        problems: Json::Array(problems).to_string(),
+        search: search_texts(definition, &values),
+        persons: persons(definition, &values, unit),
+        heads,
+    }
+}
+
+fn count(len: usize) -> u32 {
+    u32::try_from(len).unwrap_or(u32::MAX)
+}
+
+/// A conflict as it is stored: authors are actors, named when it is read, because a name may arrive later than the
+/// change.
+fn conflict_json(form: &Form, conflict: &Conflict) -> Json {
+    let values: Vec<Json> = conflict
+        .values
+        .iter()
+        .map(|side| {
+            json!({
+                "value": side.value.as_ref().map_or(Json::Null, |value| scalar_json(form, &conflict.path, value)),
+                "actor": side.actor.to_string(),
+                "time": side.time_s,
+                "change": side.change.to_string(),
+            })
+        })
+        .collect();
+    json!({ "path": conflict.path.to_string(), "values": values })
+}
+
+/// A value as exported.
+pub(super) fn scalar_json(form: &Form, path: &FieldPath, value: &Scalar) -> Json {
+    match (form.field(&path.field), value) {
+        (Some(field), value) => form.scalar_to_json(field, value),
+        (None, Scalar::Text(text)) => Json::from(text.as_str()),
+        (None, Scalar::Integer(number)) => Json::from(*number),
+    }
+}
+
+fn list_columns(form: &Form, shown: &Values) -> Map<String, Json> {
+    let mut columns = Map::new();
+    for field in form.definition().fields.iter().filter(|field| field.list && field.repeat.is_none()) {
+        if let Some(scalar) = shown.fields.get(&field.path) {
+            columns.insert(field.path.clone(), form.scalar_to_json(field, scalar));
+        } else if let Some(chosen) = shown.sets.get(&field.path).filter(|chosen| !chosen.is_empty()) {
+            columns.insert(field.path.clone(), form.set_to_json(field, chosen));
+        }
+    }
+    columns
+}
+
+fn text_of(scalar: &Scalar) -> String {
+    match scalar {
+        Scalar::Text(text) => text.clone(),
+        Scalar::Integer(number) => number.to_string(),
+    }
+}
+
+/// A name if the form knows one: the first answered text of the fields that identify, else that are listed, else that
+/// are found by search. Never a sensitive one.
+fn title(definition: &FormDefinition, values: &Values) -> String {
+    let outside = || {
+        definition.fields.iter().filter(|field| field.repeat.is_none() && field.sensitivity != Sensitivity::Sensitive)
+    };
+    let answered = |field: &Field| values.fields.get(&field.path).map(text_of);
+    outside()
+        .filter(|field| field.identity && field.field_type == FieldType::Text && field.check.is_none())
+        .find_map(answered)
+        .or_else(|| outside().filter(|field| field.list).find_map(answered))
+        .or_else(|| outside().filter(|field| field.search).find_map(answered))
+        .map(|text| text.chars().take(TITLE_CHARS_MAX).collect())
+        .unwrap_or_default()
+}
+
+fn search_texts(definition: &FormDefinition, values: &Values) -> Vec<String> {
+    let mut texts = Vec::new();
+    for field in definition.fields.iter().filter(|field| field.search) {
+        match &field.repeat {
+            None => texts.extend(values.fields.get(&field.path).map(text_of)),
+            Some(repeat) => texts.extend(
+                values.rows.get(repeat).into_iter().flatten().filter_map(|row| row.fields.get(&field.path)).map(text_of),
+            ),
+        }
+    }
+    texts
+}
+
+/// The persons whom a record is about: one for the record itself and one for each row of a repeat that marks fields as
+/// identity; by ID number, else by name, birth date and unit.
+pub(super) fn persons(definition: &FormDefinition, values: &Values, unit: &str) -> Vec<PersonEntry> {
+    let identifying: Vec<&Field> = definition.fields.iter().filter(|field| field.identity).collect();
+    let mut found = Vec::new();
+    let here: Vec<&Field> = identifying.iter().copied().filter(|field| field.repeat.is_none()).collect();
+    found.extend(person(&here, None, unit, |path| values.fields.get(path)));
+    for (repeat, _) in &definition.repeats {
+        let fields: Vec<&Field> =
+            identifying.iter().copied().filter(|field| field.repeat.as_deref() == Some(repeat)).collect();
+        if fields.is_empty() {
+            continue;
+        }
+        for row in values.rows.get(repeat).into_iter().flatten() {
+            found.extend(person(&fields, Some((repeat, row)), unit, |path| row.fields.get(path)));
+        }
+    }
+    found
+}
+
+fn person<'v>(
+    fields: &[&Field],
+    place: Option<(&String, &Row)>,
+    unit: &str,
+    answer: impl Fn(&str) -> Option<&'v Scalar>,
+) -> Option<PersonEntry> {
+    let path = |field: &Field| match place {
+        Some((repeat, row)) => FieldPath::in_row(&field.path, repeat, row.id).to_string(),
+        None => field.path.clone(),
+    };
+    let first = |wanted: &dyn Fn(&Field) -> bool| {
+        fields.iter().filter(|field| wanted(field)).find_map(|field| answer(&field.path).map(|v| (*field, text_of(v))))
+    };
+    let number = first(&|field| field.check == Some(Check::IdNumber));
+    let name = first(&|field| field.field_type == FieldType::Text && field.check.is_none());
+    let title = name.as_ref().map(|(_, name)| name.clone()).unwrap_or_default();
+    if let Some((field, number)) = number {
+        return Some(PersonEntry { key: PersonKey::IdNumber(number), path: path(field), title });
+    }
+    let (_, birth_date) = first(&|field| field.field_type == FieldType::Date)?;
+    let (field, name) = name?;
+    Some(PersonEntry {
+        key: PersonKey::NameAndBirth { name, birth_date, unit: unit.to_owned() },
+        path: path(field),
+        title,
+    })
+}

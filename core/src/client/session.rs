@@ -1,0 +1,126 @@
+//! What an installation is across starts: its database key, its actor, its settings.
+
+use std::path::Path;
+
+use super::error::Fault;
+use super::text::Text;
+use super::ErrorKind;
+use crate::document::{Document, ReviewDecision, ReviewMark};
+use crate::ids::ActorId;
+use crate::ports::{Clock, KeyVault, Random};
+use crate::protocol::{Decision, Review};
+use crate::store::{Store, View, Write};
+
+/// Bytes of the database key.
+pub(super) const DATABASE_KEY_BYTES: usize = 32;
+/// Vault: the database key.
+const VAULT_DATABASE_KEY: &str = "database-key";
+/// Vault: the device's Ed25519 signing key.
+pub(super) const VAULT_DEVICE_KEY: &str = "device-key";
+/// Vault and setting: the actor under which this installation writes; they must agree.
+const ACTOR: &str = "actor";
+/// Setting: when the system booted that the store was last opened in, milliseconds since 1970 UTC (8 bytes).
+const BOOTED_MS: &str = "booted_ms";
+/// Setting: the server said that this device is revoked.
+pub(super) const REVOKED: &str = "revoked";
+/// Setting: the last sync that ended well, milliseconds since 1970 UTC (8 bytes).
+const LAST_SYNC_MS: &str = "last_sync_ms";
+/// Clock corrections up to here are no new boot.
+const BOOT_TOLERANCE_MS: i64 = 10_000;
+
+/// The key of the store in `folder`: from the vault, or drawn if neither it nor the store exists.
+pub(super) fn database_key(folder: &Path, vault: &dyn KeyVault, random: &dyn Random) -> Result<[u8; 32], Fault> {
+    if let Some(key) = vault.load(VAULT_DATABASE_KEY)? {
+        return <[u8; 32]>::try_from(key.as_slice())
+            .map_err(|_| Fault::new(ErrorKind::WrongKey, Text::WrongKey, "").detail("the vault's key has no 32 bytes"));
+    }
+    if folder.join("fieldbook.db").exists() {
+        // A new key would open nothing, and storing it would hide that the old one is gone.
+        return Err(Fault::new(ErrorKind::WrongKey, Text::WrongKey, "").detail("the vault holds no key of this store"));
+    }
+    let mut key = [0; 32];
+    random.fill(&mut key);
+    vault.store(VAULT_DATABASE_KEY, &key)?;
+    Ok(key)
+}
+
+/// Draws a new actor where the old one could have written changes that this store does not hold: at the first start,
+/// when vault and store don't fit, and after an unclean stop in an earlier boot, when a power cut may have taken the
+/// last saves with it. Two changes under one actor and number would be a fork.
+pub(super) fn settle_actor(
+    store: &Store,
+    vault: &dyn KeyVault,
+    clock: &dyn Clock,
+    random: &dyn Random,
+) -> Result<(), Fault> {
+    let booted_ms = clock.now_ms().saturating_sub(i64::try_from(clock.boot_ms()).unwrap_or(i64::MAX));
+    let in_vault = vault.load(ACTOR)?;
+    let (stored, stored_boot) =
+        store.read(|view| Ok::<_, Fault>((view.setting(ACTOR)?, number(view, BOOTED_MS)?)))?;
+    let same_boot = stored_boot.is_some_and(|before| (booted_ms - before).abs() <= BOOT_TOLERANCE_MS);
+    let fits = stored.is_some() && stored == in_vault;
+    if fits && (store.stopped_cleanly() || same_boot) {
+        if !same_boot {
+            store.write(|write| Ok::<_, Fault>(write.put_setting(BOOTED_MS, &booted_ms.to_be_bytes())?))?;
+        }
+        return Ok(());
+    }
+    let fresh = ActorId::random(random);
+    store.write(|write| {
+        write.put_setting(ACTOR, fresh.as_bytes())?;
+        write.put_setting(BOOTED_MS, &booted_ms.to_be_bytes())?;
+        Ok::<_, Fault>(())
+    })?;
+    vault.store(ACTOR, fresh.as_bytes())?;
+    Ok(())
+}
+
+/// The actor under which this installation writes.
+pub(super) fn actor(view: View<'_>) -> Result<ActorId, Fault> {
+    let bytes = view.setting(ACTOR)?.ok_or_else(|| Fault::internal("the store holds no actor"))?;
+    ActorId::from_slice(&bytes).map_err(Fault::internal)
+}
+
+/// From now on this installation writes under `actor`; [`vault_follows`] makes the vault agree.
+pub(super) fn put_actor(write: &Write<'_>, actor: ActorId) -> Result<(), Fault> {
+    Ok(write.put_setting(ACTOR, actor.as_bytes())?)
+}
+
+/// The last review of a record, with the submission that it read.
+pub(super) fn last_review(view: View<'_>, document: &Document) -> Result<Option<ReviewMark>, Fault> {
+    let Some(row) = view.reviews(&document.record().id)?.pop() else { return Ok(None) };
+    let review: Review =
+        minicbor::decode(&row.bytes).map_err(|error| Fault::internal(format!("stored review: {error}")))?;
+    let known = review.heads.iter().all(|head| document.contains(head));
+    let submission = if known { document.submission_at(&review.heads) } else { row.submission };
+    let decision = match review.decision {
+        Decision::Approve => ReviewDecision::Approve,
+        Decision::Return => ReviewDecision::Return,
+        Decision::Void => ReviewDecision::Void,
+        Decision::Archive => ReviewDecision::Archive,
+    };
+    Ok(Some(ReviewMark { decision, heads: review.heads, submission }))
+}
+
+/// After a sync that may have changed the actor (a fork): the vault follows the store.
+pub(super) fn vault_follows(store: &Store, vault: &dyn KeyVault) -> Result<(), Fault> {
+    let stored = store.read(|view| Ok::<_, Fault>(view.setting(ACTOR)?))?;
+    match stored {
+        Some(actor) if vault.load(ACTOR)?.as_ref() != Some(&actor) => Ok(vault.store(ACTOR, &actor)?),
+        _ => Ok(()),
+    }
+}
+
+fn number(view: View<'_>, name: &str) -> Result<Option<i64>, Fault> {
+    Ok(view.setting(name)?.and_then(|bytes| <[u8; 8]>::try_from(bytes.as_slice()).ok()).map(i64::from_be_bytes))
+}
+
+/// When a sync last ended well, milliseconds since 1970 UTC by the phone's clock.
+pub(super) fn last_sync_ms(view: View<'_>) -> Result<Option<i64>, Fault> {
+    number(view, LAST_SYNC_MS)
+}
+
+/// Notes that a sync ended well.
+pub(super) fn note_sync(write: &Write<'_>, now_ms: i64) -> Result<(), Fault> {
+    Ok(write.put_setting(LAST_SYNC_MS, &now_ms.to_be_bytes())?)
+}

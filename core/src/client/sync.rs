@@ -1,0 +1,285 @@
+//! Syncing: exchange after exchange until nothing waits on either side, over connections that may break.
+
+use std::cell::Cell;
+use std::time::{Duration, Instant};
+
+use super::enrol::Enrolment;
+use super::error::Fault;
+use super::fieldbook::Fieldbook;
+use super::log::StoreLog;
+use super::net::{ByteCount, CancelFlag, Connection, NetError};
+use super::session::{self, REVOKED};
+use super::text::{Language, Text};
+use super::types::{Progress, SyncListener, SyncReport};
+use super::{ClientError, ErrorKind};
+use crate::protocol::ErrorAnswer;
+use crate::protocol::limits::CLOCK_TOLERANCE_MS;
+use crate::sync::phone::{Exchange, Outcome, PhoneEvent, Stats, SyncError};
+use crate::sync::{LogError, LogErrorKind, Signer};
+
+/// Path of the endpoint.
+const SYNC_PATH: &str = "/sync/1";
+/// Exchanges of one sync; 128 KB up or 1 MB down each.
+const EXCHANGES_MAX: u32 = 10_000;
+/// Exchanges in a row that ask again without moving anything.
+const IDLE_EXCHANGES_MAX: u32 = 8;
+/// Breaks in a row without progress between them after which the sync gives up: the user tries again where there is
+/// signal.
+const BREAKS_MAX: u32 = 5;
+/// Wait before connecting anew after the first break; doubles with each further one.
+const RETRY_DELAY_MS: u64 = 500;
+
+/// A sync under way.
+struct Run<'b> {
+    book: &'b Fieldbook,
+    enrolment: Enrolment,
+    signer: ed25519_dalek::SigningKey,
+    listener: &'b dyn SyncListener,
+    cancel: &'b CancelFlag,
+    /// HTTP bytes when the sync began.
+    before: ByteCount,
+    /// Own changes that waited when the sync began.
+    waiting: u64,
+    /// What finished exchanges moved.
+    total: Stats,
+    report: SyncReport,
+}
+
+/// Why one exchange ended early.
+enum Stop {
+    /// The connection: try again.
+    Broken(Fault),
+    /// The server answered an error.
+    Answered(ErrorAnswer),
+    /// Anything else: tell the user.
+    Fatal(Fault),
+}
+
+impl From<NetError> for Stop {
+    fn from(error: NetError) -> Self {
+        match error {
+            NetError::Refused(answer) => Self::Answered(answer),
+            NetError::Unreachable { .. } | NetError::Broken { .. } => Self::Broken(error.into()),
+            NetError::Identity { .. } | NetError::NotOurs { .. } | NetError::Cancelled => Self::Fatal(error.into()),
+        }
+    }
+}
+
+impl From<SyncError> for Stop {
+    fn from(error: SyncError) -> Self {
+        let detail = error.to_string();
+        let fault = match error {
+            SyncError::Server(answer) => return Self::Answered(answer),
+            SyncError::Broken => {
+                return Self::Broken(Fault::new(ErrorKind::Network, Text::Broken, "").detail(detail));
+            }
+            SyncError::Log(failure) => failure.into(),
+            SyncError::Frames(_) | SyncError::Protocol(_) => {
+                Fault::new(ErrorKind::ServerIdentity, Text::NotAServer, "")
+            }
+            SyncError::LogDoesNotFit { .. } | SyncError::OtherLog => {
+                Fault::new(ErrorKind::Refused, Text::ServerRestored, "")
+            }
+        };
+        Self::Fatal(fault.detail(detail))
+    }
+}
+
+impl From<LogError> for Fault {
+    fn from(error: LogError) -> Self {
+        match error.kind {
+            LogErrorKind::Full => Fault::new(ErrorKind::StorageFull, Text::Full, ""),
+            LogErrorKind::Damaged => Fault::new(ErrorKind::Damaged, Text::Damaged, &error.detail),
+            LogErrorKind::Other => Fault::internal(&error.detail),
+        }
+    }
+}
+
+impl Fieldbook {
+    /// Exchanges with the server until nothing waits on either side. Blocks; call it on a thread of its own. Breaks are
+    /// taken up again a few times; what was applied before a break or an error stays.
+    ///
+    /// # Errors
+    /// `NotEnrolled`, `Network` when the connection cannot be made or keeps breaking, `ServerIdentity`, `Revoked`,
+    /// `Refused`, `NeedsUpdate`, `Busy` while another sync runs, `Cancelled`, and errors of the store.
+    pub fn sync(&self, listener: &dyn SyncListener, cancel: &CancelFlag) -> Result<SyncReport, ClientError> {
+        self.guarded(|| {
+            let started = Instant::now();
+            let enrolment = self.enrolled()?;
+            let mut kept =
+                self.connection.try_lock().map_err(|_| Fault::new(ErrorKind::Busy, Text::InUse, "").detail("sync runs"))?;
+            let mut connection = match kept.take() {
+                Some(connection) => connection,
+                None => Connection::new(enrolment.server()).map_err(Fault::internal)?,
+            };
+            let before = connection.bytes();
+            let mut run = Run {
+                book: self,
+                enrolment,
+                signer: self.device_key()?,
+                listener,
+                cancel,
+                before,
+                waiting: self.store.read(|view| Ok::<_, Fault>(view.status()?.outbox_changes))?,
+                total: Stats::default(),
+                report: SyncReport::default(),
+            };
+            let done = run.all(&mut connection);
+            let bytes = connection.bytes();
+            *kept = Some(connection);
+            drop(kept);
+            session::vault_follows(&self.store, self.vault.as_ref())?;
+            done?;
+            let mut report = run.report;
+            report.bytes_up = bytes.up - before.up;
+            report.bytes_down = bytes.down - before.down;
+            report.frames = run.total.frames_up + run.total.frames_down;
+            report.changes_sent = run.total.changes_sent;
+            report.changes_received = run.total.changes_received;
+            report.not_taken = run.total.not_taken;
+            if report.clock_ahead_ms.abs() > CLOCK_TOLERANCE_MS {
+                let differs = span(report.clock_ahead_ms, self.language());
+                report.clock_warning = Some(Text::ClockWrong.say(self.language(), &differs));
+            }
+            report.conflicts = self.store.read(|view| Ok::<_, Fault>(view.status()?.in_conflict))?;
+            report.seconds = started.elapsed().as_secs_f64();
+            self.store.write(|write| session::note_sync(write, self.clock.now_ms()))?;
+            self.store.tidy()?;
+            Ok(report)
+        })
+    }
+}
+
+impl Run<'_> {
+    fn all(&mut self, connection: &mut Connection) -> Result<(), Fault> {
+        let mut breaks = 0;
+        let mut idle = 0;
+        for _ in 0..EXCHANGES_MAX {
+            match self.exchange(connection) {
+                Ok(outcome) => {
+                    if outcome.revoked && !outcome.again {
+                        return Err(self.revoked());
+                    }
+                    if !outcome.again {
+                        return Ok(());
+                    }
+                    if outcome.progress {
+                        breaks = 0;
+                    }
+                    idle = if outcome.progress { 0 } else { idle + 1 };
+                    if idle > IDLE_EXCHANGES_MAX {
+                        return Err(Fault::internal("the server asks again and again and nothing moves"));
+                    }
+                }
+                Err(Stop::Fatal(fault)) => return Err(fault),
+                Err(Stop::Answered(answer)) => return Err(self.answered(answer)),
+                Err(Stop::Broken(fault)) => {
+                    breaks += 1;
+                    self.report.breaks += 1;
+                    if breaks >= BREAKS_MAX || self.cancel.is_cancelled() {
+                        return Err(fault);
+                    }
+                    self.pause(RETRY_DELAY_MS << (breaks - 1))?;
+                }
+            }
+        }
+        Err(Fault::internal(format!("more than {EXCHANGES_MAX} exchanges in one sync")))
+    }
+
+    fn exchange(&mut self, connection: &mut Connection) -> Result<Outcome, Stop> {
+        let book = self.book;
+        let random = book.random.as_ref();
+        let mut log = StoreLog::new(book);
+        let signer: &dyn Signer = &self.signer;
+        let (mut exchange, request) = Exchange::begin(&mut log, signer, random, book.clock.now_ms())?;
+        self.report.requests += 1;
+        let moved = Moved { listener: self.listener, before: self.before, base: self.total, waiting: self.waiting };
+        let report = &mut self.report;
+        let stats = Cell::new(exchange.stats());
+        let on_move = |bytes: ByteCount| moved.tell(bytes, stats.get());
+        let posted = connection.post(SYNC_PATH, request.body(), self.cancel, &on_move, &mut |bytes| {
+            let events = exchange.receive(&mut log, bytes)?;
+            note_events(report, &events);
+            stats.set(exchange.stats());
+            Ok::<_, Stop>(())
+        });
+        let posted = match posted {
+            Err(Stop::Answered(answer)) => exchange.refused(&mut log, answer).map_err(Stop::from),
+            other => other,
+        };
+        self.total += exchange.stats();
+        moved.tell(connection.bytes(), exchange.stats());
+        posted?;
+        let outcome = exchange.finish(&mut log, random)?;
+        note_events(&mut self.report, &outcome.events);
+        Ok(outcome)
+    }
+
+    fn answered(&self, answer: ErrorAnswer) -> Fault {
+        if answer.kind == crate::protocol::ErrorKind::Revoked { self.revoked() } else { answer.into() }
+    }
+
+    /// The server has cut this device off and holds its uploads in quarantine.
+    fn revoked(&self) -> Fault {
+        let noted = self.book.store.write(|write| Ok::<_, Fault>(write.put_setting(REVOKED, b"1")?));
+        let fault = Fault::new(ErrorKind::Revoked, Text::Revoked, "");
+        match noted {
+            Ok(()) => fault.detail(format!("device {} is revoked", self.enrolment.device)),
+            Err(error) => fault.detail(format!("revoked, and noting it failed: {}", error.detail_text())),
+        }
+    }
+
+    fn pause(&self, delay_ms: u64) -> Result<(), Fault> {
+        let until = Instant::now() + Duration::from_millis(delay_ms);
+        while Instant::now() < until {
+            if self.cancel.is_cancelled() {
+                return Err(NetError::Cancelled.into());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+}
+
+/// What is said while bytes move.
+struct Moved<'a> {
+    listener: &'a dyn SyncListener,
+    /// HTTP bytes when the sync began.
+    before: ByteCount,
+    /// What earlier exchanges moved.
+    base: Stats,
+    /// Own changes that waited when the sync began.
+    waiting: u64,
+}
+
+impl Moved<'_> {
+    fn tell(&self, bytes: ByteCount, stats: Stats) {
+        let changes_sent = self.base.changes_sent + stats.changes_sent;
+        self.listener.progress(Progress {
+            bytes_up: bytes.up - self.before.up,
+            bytes_down: bytes.down - self.before.down,
+            changes_sent,
+            changes_received: self.base.changes_received + stats.changes_received,
+            changes_waiting: self.waiting.saturating_sub(changes_sent),
+        });
+    }
+}
+
+fn note_events(report: &mut SyncReport, events: &[PhoneEvent]) {
+    for event in events {
+        if let PhoneEvent::ClockWrong { server_time_ms, device_time_ms } = event {
+            report.clock_ahead_ms = device_time_ms - server_time_ms;
+        }
+    }
+}
+
+/// A length of time in words, by its largest unit.
+fn span(ms: i64, language: Language) -> String {
+    let minutes = ms.unsigned_abs() / 60_000;
+    let chinese = language == Language::Chinese;
+    match minutes {
+        0..120 => format!("{minutes}{}", if chinese { " 分钟" } else { " minutes" }),
+        120..2_880 => format!("{}{}", minutes / 60, if chinese { " 小时" } else { " hours" }),
+        _ => format!("{}{}", minutes / 1_440, if chinese { " 天" } else { " days" }),
+    }
+}

@@ -1,0 +1,84 @@
+//! The command line of `fieldbook-phone`.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+/// A phone without a screen: the same facade as the apps, for scripts, imports and measurements.
+#[derive(Debug, Parser)]
+#[command(name = "fieldbook-phone", version, max_term_width = 100)]
+pub struct Args {
+    /// Folder of this phone: its encrypted store, and the key in `vault` beside it.
+    #[arg(long, value_name = "DIR")]
+    pub home: PathBuf,
+    /// Language of messages and forms: zh-Hans or en.
+    #[arg(long, default_value = "zh-Hans", value_name = "TAG")]
+    pub lang: String,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Makes this phone a device of the server that the link names. A link works once, for 24 hours.
+    Enrol {
+        /// fieldbook://HOST:PORT/enrol?pin=…&code=…
+        link: String,
+        /// Name of the device as administrators see it.
+        #[arg(long, default_value = "fieldbook-phone")]
+        name: String,
+    },
+    /// Makes new records from lines {"id": uuid (optional), "values": {…}, "submit": true (optional)}; prints each id
+    /// once it is durable.
+    Import {
+        /// Kind of the records.
+        kind: String,
+        /// File of lines; `-` is standard input.
+        file: PathBuf,
+    },
+    /// Changes records by lines {"id", "set": {path: value}, "add": {repeat: [{…}]}, "remove": {repeat: [row…]},
+    /// "submit": true (optional)}; prints each id once it is durable.
+    Edit {
+        /// File of lines; `-` is standard input.
+        file: PathBuf,
+    },
+    /// Exchanges with the server until nothing waits on either side.
+    Sync {
+        /// Prints the report as one line of JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Prints every record of a kind as a line of JSON.
+    Export {
+        /// Kind of the records.
+        kind: String,
+    },
+    /// Prints who this phone is and what waits, as JSON.
+    Status,
+    /// Prints the records that a text finds, best first.
+    Search {
+        /// Names, parts of names, initials of their pinyin, numbers.
+        text: String,
+    },
+    /// Decides a conflict by writing one value.
+    Resolve {
+        /// Record.
+        id: String,
+        /// Path of the field, as `export` names it.
+        path: String,
+        /// The value: JSON, or plain text.
+        value: String,
+    },
+    /// Prints the records of a kind, newest first.
+    List {
+        /// Kind of the records.
+        kind: String,
+    },
+    /// Prints one record with conflicts, problems, reviews and history, as JSON.
+    Show {
+        /// Record.
+        id: String,
+    },
+}

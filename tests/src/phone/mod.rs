@@ -1,0 +1,168 @@
+//! The headless phone: the facade of the apps on a command line, with newline-delimited JSON in and out. Exit status 0
+//! only when all was done.
+
+mod args;
+mod clock;
+mod lines;
+mod output;
+mod vault;
+
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use fieldbook_core::client::net::CancelFlag;
+use fieldbook_core::client::system::SystemRandom;
+use fieldbook_core::client::{ClientError, Fieldbook, Language, SyncListener};
+use fieldbook_core::ids::RecordId;
+use fieldbook_core::store::ListFilter;
+use serde_json::{Value as Json, json};
+
+pub use args::{Args, Command};
+pub use clock::ShiftedClock;
+pub use vault::FileVault;
+
+/// Rows that `search` prints.
+const SEARCH_ROWS: usize = 100;
+/// Rows that `list` reads at a time.
+const LIST_PAGE: usize = 500;
+/// Folder of the vault's files inside the phone's folder.
+const VAULT_FOLDER: &str = "vault";
+
+/// Why a command did not do all of its work.
+#[derive(Debug, thiserror::Error)]
+pub enum PhoneError {
+    /// The facade said no.
+    #[error("{}: {}{}", .0.kind.word(), .0.message, detail(.0))]
+    Client(#[from] ClientError),
+    /// Standard input, a file, or standard output.
+    #[error("{0}")]
+    Io(String),
+    /// Lines that were not taken; each was named already.
+    #[error("{0} lines were not taken")]
+    Lines(u64),
+    /// An argument.
+    #[error("{0}")]
+    Argument(String),
+}
+
+fn detail(error: &ClientError) -> String {
+    if error.detail.is_empty() { String::new() } else { format!(" [{}]", error.detail) }
+}
+
+/// Runs one command; says on standard error what went wrong.
+#[must_use]
+pub fn run(args: &Args) -> ExitCode {
+    match open(args).and_then(|book| {
+        let done = command(args, &book);
+        // Everything that was reported is durable; this only spares the next start some work.
+        book.close()?;
+        done
+    }) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("fieldbook-phone: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Opens the phone in `args.home`.
+///
+/// # Errors
+/// [`PhoneError`] as of the facade.
+pub fn open(args: &Args) -> Result<Arc<Fieldbook>, PhoneError> {
+    let clock = ShiftedClock::from_environment().map_err(PhoneError::Argument)?;
+    Ok(Fieldbook::open(
+        &args.home,
+        Arc::new(FileVault::new(&args.home.join(VAULT_FOLDER))),
+        Arc::new(clock),
+        Arc::new(SystemRandom::new()),
+        Language::of_tag(&args.lang),
+    )?)
+}
+
+fn command(args: &Args, book: &Arc<Fieldbook>) -> Result<(), PhoneError> {
+    match &args.command {
+        Command::Enrol { link, name } => print(&output::enrolment(&book.enrol(link, name)?)),
+        Command::Import { kind, file } => lines::import(book, kind, file),
+        Command::Edit { file } => lines::edit(book, file),
+        Command::Sync { json } => sync(book, *json),
+        Command::Export { kind } => export(book, kind),
+        Command::Status => print(&output::status(&book.status()?, &book.kinds()?)),
+        Command::Search { text } => {
+            let rows = book.search(text, SEARCH_ROWS)?;
+            rows.iter().try_for_each(|row| print(&output::list_row(row)))
+        }
+        Command::Resolve { id, path, value } => {
+            let value = serde_json::from_str(value).unwrap_or_else(|_| Json::from(value.as_str()));
+            let saved = book.resolve(record_id(id)?, path, &value)?;
+            say(&saved.record.to_string())
+        }
+        Command::List { kind } => list(book, kind),
+        Command::Show { id } => print(&output::record(&book.record(record_id(id)?)?)),
+    }
+}
+
+fn record_id(text: &str) -> Result<RecordId, PhoneError> {
+    text.parse().map_err(|error: fieldbook_core::ids::IdError| PhoneError::Argument(error.to_string()))
+}
+
+/// One line on standard output, out at once.
+///
+/// # Errors
+/// [`PhoneError::Io`] when nobody reads it.
+pub(crate) fn say(line: &str) -> Result<(), PhoneError> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{line}").and_then(|()| out.flush()).map_err(|error| PhoneError::Io(format!("writing: {error}")))
+}
+
+fn print(value: &Json) -> Result<(), PhoneError> {
+    say(&value.to_string())
+}
+
+fn list(book: &Fieldbook, kind: &str) -> Result<(), PhoneError> {
+    let mut after = None;
+    loop {
+        let rows = book.list(kind, &ListFilter::default(), after, LIST_PAGE)?;
+        let Some(last) = rows.last() else { return Ok(()) };
+        after = Some(last.place);
+        rows.iter().try_for_each(|row| print(&output::list_row(row)))?;
+    }
+}
+
+fn export(book: &Fieldbook, kind: &str) -> Result<(), PhoneError> {
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    let failed = |error: io::Error| PhoneError::Io(format!("writing: {error}"));
+    book.export(kind, &mut |record| writeln!(out, "{record}").map_err(failed))?;
+    out.flush().map_err(failed)
+}
+
+fn sync(book: &Fieldbook, json: bool) -> Result<(), PhoneError> {
+    let bar = io::stderr().is_terminal().then(output::Bar::new);
+    let cancel = CancelFlag::default();
+    let quiet = ();
+    let listener: &dyn SyncListener = match &bar {
+        Some(bar) => bar,
+        None => &quiet,
+    };
+    let done = book.sync(listener, &cancel);
+    if let Some(bar) = &bar {
+        bar.finish();
+    }
+    match done {
+        Ok(report) => {
+            if let Some(warning) = &report.clock_warning {
+                eprintln!("fieldbook-phone: {warning}");
+            }
+            if json { print(&output::report(&report)) } else { say(&output::report_text(&report)) }
+        }
+        Err(error) => {
+            if json {
+                let about = json!({ "kind": error.kind.word(), "message": error.message, "detail": error.detail });
+                print(&json!({ "error": about }))?;
+            }
+            Err(error.into())
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! What the commands print.
+
+use fieldbook_core::client::{
+    ConflictView, EnrolmentInfo, HistoryView, KindInfo, Progress, RecordView, StatusView, SyncListener, SyncReport,
+};
+use fieldbook_core::store::ListRow;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Value as Json, json};
+
+/// Progress on a terminal.
+pub(super) struct Bar(ProgressBar);
+
+impl Bar {
+    pub(super) fn new() -> Self {
+        let bar = ProgressBar::no_length();
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed} {bar:30} {msg}") {
+            bar.set_style(style);
+        }
+        Self(bar)
+    }
+
+    pub(super) fn finish(&self) {
+        self.0.finish_and_clear();
+    }
+}
+
+impl SyncListener for Bar {
+    fn progress(&self, progress: Progress) {
+        self.0.set_length((progress.changes_sent + progress.changes_waiting).max(1));
+        self.0.set_position(progress.changes_sent);
+        self.0.set_message(format!(
+            "↑ {} changes, {} kB  ↓ {} changes, {} kB",
+            progress.changes_sent,
+            progress.bytes_up / 1000,
+            progress.changes_received,
+            progress.bytes_down / 1000
+        ));
+    }
+}
+
+pub(super) fn enrolment(info: &EnrolmentInfo) -> Json {
+    let roles: Vec<Json> =
+        info.roles.iter().map(|(role, unit)| json!({ "role": role.word(), "unit": unit })).collect();
+    json!({
+        "server": info.server,
+        "server_name": info.server_name,
+        "user": info.user_name,
+        "unit": info.unit,
+        "unit_name": info.unit_name,
+        "roles": roles,
+    })
+}
+
+pub(super) fn status(status: &StatusView, kinds: &[KindInfo]) -> Json {
+    let kinds: Vec<Json> = kinds
+        .iter()
+        .map(|kind| {
+            json!({
+                "kind": kind.kind,
+                "version": kind.version,
+                "title": kind.title,
+                "records": kind.records,
+                "in_conflict": kind.in_conflict,
+                "unsynced": kind.unsynced,
+            })
+        })
+        .collect();
+    let store = &status.store;
+    json!({
+        "enrolment": status.enrolment.as_ref().map(enrolment),
+        "kinds": kinds,
+        "saved_here": store.saved_here,
+        "sent": store.sent,
+        "at_township": store.at_township,
+        "on_server": store.on_server,
+        "not_taken": store.not_taken,
+        "in_conflict": store.in_conflict,
+        "outbox_changes": store.outbox_changes,
+        "drafts": store.drafts,
+        "needs_newer_app": store.pending,
+        "free_bytes": store.free_bytes,
+        "space_low": store.space_low,
+        "revoked": status.revoked,
+        "salvaged": status.salvaged,
+        "last_sync_ms": status.last_sync_ms,
+    })
+}
+
+pub(super) fn list_row(row: &ListRow) -> Json {
+    json!({
+        "id": row.id,
+        "kind": row.kind,
+        "unit": row.unit,
+        "title": row.title,
+        "list": serde_json::from_str::<Json>(&row.list).unwrap_or(Json::Null),
+        "state": row.state.word(),
+        "sync": row.sync.word(),
+        "conflicts": row.conflicts,
+        "problems": row.problems,
+    })
+}
+
+fn conflict(conflict: &ConflictView) -> Json {
+    let values: Vec<Json> = conflict
+        .values
+        .iter()
+        .map(|side| {
+            json!({
+                "value": side.value,
+                "shown": side.shown,
+                "author": side.author,
+                "time_ms": side.time_ms,
+                "change": side.change,
+                "own": side.own,
+            })
+        })
+        .collect();
+    json!({ "path": conflict.path, "label": conflict.label, "values": values })
+}
+
+fn history(entry: &HistoryView) -> Json {
+    let touched: Vec<Json> = entry
+        .touched
+        .iter()
+        .map(|touched| {
+            json!({ "path": touched.path, "label": touched.label, "value": touched.value, "shown": touched.shown })
+        })
+        .collect();
+    json!({ "change": entry.change, "author": entry.author, "time_ms": entry.time_ms, "touched": touched })
+}
+
+pub(super) fn record(record: &RecordView) -> Json {
+    let problems: Vec<Json> =
+        record.problems.iter().map(|problem| json!({ "path": problem.path, "message": problem.message })).collect();
+    let reviews: Vec<Json> = record
+        .reviews
+        .iter()
+        .map(|review| {
+            json!({
+                "decision": review.decision,
+                "reasons": review.reasons,
+                "fields": review.fields,
+                "reviewer": review.reviewer,
+                "time_ms": review.time_ms,
+            })
+        })
+        .collect();
+    let not_taken: Vec<Json> = record
+        .not_taken
+        .iter()
+        .map(|one| json!({ "change": one.change, "reason": one.reason, "fields": one.fields }))
+        .collect();
+    json!({
+        "id": record.id,
+        "kind": record.kind,
+        "unit": record.unit,
+        "title": record.title,
+        "state": record.state.word(),
+        "sync": record.sync.word(),
+        "heads": record.heads,
+        "values": record.values,
+        "conflicts": record.conflicts.iter().map(conflict).collect::<Vec<_>>(),
+        "problems": problems,
+        "reviews": reviews,
+        "history": record.history.iter().map(history).collect::<Vec<_>>(),
+        "not_taken": not_taken,
+    })
+}
+
+pub(super) fn report(report: &SyncReport) -> Json {
+    json!({
+        "bytes_up": report.bytes_up,
+        "bytes_down": report.bytes_down,
+        "frames": report.frames,
+        "requests": report.requests,
+        "changes_sent": report.changes_sent,
+        "changes_received": report.changes_received,
+        "not_taken": report.not_taken,
+        "conflicts": report.conflicts,
+        "breaks": report.breaks,
+        "seconds": report.seconds,
+        "clock_warning": report.clock_warning,
+    })
+}
+
+pub(super) fn report_text(report: &SyncReport) -> String {
+    format!(
+        "sent {} changes ({} bytes), received {} changes ({} bytes), not taken {}, conflicts {}, {} requests, {} frames, {:.1} s",
+        report.changes_sent,
+        report.bytes_up,
+        report.changes_received,
+        report.bytes_down,
+        report.not_taken,
+        report.conflicts,
+        report.requests,
+        report.frames,
+        report.seconds
+    )
+}
