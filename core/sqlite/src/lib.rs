@@ -81,7 +81,10 @@ pub fn open(path: &Path, key: &[u8; KEY_BYTES]) -> Result<Connection, OpenError>
 /// As [`open`].
 pub fn open_existing(path: &Path, key: &[u8; KEY_BYTES]) -> Result<Connection, OpenError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = unlock(Connection::open_with_flags(path, flags)?, key)?;
+    let connection = Connection::open_with_flags(path, flags)?;
+    // A file that is shorter than its header says is otherwise not read at all.
+    connection.pragma_update(None, "writable_schema", true)?;
+    let connection = unlock(connection, key)?;
     connection.pragma_update(None, "query_only", true)?;
     Ok(connection)
 }
@@ -95,7 +98,7 @@ fn unlock(connection: Connection, key: &[u8; KEY_BYTES]) -> Result<Connection, O
     }
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.pragma_update(None, "key", raw_key(key))?;
-    match connection.query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get::<_, i64>(0)) {
+    match connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0)) {
         Ok(_) => Ok(connection),
         Err(rusqlite::Error::SqliteFailure(failure, _)) if failure.code == ErrorCode::NotADatabase => {
             Err(OpenError::WrongKeyOrNotADatabase)

@@ -84,3 +84,21 @@ fn a_plain_database_is_refused() {
     Connection::open(&path).unwrap().execute_batch("CREATE TABLE person(name TEXT)").unwrap();
     assert!(matches!(open(&path, &[7; KEY_BYTES]), Err(OpenError::WrongKeyOrNotADatabase)));
 }
+
+#[test]
+fn a_cut_file_is_still_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store.db");
+    let key = [7u8; KEY_BYTES];
+    small(&path, &key);
+    {
+        let connection = open(&path, &key).unwrap();
+        connection.execute_batch("CREATE TABLE big(bytes BLOB); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<20) INSERT INTO big SELECT zeroblob(3000) FROM n").unwrap();
+    }
+    let bytes = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &bytes[..bytes.len() / 2 + 17]).unwrap();
+    assert!(open(&path, &key).is_err());
+    let name: String =
+        open_existing(&path, &key).unwrap().query_row("SELECT name FROM person", [], |row| row.get(0)).unwrap();
+    assert_eq!(name, "才让卓玛");
+}

@@ -8,7 +8,7 @@ use fieldbook_sqlite::rusqlite::{self, Connection};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use super::salvage::{self, SalvageReport};
+use super::salvage::{self, SalvageReport, SchemaPages};
 use super::{LOG_BYTES_MAX, LOG_BYTES_TIDY, PAGE_CACHE_KIB, SPACE_RESERVE_BYTES, StoreError, schema, space};
 use crate::ports::Random;
 
@@ -35,6 +35,8 @@ pub struct Store {
     writer: Mutex<Connection>,
     /// Connections that nobody reads with just now.
     readers: Mutex<Vec<Connection>>,
+    /// Dropped behind the connections.
+    _schema_pages: SchemaPages,
     key: [u8; KEY_BYTES],
     person_key: [u8; 32],
     stopped_cleanly: bool,
@@ -93,25 +95,37 @@ impl Store {
             write_key_check(folder, key)?;
         }
         let suspect = folder.join(SUSPECT_FILE);
-        let opened = open_connections(&file, key, suspect.exists());
-        let (connections, salvage) = match opened {
-            Ok(connections) => {
-                if existed && key_fits != Some(true) {
-                    write_key_check(folder, key)?;
+        let store = match Self::open_once(folder, key, random, suspect.exists(), None) {
+            Err(StoreError::Damaged { .. }) => {
+                // A key that still reads the tables' names is the right one, whatever lies beside the file.
+                let proved = key_fits == Some(true) || fieldbook_sqlite::open_existing(&file, key).is_ok();
+                match (proved, key_fits) {
+                    (true, _) => {}
+                    (false, Some(_)) => return Err(StoreError::WrongKey { file }),
+                    (false, None) => return Err(StoreError::WrongKeyOrDamaged { file }),
                 }
-                (connections, None)
-            }
-            Err(StoreError::Damaged { .. }) if key_fits == Some(true) => {
                 let report = salvage::set_aside_and_take_over(folder, key)?;
-                (open_connections(&file, key, false)?, Some(report))
+                Self::open_once(folder, key, random, false, Some(report))?
             }
-            Err(StoreError::Damaged { .. }) if key_fits == Some(false) => return Err(StoreError::WrongKey { file }),
-            Err(StoreError::Damaged { .. }) => return Err(StoreError::WrongKeyOrDamaged { file }),
-            Err(other) => return Err(other),
+            other => other?,
         };
+        if existed && key_fits != Some(true) {
+            write_key_check(folder, key)?;
+        }
         remove_if_there(&suspect)?;
-        let (writer, reader) = connections;
+        Ok(store)
+    }
+
+    fn open_once(
+        folder: &Path,
+        key: &[u8; KEY_BYTES],
+        random: &dyn Random,
+        look_closely: bool,
+        salvage: Option<SalvageReport>,
+    ) -> Result<Self, StoreError> {
+        let (writer, reader) = open_connections(&folder.join(FILE), key, look_closely)?;
         let mut store = Self {
+            _schema_pages: SchemaPages::find(&writer, folder)?,
             folder: folder.to_owned(),
             writer: Mutex::new(writer),
             readers: Mutex::new(vec![reader]),

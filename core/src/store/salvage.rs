@@ -3,6 +3,8 @@
 //! Row by row, unsent work first. The order of renames is such that a crash at any point leaves either the damaged
 //! file in its place (then all begins anew) or the finished new one.
 
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use fieldbook_sqlite::KEY_BYTES;
@@ -16,6 +18,13 @@ use super::{StoreError, schema};
 
 /// The new file while it is being filled.
 const NEW_FILE: &str = "fieldbook.salvaged.db";
+/// The pages that describe the tables, as they lie in the file, each behind its number (4 bytes, little endian).
+const PAGES_FILE: &str = "fieldbook.pages";
+const PAGES_NEW_FILE: &str = "fieldbook.pages.new";
+/// A copy of a damaged file in which these were laid over.
+const COPY_FILE: &str = "fieldbook.mended.db";
+/// Bytes of a page of the file: SQLite's default.
+const PAGE_BYTES: usize = 4096;
 /// Row numbers that are skipped at most to find readable rows behind a damaged page.
 const GAP_MAX: i64 = 1 << 22;
 /// Files that are set aside at most.
@@ -65,10 +74,8 @@ pub(super) fn finish_interrupted(folder: &Path) -> Result<(), StoreError> {
     if new.exists() && !file.exists() {
         return rename(&new, &file);
     }
-    for suffix in ["", "-wal", "-shm"] {
-        remove_if_there(&with_suffix(&new, suffix))?;
-    }
-    Ok(())
+    remove_with_log(&new)?;
+    remove_with_log(&folder.join(COPY_FILE))
 }
 
 /// Fills a new file with what can be read of the damaged one, and puts it in its place.
@@ -81,7 +88,11 @@ pub(super) fn set_aside_and_take_over(folder: &Path, key: &[u8; KEY_BYTES]) -> R
         let doing = "taking over a damaged store";
         let to = fieldbook_sqlite::open(&new, key).map_err(|error| StoreError::from_open(doing, error))?;
         schema::migrate(&to)?;
-        if let Ok(from) = open_damaged(&file, key) {
+        let from = match open_damaged(&file, key) {
+            Ok(from) => Some(from),
+            Err(_) => mended_copy(folder, key)?,
+        };
+        if let Some(from) = from {
             report.nothing_readable = false;
             report.tables = take_over(&from, &to)?;
         }
@@ -96,7 +107,90 @@ pub(super) fn set_aside_and_take_over(folder: &Path, key: &[u8; KEY_BYTES]) -> R
     }
     remove_if_there(&with_suffix(&file, "-shm"))?;
     rename(&new, &file)?;
+    remove_with_log(&folder.join(COPY_FILE))?;
     Ok(report)
+}
+
+/// Keeps the pages that describe the tables beside the file, as they are: encrypted. If one of them is damaged later,
+/// the rest of the file can still be read.
+///
+/// It copies when it is dropped, and must be dropped after the connections: reading the file while this process has it
+/// open would release SQLite's locks on it (POSIX locks end when any handle of the process is closed).
+pub(super) struct SchemaPages {
+    folder: PathBuf,
+    pages: Vec<u32>,
+}
+
+impl SchemaPages {
+    /// Asks where the pages are.
+    pub(super) fn find(connection: &Connection, folder: &Path) -> Result<Self, StoreError> {
+        let pages = || -> rusqlite::Result<Vec<u32>> {
+            let mut select = connection.prepare("SELECT pageno FROM dbstat WHERE name = 'sqlite_schema'")?;
+            select.query_map([], |row| row.get(0))?.collect()
+        };
+        let pages = pages().map_err(|error| StoreError::from_sqlite("looking for the tables' pages", error))?;
+        Ok(Self { folder: folder.to_owned(), pages })
+    }
+
+    fn keep(&self) -> std::io::Result<()> {
+        let file = self.folder.join(FILE);
+        if with_suffix(&file, "-wal").exists() {
+            // Another process goes on writing: what lies in the file is not the latest.
+            return Ok(());
+        }
+        let mut file = File::open(file)?;
+        let mut kept = Vec::with_capacity(self.pages.len() * (PAGE_BYTES + 4));
+        for page in &self.pages {
+            let mut bytes = vec![0; PAGE_BYTES];
+            file.seek(SeekFrom::Start(page_offset(*page)))?;
+            file.read_exact(&mut bytes)?;
+            kept.extend_from_slice(&page.to_le_bytes());
+            kept.append(&mut bytes);
+        }
+        let new = self.folder.join(PAGES_NEW_FILE);
+        std::fs::write(&new, kept)?;
+        std::fs::rename(new, self.folder.join(PAGES_FILE))
+    }
+}
+
+impl Drop for SchemaPages {
+    fn drop(&mut self) {
+        // Best effort: without it a damaged first page costs what it holds.
+        let _ = self.keep();
+    }
+}
+
+/// A copy of the damaged file with the kept pages laid over, opened; `None` if that does not help either.
+fn mended_copy(folder: &Path, key: &[u8; KEY_BYTES]) -> Result<Option<Connection>, StoreError> {
+    let Ok(kept) = std::fs::read(folder.join(PAGES_FILE)) else { return Ok(None) };
+    let (file, copy) = (folder.join(FILE), folder.join(COPY_FILE));
+    remove_with_log(&copy)?;
+    for suffix in ["", "-wal"] {
+        let from = with_suffix(&file, suffix);
+        if from.exists() {
+            std::fs::copy(&from, with_suffix(&copy, suffix)).map_err(|source| io("copying", &from, source))?;
+        }
+    }
+    let lay_over = || -> std::io::Result<()> {
+        let mut to = File::options().write(true).open(&copy)?;
+        for page in kept.as_chunks::<{ PAGE_BYTES + 4 }>().0 {
+            let (number, bytes) = page.split_at(4);
+            let number = u32::from_le_bytes([number[0], number[1], number[2], number[3]]);
+            to.seek(SeekFrom::Start(page_offset(number)))?;
+            to.write_all(bytes)?;
+        }
+        Ok(())
+    };
+    lay_over().map_err(|source| io("mending", &copy, source))?;
+    Ok(open_damaged(&copy, key).ok())
+}
+
+fn page_offset(page: u32) -> u64 {
+    u64::from(page.saturating_sub(1)) * PAGE_BYTES as u64
+}
+
+fn remove_with_log(file: &Path) -> Result<(), StoreError> {
+    ["", "-wal", "-shm"].iter().try_for_each(|suffix| remove_if_there(&with_suffix(file, suffix)))
 }
 
 /// Opens without ever writing to the file, not even what its log still holds.

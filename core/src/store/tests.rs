@@ -2,6 +2,7 @@
 use super::*;
 use support::*;
 
+mod damage;
 mod support;
 
 fn found(store: &Store, text: &str) -> Vec<String> {

@@ -1,0 +1,254 @@
+//! Wrong keys, damaged files, full disks, newer files, and what the files show to someone who reads their bytes.
+
+use std::path::Path;
+
+use super::super::*;
+use super::found;
+use super::support::*;
+
+fn outbox_row(n: u64) -> OutboxRow {
+    OutboxRow {
+        hash: hash(n),
+        record: record(n),
+        kind: "household".to_owned(),
+        created_version: "1".to_owned(),
+        form_version: "1".to_owned(),
+        feed: aid(),
+        actor: crate::ids::ActorId([1; 16]),
+        state: ChangeState::Unstated,
+        statement: None,
+        bytes: vec![(n % 251) as u8; 150],
+    }
+}
+
+fn fill(dir: &Path, records: u64, unsent: u64) {
+    let store = open(dir);
+    store
+        .write(|write| {
+            for n in 0..records {
+                put(write, n, &format!("才让{n}"), &[ID_NUMBER])?;
+            }
+            for n in 0..unsent {
+                write.put_outbox(&outbox_row(n))?;
+            }
+            write.put_setting("actor", &[9; 16])
+        })
+        .unwrap();
+    store.close().unwrap();
+}
+
+fn database(dir: &Path) -> std::path::PathBuf {
+    dir.join("fieldbook.db")
+}
+
+/// Overwrites the middle of a page.
+fn damage(dir: &Path, page: usize) {
+    let mut bytes = std::fs::read(database(dir)).unwrap();
+    bytes[page * 4096 + 2000..page * 4096 + 2100].fill(0xa5);
+    std::fs::write(database(dir), bytes).unwrap();
+}
+
+fn unsent(store: &Store) -> Vec<OutboxRow> {
+    store.read(|view| view.unstated(10_000)).unwrap()
+}
+
+#[test]
+fn a_wrong_key_is_told_and_touches_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    fill(dir.path(), 3, 3);
+    let before = std::fs::read(database(dir.path())).unwrap();
+    for bit in [0, 100, 255] {
+        let mut wrong = KEY;
+        wrong[bit / 8] ^= 1 << (bit % 8);
+        let error = Store::open(dir.path(), &wrong, &Counted::default()).unwrap_err();
+        assert!(matches!(error, StoreError::WrongKey { .. }), "{error}");
+    }
+    std::fs::remove_file(dir.path().join("fieldbook.keycheck")).unwrap();
+    let error = Store::open(dir.path(), &[0; 32], &Counted::default()).unwrap_err();
+    assert!(matches!(error, StoreError::WrongKeyOrDamaged { .. }), "{error}");
+    assert_eq!(std::fs::read(database(dir.path())).unwrap(), before);
+    assert_eq!(unsent(&open(dir.path())).len(), 3);
+    assert!(dir.path().join("fieldbook.keycheck").exists(), "it is made anew by the right key");
+}
+
+#[test]
+fn a_damaged_key_check_does_not_lock_the_right_key_out() {
+    let dir = tempfile::tempdir().unwrap();
+    fill(dir.path(), 3, 3);
+    std::fs::write(dir.path().join("fieldbook.keycheck"), [1; 32]).unwrap();
+    assert_eq!(unsent(&open(dir.path())).len(), 3);
+}
+
+#[test]
+fn unsent_work_survives_damaged_pages() {
+    let whole = tempfile::tempdir().unwrap();
+    fill(whole.path(), 400, 40);
+    let pages = std::fs::metadata(database(whole.path())).unwrap().len() as usize / 4096;
+    let original = std::fs::read(database(whole.path())).unwrap();
+    for page in (2..pages).step_by(pages / 15) {
+        let dir = tempfile::tempdir().unwrap();
+        fill(dir.path(), 0, 0);
+        std::fs::write(database(dir.path()), &original).unwrap();
+        damage(dir.path(), page);
+        let damaged = std::fs::read(database(dir.path())).unwrap();
+        // Whoever meets the damage leaves word of it; here nobody has read every page.
+        std::fs::write(dir.path().join("fieldbook.suspect"), []).unwrap();
+        let store = open(dir.path());
+        let report = store.salvage().expect("every page is in use, so the damage is found").clone();
+        let kept = unsent(&store);
+        let outbox_whole = report.complete("outbox");
+        assert!(kept.len() == 40 || !outbox_whole, "page {page}: {report:?}");
+        assert!(kept.iter().all(|row| *row == outbox_row(row.hash.0[31].into())), "page {page}");
+        assert!(kept.len() >= 10, "page {page}: one page holds at most 20 of them; {} kept", kept.len());
+        let bodies: Vec<_> = store.read(|view| view.stored_after(0, 1_000)).unwrap();
+        assert!(bodies.len() >= 300, "page {page}: {} bodies", bodies.len());
+        assert!(store.must_derive().unwrap());
+        assert!(std::fs::read(&report.set_aside).unwrap() == damaged, "what was set aside is as it was");
+        // And it works again.
+        store.write(|write| put(write, 9_999, "仁青卓玛", &[])).unwrap();
+        assert_eq!(found(&store, "rqzm"), ["仁青卓玛"]);
+        drop(store);
+        assert!(open(dir.path()).salvage().is_some(), "the report stays until it was read");
+    }
+}
+
+#[test]
+fn damage_met_while_running_is_salvaged_at_the_next_opening() {
+    let dir = tempfile::tempdir().unwrap();
+    fill(dir.path(), 400, 40);
+    let pages = std::fs::metadata(database(dir.path())).unwrap().len() as usize / 4096;
+    for page in pages / 4..pages / 2 {
+        damage(dir.path(), page);
+    }
+    let store = open(dir.path());
+    let mut met = 0;
+    for n in 0..400 {
+        match store.read(|view| view.body(&record(n))) {
+            Ok(_) => {}
+            Err(StoreError::Damaged { .. }) => met += 1,
+            Err(other) => panic!("{other}"),
+        }
+    }
+    assert!(met > 0);
+    drop(store);
+    let store = open(dir.path());
+    assert!(!store.salvage().unwrap().nothing_readable);
+    assert!(store.read(|view| view.body(&record(399))).is_ok());
+}
+
+#[test]
+fn the_rest_is_read_when_the_first_page_is_damaged() {
+    let dir = tempfile::tempdir().unwrap();
+    fill(dir.path(), 400, 40);
+    let mut bytes = std::fs::read(database(dir.path())).unwrap();
+    bytes[..100].fill(0);
+    std::fs::write(database(dir.path()), &bytes).unwrap();
+    let store = open(dir.path());
+    let report = store.salvage().unwrap();
+    assert!(schema_tables().all(|table| report.complete(table)), "{report:?}");
+    assert!(std::fs::read(&report.set_aside).unwrap() == bytes);
+    assert_eq!(unsent(&store).len(), 40);
+}
+
+#[test]
+fn a_cut_file_gives_what_is_left() {
+    let dir = tempfile::tempdir().unwrap();
+    fill(dir.path(), 400, 40);
+    let mut bytes = std::fs::read(database(dir.path())).unwrap();
+    bytes.truncate(bytes.len() / 2 + 17);
+    std::fs::write(database(dir.path()), &bytes).unwrap();
+    let store = open(dir.path());
+    let report = store.salvage().unwrap();
+    assert!(!report.nothing_readable);
+    assert!(std::fs::read(&report.set_aside).unwrap() == bytes);
+    let bodies: Vec<_> = store.read(|view| view.stored_after(0, 1_000)).unwrap();
+    assert!(bodies.len() > 100, "{} of 400", bodies.len());
+}
+
+fn schema_tables() -> impl Iterator<Item = &'static str> {
+    super::super::schema::TABLES.iter().copied()
+}
+
+#[test]
+fn a_full_disk_stores_nothing_half() {
+    let dir = tempfile::tempdir().unwrap();
+    fill(dir.path(), 20, 0);
+    let store = open(dir.path());
+    let pages: i64 = store.begin().unwrap().connection.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
+    let limit = |pages: i64| {
+        let write = store.begin().unwrap();
+        write.connection.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(())).unwrap();
+    };
+    limit(pages + 2);
+    let before: Vec<ListRow> = store.read(|view| view.list("household", &ListFilter::default(), None, 100)).unwrap();
+    let error = store
+        .write(|write| {
+            for n in 100..300 {
+                put(write, n, "仁青卓玛", &[])?;
+                write.put_outbox(&outbox_row(n))?;
+            }
+            Ok::<_, StoreError>(())
+        })
+        .unwrap_err();
+    assert!(matches!(error, StoreError::Full { free_bytes: Some(_), .. }), "{error}");
+    let after: Vec<ListRow> = store.read(|view| view.list("household", &ListFilter::default(), None, 100)).unwrap();
+    assert_eq!(before, after);
+    assert!(unsent(&store).is_empty());
+    assert_eq!(found(&store, "仁青"), Vec::<String>::new());
+    limit(1_000_000);
+    store.write(|write| put(write, 100, "仁青卓玛", &[])).unwrap();
+    assert_eq!(found(&store, "仁青"), ["仁青卓玛"]);
+}
+
+#[test]
+fn a_newer_file_is_refused_untouched() {
+    let dir = tempfile::tempdir().unwrap();
+    fill(dir.path(), 3, 3);
+    let connection = fieldbook_sqlite::open(&database(dir.path()), &KEY).unwrap();
+    connection.pragma_update(None, "user_version", 99).unwrap();
+    drop(connection);
+    let error = Store::open(dir.path(), &KEY, &Counted::default()).unwrap_err();
+    assert!(matches!(error, StoreError::Newer { found: 99, known: 1 }), "{error}");
+    let connection = fieldbook_sqlite::open(&database(dir.path()), &KEY).unwrap();
+    connection.pragma_update(None, "user_version", 1).unwrap();
+    drop(connection);
+    assert_eq!(unsent(&open(dir.path())).len(), 3);
+}
+
+#[test]
+fn no_file_shows_a_name_or_a_number() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    store
+        .write(|write| {
+            put(write, 1, "才让卓玛", &[ID_NUMBER])?;
+            let key = DraftKey {
+                record: record(1),
+                is_new: false,
+                kind: "household".to_owned(),
+                form_version: "1".to_owned(),
+                heads: vec![],
+            };
+            write.put_draft(&key, 0, format!("才让卓玛 {ID_NUMBER}").as_bytes())
+        })
+        .unwrap();
+    let look = |when: &str| {
+        let mut files = 0;
+        for entry in std::fs::read_dir(dir.path()).unwrap() {
+            let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+            files += 1;
+            for text in ["才让卓玛", ID_NUMBER, "cairangzhuoma", "household", "CREATE TABLE"] {
+                let utf16: Vec<u16> = text.encode_utf16().collect();
+                let little: Vec<u8> = utf16.iter().flat_map(|unit| unit.to_le_bytes()).collect();
+                let big: Vec<u8> = utf16.iter().flat_map(|unit| unit.to_be_bytes()).collect();
+                for needle in [text.as_bytes(), &little, &big] {
+                    assert!(!bytes.windows(needle.len()).any(|window| window == needle), "{when}: {text}");
+                }
+            }
+        }
+        assert!(files >= 2);
+    };
+    look("while open");
+    store.close().unwrap();
+    look("closed");
+}
