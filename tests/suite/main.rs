@@ -1,5 +1,8 @@
 //! The one integration binary.
 
+// All of it is test code; clippy's own exception covers only functions marked `#[test]`.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 mod sheets;
 mod tidy;
 
