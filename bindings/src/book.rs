@@ -1,0 +1,307 @@
+//! The phone: one object that screens hold.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use fieldbook_core::client::system::{SystemClock, SystemRandom};
+use fieldbook_core::client::{self, Language};
+use fieldbook_core::ids::RecordId;
+use fieldbook_core::{access, store};
+
+use crate::vault::AppVault;
+use crate::{
+    CancelHandle, FieldbookError, Filter, KeyVault, ListRow, Page, Record, SyncListener, SyncReport, sync,
+};
+
+/// A kind of record that this phone can fill in.
+#[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
+pub struct KindInfo {
+    /// Its name.
+    pub kind: String,
+    /// Current version of its form.
+    pub version: String,
+    /// Title in the phone's language.
+    pub title: String,
+    /// Area that it belongs to: `aid`, `health`, `legal`, `finance` or `general`.
+    pub area: String,
+    /// Records of it on this phone.
+    pub records: u64,
+    /// Of these, with conflicts.
+    pub in_conflict: u64,
+    /// Of these, not yet on the server.
+    pub unsynced: u64,
+}
+
+impl From<client::KindInfo> for KindInfo {
+    fn from(info: client::KindInfo) -> Self {
+        let client::KindInfo { kind, version, title, area, records, in_conflict, unsynced } = info;
+        Self { kind, version, title, area: area.word().to_owned(), records, in_conflict, unsynced }
+    }
+}
+
+/// What the user may do at a unit and below.
+#[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
+pub struct Grant {
+    /// Word of the role: `field`, `township`, `county`, …
+    pub role: String,
+    /// Code of the unit.
+    pub unit: String,
+}
+
+impl From<(access::Role, String)> for Grant {
+    fn from((role, unit): (access::Role, String)) -> Self {
+        Self { role: role.word().to_owned(), unit }
+    }
+}
+
+/// Who this phone is.
+#[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
+pub struct Enrolment {
+    /// Address of the server.
+    pub server: String,
+    /// Name of the server.
+    pub server_name: String,
+    /// Name of the user.
+    pub user_name: String,
+    /// Code of the unit to which new records belong.
+    pub unit: String,
+    /// Name of that unit.
+    pub unit_name: String,
+    /// What the user may do, and where.
+    pub roles: Vec<Grant>,
+}
+
+impl From<client::EnrolmentInfo> for Enrolment {
+    fn from(info: client::EnrolmentInfo) -> Self {
+        let client::EnrolmentInfo { server, server_name, user_name, unit, unit_name, roles } = info;
+        Self { server, server_name, user_name, unit, unit_name, roles: roles.into_iter().map(Into::into).collect() }
+    }
+}
+
+/// How the phone stands.
+#[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
+pub struct Status {
+    /// Who it is; nothing before enrolling.
+    pub enrolment: Option<Enrolment>,
+    /// Records of which at least one change is only here.
+    pub saved_here: u64,
+    /// Records of which all was sent, unsigned yet.
+    pub sent: u64,
+    /// Records of which a hub holds all.
+    pub at_township: u64,
+    /// Records of which the server holds all.
+    pub on_server: u64,
+    /// Records of which the server did not take something.
+    pub not_taken: u64,
+    /// Records in conflict.
+    pub in_conflict: u64,
+    /// Own changes that the server has not signed for yet.
+    pub outbox_changes: u64,
+    /// Forms that are open.
+    pub drafts: u64,
+    /// Entries that wait for a newer app, a form or an earlier change.
+    pub pending: u64,
+    /// Free bytes where the store is, if the system says.
+    pub free_bytes: Option<u64>,
+    /// There is little space left: free some.
+    pub space_low: bool,
+    /// The server said that this device is revoked.
+    pub revoked: bool,
+    /// A damaged store was salvaged and the user has not acknowledged it.
+    pub salvaged: bool,
+    /// The last sync that ended well, milliseconds since 1970 UTC by the phone's clock.
+    pub last_sync_ms: Option<i64>,
+}
+
+impl From<client::StatusView> for Status {
+    fn from(status: client::StatusView) -> Self {
+        let client::StatusView { enrolment, store, revoked, salvaged, last_sync_ms } = status;
+        let store::Status {
+            saved_here,
+            sent,
+            at_township,
+            on_server,
+            not_taken,
+            in_conflict,
+            outbox_changes,
+            drafts,
+            pending,
+            free_bytes,
+            space_low,
+        } = store;
+        Self {
+            enrolment: enrolment.map(Into::into),
+            saved_here,
+            sent,
+            at_township,
+            on_server,
+            not_taken,
+            in_conflict,
+            outbox_changes,
+            drafts,
+            pending,
+            free_bytes,
+            space_low,
+            revoked,
+            salvaged,
+            last_sync_ms,
+        }
+    }
+}
+
+/// A form that was being filled in when the app was closed or killed; open it again to go on.
+#[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
+pub struct Draft {
+    /// The record; for a new one the id that it will get.
+    pub record: String,
+    /// Its kind.
+    pub kind: String,
+    /// The record is not stored yet.
+    pub is_new: bool,
+    /// Last answer, milliseconds since 1970 UTC by the phone's clock.
+    pub saved_ms: i64,
+}
+
+impl From<client::DraftInfo> for Draft {
+    fn from(draft: client::DraftInfo) -> Self {
+        let client::DraftInfo { record, kind, is_new, saved_ms } = draft;
+        Self { record: record.to_string(), kind, is_new, saved_ms }
+    }
+}
+
+/// The open store: the last object that holds it closes it cleanly.
+pub(crate) struct Phone(Option<Arc<client::Fieldbook>>);
+
+impl Phone {
+    pub(crate) fn book(&self) -> Result<&Arc<client::Fieldbook>, FieldbookError> {
+        self.0.as_ref().ok_or_else(|| FieldbookError::of_app("走访本已经关闭，请重新打开。", "the phone is closed"))
+    }
+}
+
+impl Drop for Phone {
+    fn drop(&mut self) {
+        if let Some(book) = self.0.take() {
+            // Without a clean stop nothing is lost either: the next opening looks closer.
+            let _ = book.close();
+        }
+    }
+}
+
+pub(crate) fn record_id(text: &str) -> Result<RecordId, FieldbookError> {
+    text.parse().map_err(|_| FieldbookError::bad_input("记录编号读不懂，请从列表里打开。", format!("no record id: {text}")))
+}
+
+pub(crate) fn json(text: &str) -> Result<serde_json::Value, FieldbookError> {
+    serde_json::from_str(text).map_err(|error| FieldbookError::bad_input("这个值读不懂，请重新填写。", format!("no JSON: {error}")))
+}
+
+/// One phone of one user. Letting go of it (Kotlin: `close()` or `use`) and of its forms stops it cleanly.
+#[derive(uniffi::Object)]
+pub struct Fieldbook {
+    phone: Arc<Phone>,
+}
+
+#[uniffi::export]
+impl Fieldbook {
+    /// Opens the phone in `folder`, or makes it: the database key is drawn at the first opening and lives in `vault`.
+    /// `language` is a tag such as `zh-Hans` or `en`, for forms and errors.
+    ///
+    /// # Errors
+    /// `WrongKey`, `Damaged` (opening again salvages), `NeedsUpdate`, `StorageFull`, `Busy`, or `Internal` when the
+    /// vault fails.
+    #[uniffi::constructor]
+    pub fn open(folder: String, vault: Arc<dyn KeyVault>, language: String) -> Result<Arc<Self>, FieldbookError> {
+        let book = client::Fieldbook::open(
+            Path::new(&folder),
+            Arc::new(AppVault(vault)),
+            Arc::new(SystemClock::new()),
+            Arc::new(SystemRandom::new()),
+            Language::of_tag(&language),
+        )?;
+        Ok(Arc::new(Self { phone: Arc::new(Phone(Some(book))) }))
+    }
+
+    /// Makes this phone a device of the server that `link` names, with the link's one-time code. Blocks.
+    ///
+    /// # Errors
+    /// `BadInput` for a link that is none or a phone that is enrolled, `Network`, `ServerIdentity`, `Refused` for a code
+    /// that is unknown, used or too old.
+    pub fn enrol(&self, link: String, device_name: String) -> Result<Enrolment, FieldbookError> {
+        Ok(self.phone.book()?.enrol(&link, &device_name)?.into())
+    }
+
+    /// The kinds that this phone can fill in, by name.
+    ///
+    /// # Errors
+    /// Errors of the store.
+    pub fn kinds(&self) -> Result<Vec<KindInfo>, FieldbookError> {
+        Ok(self.phone.book()?.kinds()?.into_iter().map(Into::into).collect())
+    }
+
+    /// Records of a kind, the latest change first.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown kind; errors of the store.
+    pub fn list(&self, kind: String, filter: Filter, page: Page) -> Result<Vec<ListRow>, FieldbookError> {
+        let Page { after, rows } = page;
+        let rows = self.phone.book()?.list(&kind, &filter.into(), after, rows as usize)?;
+        Ok(rows.into_iter().map(Into::into).collect())
+    }
+
+    /// At most `rows` records of every kind that `text` finds, best first.
+    ///
+    /// # Errors
+    /// Errors of the store.
+    #[uniffi::method(default(rows = 50))]
+    pub fn search(&self, text: String, rows: u32) -> Result<Vec<ListRow>, FieldbookError> {
+        Ok(self.phone.book()?.search(&text, rows as usize)?.into_iter().map(Into::into).collect())
+    }
+
+    /// A record with conflicts, problems, reviews and history.
+    ///
+    /// # Errors
+    /// `NotFound`; errors of the store.
+    pub fn record(&self, id: String) -> Result<Record, FieldbookError> {
+        Ok(self.phone.book()?.record(record_id(&id)?)?.into())
+    }
+
+    /// Decides a conflict by an ordinary edit: writes `value` (JSON: one of the conflicting ones or another) at `path`.
+    /// Returns the change, or nothing if nothing differed.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown record, `BadInput` when there is no conflict at `path` or the value is not valid.
+    pub fn resolve(&self, id: String, path: String, value: String) -> Result<Option<String>, FieldbookError> {
+        let client::Saved { record: _, change } = self.phone.book()?.resolve(record_id(&id)?, &path, &json(&value)?)?;
+        Ok(change.map(|change| change.to_string()))
+    }
+
+    /// Forms that were being filled in when the app was closed or killed.
+    ///
+    /// # Errors
+    /// Errors of the store.
+    pub fn drafts(&self) -> Result<Vec<Draft>, FieldbookError> {
+        Ok(self.phone.book()?.drafts()?.into_iter().map(Into::into).collect())
+    }
+
+    /// Exchanges with the server until nothing waits on either side. Blocks; breaks are taken up again a few times; what
+    /// has arrived before an error stays.
+    ///
+    /// # Errors
+    /// `NotEnrolled`, `Network`, `ServerIdentity`, `Revoked`, `Refused`, `NeedsUpdate`, `Busy` while another sync runs,
+    /// `Cancelled`, `Internal` when the listener threw, and errors of the store.
+    pub fn sync(
+        &self,
+        listener: Arc<dyn SyncListener>,
+        cancel: Arc<CancelHandle>,
+    ) -> Result<SyncReport, FieldbookError> {
+        sync::run(self.phone.book()?, listener.as_ref(), &cancel)
+    }
+
+    /// Who this phone is and what waits.
+    ///
+    /// # Errors
+    /// Errors of the store.
+    pub fn status(&self) -> Result<Status, FieldbookError> {
+        Ok(self.phone.book()?.status()?.into())
+    }
+}
