@@ -1,7 +1,7 @@
 //! Fieldbook's core: records as CRDT documents, forms on top of them, encrypted store and sync.
 //!
 //! Module arrows (checked by the tidy test): `client -> store, sync`; `sync -> document, protocol, intake`;
-//! `intake -> document`; `store -> document`; `document -> forms`; `forms` and `protocol` use nothing of ours.
+//! `intake -> document`; `store -> document`; `document -> forms, protocol` (its limits); `forms` and `protocol` use nothing of ours.
 //! `ids`, `access` and `ports` are words and traits that everything may use.
 
 pub mod access;

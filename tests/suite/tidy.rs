@@ -13,7 +13,7 @@ const FUNCTION_LINES_MAX: usize = 70;
 const ARROWS: &[(&str, &[&str])] = &[
     ("forms", &[]),
     ("protocol", &[]),
-    ("document", &["forms"]),
+    ("document", &["forms", "protocol"]),
     ("intake", &["document", "forms", "protocol"]),
     ("sync", &["document", "protocol", "intake", "forms"]),
     ("store", &["document", "forms", "protocol"]),

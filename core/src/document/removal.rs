@@ -9,9 +9,9 @@ use automerge::ChangeHash;
 
 use super::chunk::{self, OpValue};
 use super::graph::Graph;
-use super::layout::{PARENT_KEY, REMOVED_KEY, Shape, am_actor, our_hash, parse_choice_key, parse_row_key};
-use super::snapshot::{CellValue, Object, Place, Snapshot, Written};
-use crate::forms::Scalar;
+use super::layout::{PARENT_KEY, REMOVED_KEY, Shape, am_actor, is_set, our_hash, parse_choice_key, parse_row_key};
+use super::snapshot::{CellValue, Object, Place, Snapshot, Written, op_of};
+use crate::forms::{Field, Scalar};
 use crate::ids::RowId;
 
 /// Value of a `_removed` conflict: that author removed the row.
@@ -32,7 +32,7 @@ pub(crate) enum Verdict {
 /// The verdict on every row (by object index) that anybody removed; all other rows are shown.
 pub(crate) fn judge(snapshot: &Snapshot<'_>, shape: &Shape<'_>) -> HashMap<usize, Verdict> {
     let mut verdicts = HashMap::new();
-    let mut marks: Option<Marks<'_, '_>> = None;
+    let mut marks: Option<Marks<'_, '_, '_>> = None;
     for (index, object) in snapshot.objects.iter().enumerate() {
         let Place::Row(container, row) = object.place else { continue };
         let Some(cell) = object.cell(REMOVED_KEY) else { continue };
@@ -47,22 +47,21 @@ pub(crate) fn judge(snapshot: &Snapshot<'_>, shape: &Shape<'_>) -> HashMap<usize
 }
 
 /// What the verdicts need to know of the whole document, gathered once.
-struct Marks<'s, 'd> {
+struct Marks<'s, 'd, 'f> {
     snapshot: &'s Snapshot<'d>,
     /// Nested rows by the container and row that enclose them.
     children: HashMap<(usize, RowId), Vec<usize>>,
     /// Changes that chose a name in a row's set, by the container of the row's repeat.
     chosen: HashMap<(usize, RowId), Vec<ChangeHash>>,
-    /// Changes that un-chose a name in a row's set, likewise.
-    unchosen: HashMap<(usize, RowId), Vec<ChangeHash>>,
+    /// Sets inside repeats: the question, the operation that made its container, the container of its repeat.
+    sets: Vec<(&'f Field, (u64, Option<automerge::ActorId>), usize)>,
     graph: Graph,
 }
 
-impl<'s, 'd> Marks<'s, 'd> {
-    fn of(snapshot: &'s Snapshot<'d>, shape: &Shape<'_>) -> Self {
+impl<'s, 'd, 'f> Marks<'s, 'd, 'f> {
+    fn of(snapshot: &'s Snapshot<'d>, shape: &Shape<'f>) -> Self {
         let graph = Graph::of(snapshot.doc);
-        let mut this =
-            Self { snapshot, children: HashMap::new(), chosen: HashMap::new(), unchosen: HashMap::new(), graph };
+        let mut this = Self { snapshot, children: HashMap::new(), chosen: HashMap::new(), sets: Vec::new(), graph };
         let containers: HashMap<&str, usize> = snapshot
             .objects
             .iter()
@@ -79,7 +78,7 @@ impl<'s, 'd> Marks<'s, 'd> {
                 Place::Root => {}
             }
         }
-        this.note_unchosen(shape, &containers);
+        this.note_sets(shape, &containers);
         this
     }
 
@@ -113,23 +112,26 @@ impl<'s, 'd> Marks<'s, 'd> {
         }
     }
 
-    /// Un-choosing deletes the key, so that only the changes themselves still tell of it.
-    fn note_unchosen(&mut self, shape: &Shape<'_>, containers: &HashMap<&str, usize>) {
-        let sets: Vec<_> = shape
-            .fields
-            .values()
-            .filter(|field| super::layout::is_set(field) && field.repeat.is_some())
-            .filter_map(|field| {
-                let (_, object) = self.snapshot.container(&field.path)?;
-                let repeat = containers.get(field.repeat.as_deref()?)?;
-                Some((*field, super::snapshot::op_of(&object.id), *repeat))
-            })
-            .collect();
-        if sets.is_empty() {
-            return;
+    fn note_sets(&mut self, shape: &Shape<'f>, containers: &HashMap<&str, usize>) {
+        let fields = shape.fields.values().filter(|field| is_set(field));
+        let sets = fields.filter_map(|field| {
+            let repeat = containers.get(field.repeat.as_deref()?)?;
+            let (_, object) = self.snapshot.container(&field.path)?;
+            let (counter, actor) = op_of(&object.id);
+            Some((*field, (counter, actor.cloned()), *repeat))
+        });
+        self.sets = sets.collect();
+    }
+
+    /// Rows in whose sets something was un-chosen that none of `seen` knew, with the change. Un-choosing deletes the
+    /// key, so that only the changes themselves still tell of it.
+    fn unchosen_unseen(&self, seen: &[ChangeHash]) -> Vec<((usize, RowId), ChangeHash)> {
+        let mut found = Vec::new();
+        if self.sets.is_empty() {
+            return found;
         }
         let within = self.snapshot.heads.as_ref().map(|heads| self.graph.closure(heads));
-        for change in self.snapshot.doc.get_changes(&[]) {
+        for change in self.snapshot.doc.get_changes(seen) {
             let hash = change.hash();
             if within.as_ref().is_some_and(|within| !within.contains(&hash)) {
                 continue;
@@ -137,15 +139,15 @@ impl<'s, 'd> Marks<'s, 'd> {
             let Ok(decoded) = chunk::decode(change.raw_bytes()) else { continue };
             for op in decoded.ops.iter().filter(|op| op.value == OpValue::Delete) {
                 let Some((counter, actor)) = op.object else { continue };
-                let actor = decoded.actors.get(actor).copied().map(am_actor);
-                let set = sets.iter().find(|(_, (own, owner), _)| *own == counter && owner.cloned() == actor);
-                if let Some((field, _, repeat)) = set
+                let id = (counter, decoded.actors.get(actor).copied().map(am_actor));
+                if let Some((field, _, repeat)) = self.sets.iter().find(|(_, own, _)| *own == id)
                     && let Some((Some(row), _)) = parse_choice_key(field, op.key)
                 {
-                    self.unchosen.entry((*repeat, row)).or_default().push(hash);
+                    found.push(((*repeat, row), hash));
                 }
             }
         }
+        found
     }
 
     fn change_of(&self, written: &Written) -> Option<ChangeHash> {
@@ -160,7 +162,10 @@ impl<'s, 'd> Marks<'s, 'd> {
         let (removers, keepers) = (by(true), by(false));
         let seen = self.graph.closure(&removers);
         let mut unseen: Vec<ChangeHash> = Vec::new();
-        self.writes(index, container, row, &mut unseen, &mut HashSet::new());
+        let mut rows = HashSet::new();
+        self.writes(index, container, row, &mut unseen, &mut rows);
+        let unchosen = self.unchosen_unseen(&removers).into_iter();
+        unseen.extend(unchosen.filter(|(key, _)| rows.contains(key)).map(|(_, hash)| hash));
         unseen.retain(|hash| !seen.contains(hash) && !keepers.contains(hash));
         if unseen.is_empty() && keepers.is_empty() {
             return Verdict::Gone;
@@ -173,8 +178,15 @@ impl<'s, 'd> Marks<'s, 'd> {
     }
 
     /// The changes that wrote what the row and the rows nested in it show, but for removals.
-    fn writes(&self, index: usize, container: usize, row: RowId, out: &mut Vec<ChangeHash>, met: &mut HashSet<usize>) {
-        if !met.insert(index) {
+    fn writes(
+        &self,
+        index: usize,
+        container: usize,
+        row: RowId,
+        out: &mut Vec<ChangeHash>,
+        met: &mut HashSet<(usize, RowId)>,
+    ) {
+        if !met.insert((container, row)) {
             return;
         }
         let Some(object) = self.snapshot.objects.get(index) else { return };
@@ -185,7 +197,7 @@ impl<'s, 'd> Marks<'s, 'd> {
             out.extend(kept.filter_map(|one| self.change_of(one)));
         }
         let key = (container, row);
-        out.extend(self.chosen.get(&key).into_iter().chain(self.unchosen.get(&key)).flatten());
+        out.extend(self.chosen.get(&key).into_iter().flatten());
         for child in self.children.get(&key).into_iter().flatten() {
             if let Some(Place::Row(container, row)) = self.snapshot.objects.get(*child).map(|object| &object.place) {
                 self.writes(*child, *container, *row, out, met);

@@ -20,13 +20,14 @@ use crate::protocol::limits::{RECORD_ROWS_MAX, TEXT_CHARS_MAX};
 type OpId = (u64, ActorId);
 
 /// Holds every operation of the change against what its dependencies show (`before`) and what the record holds now.
+/// Returns the objects that its operations write to.
 pub(super) fn check(
     before: &Snapshot<'_>,
     now: &Automerge,
     change: &Decoded<'_>,
     shape: &Shape<'_>,
     on_phone: bool,
-) -> Result<(), Refusal> {
+) -> Result<Spots, Refusal> {
     let mut checker = Checker::of(before, now, change, shape, on_phone);
     for (index, op) in change.ops.iter().enumerate() {
         checker.check_preds(index as u64, op)?;
@@ -34,7 +35,7 @@ pub(super) fn check(
     }
     match checker.orphans.iter().next() {
         Some(row) => Err(refused("rows", format!("row {row} of a nested repeat names no row around it"))),
-        None => Ok(()),
+        None => Ok(checker.spots),
     }
 }
 
@@ -49,7 +50,7 @@ struct Checker<'c> {
     visible: HashMap<(Option<OpId>, &'c str), Vec<OpId>>,
     /// Rows that the dependencies show or the change adds.
     rows: HashSet<(String, RowId)>,
-    /// Rows of the record as it is now, also those that the change's author has not seen.
+    /// Rows of the record as it is now, also those that the change's author has not seen; empty if it adds none.
     taken: HashSet<(String, RowId)>,
     /// New rows by id that may still name the row around them.
     orphans: HashSet<RowId>,
@@ -66,7 +67,8 @@ impl<'c> Checker<'c> {
     ) -> Self {
         let spots = history::spots(before);
         let rows = rows_of(&spots);
-        let taken = rows_of(&history::spots(&Snapshot::of(now, None)));
+        let adds = change.ops.iter().any(|op| op.value == OpValue::MakeMap);
+        let taken = if adds { rows_of(&history::spots(&Snapshot::of(now, None))) } else { HashSet::new() };
         let keys: HashSet<&str> = change.ops.iter().map(|op| op.key).collect();
         let mut visible = HashMap::new();
         for object in &before.objects {
