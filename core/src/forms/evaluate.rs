@@ -94,7 +94,24 @@ impl Form {
         run: impl FnOnce(&Surroundings) -> T,
     ) -> T {
         let choice_label = |path: &str, name: &str| self.choice_label(path, name, language);
-        run(&Surroundings { time_s: time.time_s, record: &time.record, choice_label: &choice_label })
+        let text = |id: &str| self.text_of(id, language);
+        run(&Surroundings { time_s: time.time_s, record: &time.record, choice_label: &choice_label, text: &text })
+    }
+
+    /// The text that an XForm calls `id`: a choice (`list-0`) or a question's label (`/data/question:label`).
+    fn text_of(&self, id: &str, language: &str) -> String {
+        let labels = match id.strip_suffix(":label") {
+            Some(xpath) => {
+                let place = self.logic.schema.by_xpath(xpath).map(|place| &self.logic.schema.node(place).path);
+                place.and_then(|path| self.field(path)).map(|field| &field.label)
+            }
+            None => {
+                let (list, at) = id.rsplit_once('-').unwrap_or((id, ""));
+                let list = self.definition().choices.get(list);
+                list.and_then(|list| list.get(at.parse::<usize>().ok()?)).map(|choice| &choice.label)
+            }
+        };
+        labels.and_then(|labels| self.pick(labels, language)).unwrap_or_default().to_owned()
     }
 
     /// Label of the choice `name` of the question at `path`; the name itself where there is none.
@@ -275,10 +292,11 @@ impl View<'_> {
     /// A chosen name that the choice filter does not offer now.
     fn unoffered(&self, field: &Field, node: NodeId, place: SchemaId) -> Option<Message> {
         let items = self.form.logic.item_sets.get(&place).filter(|items| items.filtered)?;
-        if !self.form.has_list(field) {
+        let offered = self.form.logic.offered(&self.ran.tree, node, items, self.surroundings).ok()?;
+        // A data file that was not at hand offers nothing and takes anything.
+        if offered.is_empty() && !self.form.has_list(field) {
             return None;
         }
-        let offered = self.form.logic.offered(&self.ran.tree, node, items, self.surroundings).ok()?;
         let mut chosen = match field.field_type {
             FieldType::SelectOne => vec![self.ran.tree.text(node)],
             _ => self.ran.tree.text(node).split_whitespace().collect(),
@@ -315,7 +333,7 @@ impl View<'_> {
 }
 
 /// The value of a text that an expression yielded or an answer holds.
-fn scalar(field: &Field, text: &str) -> Scalar {
+pub(crate) fn scalar(field: &Field, text: &str) -> Scalar {
     let whole = matches!(field.field_type, FieldType::Integer)
         || (field.field_type == FieldType::Calculate && is_plain_integer(text));
     match text.parse() {

@@ -113,7 +113,7 @@ impl Form {
         let mut reader = Reader { form: self, random, edits: Vec::new(), rows: 0 };
         for (text, json) in set {
             let path: FieldPath = text.parse().map_err(|_| ValueError::about(text, MessageKey::UnknownField, text))?;
-            if path.row.as_ref().is_some_and(|(repeat, row)| find_row(current, repeat, *row).is_none()) {
+            if path.row.as_ref().is_some_and(|(repeat, row)| current.row(repeat, *row).is_none()) {
                 return Err(ValueError::about(text, MessageKey::WrongRow, text));
             }
             let before = chosen_before(current, &path);
@@ -132,7 +132,7 @@ impl Form {
                 let id = row
                     .as_str()
                     .and_then(|text| text.parse::<RowId>().ok())
-                    .filter(|id| find_row(current, repeat, *id).is_some())
+                    .filter(|id| current.row(repeat, *id).is_some())
                     .ok_or_else(|| ValueError::about(repeat, MessageKey::WrongRow, repeat))?;
                 reader.edits.push(Edit::RemoveRow { repeat: repeat.clone(), row: id });
             }
@@ -157,7 +157,7 @@ impl Form {
                     .get(PARENT_KEY)
                     .and_then(Json::as_str)
                     .and_then(|text| text.parse::<RowId>().ok())
-                    .filter(|id| find_row(current, enclosing, *id).is_some())
+                    .filter(|id| current.row(enclosing, *id).is_some())
                     .ok_or_else(|| ValueError::about(repeat, MessageKey::WrongRow, format!("{repeat}/{PARENT_KEY}")))?;
                 Ok((row, Some(parent)))
             })
@@ -173,14 +173,9 @@ impl Form {
     }
 }
 
-/// The row `row` of `repeat`, if `values` holds it.
-pub(crate) fn find_row<'a>(values: &'a Values, repeat: &str, row: RowId) -> Option<&'a Row> {
-    values.rows.get(repeat)?.iter().find(|candidate| candidate.id == row)
-}
-
 fn chosen_before(values: &Values, path: &FieldPath) -> BTreeSet<String> {
     let sets = match &path.row {
-        Some((repeat, row)) => find_row(values, repeat, *row).map(|row| &row.sets),
+        Some((repeat, row)) => values.row(repeat, *row).map(|row| &row.sets),
         None => Some(&values.sets),
     };
     sets.and_then(|sets| sets.get(&path.field)).cloned().unwrap_or_default()

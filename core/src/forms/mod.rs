@@ -4,16 +4,25 @@
 mod answer;
 pub mod catalogue;
 pub mod checks;
+#[cfg(feature = "xlsform")]
+mod compile;
 mod definition;
 mod evaluate;
 mod form;
+#[cfg(feature = "xlsform")]
+pub mod generate;
 mod json;
 pub mod limits;
 mod logic;
 mod path;
+mod session;
 mod values;
 
 pub use answer::{Answer, ValueError};
+#[cfg(feature = "xlsform")]
+pub use compile::{
+    CheckReport, Compiled, SheetError, builtin, check_path, compile, compile_path, compile_path_with_warnings, compile_sheets,
+};
 pub use definition::{
     Check, Choice, Field, FieldType, FormDefinition, GroupItem, Labels, Merge, QuestionItem, RepeatItem, Sensitivity,
     SurveyItem,
@@ -21,4 +30,5 @@ pub use definition::{
 pub use evaluate::{EvalTime, Evaluation, Problem, ProblemKind};
 pub use form::{Form, FormError};
 pub use path::{FieldPath, PathError};
+pub use session::{DraftError, FormSession, OfferedChoice, Question, QuestionKind};
 pub use values::{Edit, Row, Scalar, Values};

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use minicbor::{Decode, Encode};
+
 use crate::ids::RowId;
 
 /// A text that is no field path.
@@ -17,11 +19,13 @@ pub struct PathError {
 ///
 /// Written `group/field` outside repeats, `repeat[row]/field` inside; rows of nested repeats hang at the root too, so
 /// only the innermost repeat carries a row: `members/jobs[3f2a9c0011223344]/title`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 pub struct FieldPath {
     /// Path of the field in the form, without rows: `members/name`.
+    #[n(0)]
     pub field: String,
     /// Path of the innermost repeat and the row in it.
+    #[n(1)]
     pub row: Option<(String, RowId)>,
 }
 

@@ -252,7 +252,7 @@ impl<'a> Evaluator<'a> {
         }
     }
 
-    fn children(&self, node: NodeRef, out: &mut Vec<NodeRef>) {
+    pub(crate) fn children(&self, node: NodeRef, out: &mut Vec<NodeRef>) {
         match node {
             NodeRef::Table(table, at) => {
                 let range = self.logic.tables.get(table as usize).map_or(0..0, |t| t.node(at).children.clone());

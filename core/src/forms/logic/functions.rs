@@ -77,6 +77,7 @@ functions! {
     Checklist "checklist" 2 100;
     WeightedChecklist "weighted-checklist" 2 200;
     Intersects "intersects" 1 1;
+    TextOf "jr:itext" 1 1;
     Pi "pi" 0 0;
     Sin "sin" 1 1;
     Cos "cos" 1 1;
@@ -238,6 +239,7 @@ pub(crate) fn call<'a>(eval: &Evaluator<'a>, function: Function, args: &'a [Code
         Function::Intersects | Function::Geofence | Function::Distance | Function::Area => {
             super::geometry::call(function, &geo_texts(&call)?)
         }
+        Function::TextOf => Ok(owned((eval.surroundings.text)(&call.text(0)?))),
         Function::Pi => Ok(Val::Number(std::f64::consts::PI)),
         Function::Atan2 => Ok(Val::Number(call.number(0)?.atan2(call.number(1)?))),
         Function::Sin | Function::Cos | Function::Tan | Function::Asin | Function::Acos | Function::Atan => {

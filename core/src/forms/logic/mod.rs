@@ -38,6 +38,8 @@ pub(crate) struct Surroundings<'a> {
     pub record: &'a str,
     /// Label of a choice, by the question's path and the choice's name.
     pub choice_label: &'a dyn Fn(&str, &str) -> String,
+    /// Text by the XForm's text id (`list-0`, `/data/question:label`).
+    pub text: &'a dyn Fn(&str) -> String,
 }
 
 /// A value that the form sets when something happens.
@@ -237,10 +239,10 @@ impl Logic {
         let value = evaluator.run(&items.nodes, Place::at(node))?;
         let mut names = Vec::new();
         for item in evaluator.nodes(value)? {
-            let NodeRef::Table(table, at) = item else { continue };
-            let Some(table) = self.tables.get(table as usize) else { continue };
-            let mut cells = table.node(at).children.clone();
-            names.extend(cells.find(|cell| table.node(*cell).name == items.value).map(|cell| table.node(cell).text.clone()));
+            let mut cells = Vec::new();
+            evaluator.children(item, &mut cells);
+            let cell = cells.into_iter().find(|cell| evaluator.name(*cell) == items.value);
+            names.extend(cell.map(|cell| evaluator.node_text(cell).into_owned()));
         }
         Ok(names)
     }

@@ -239,7 +239,8 @@ impl Reader<'_> {
         }
         let Some(place) = self.place(control, "ref").or_else(|| self.place(control, "nodeset")) else { return };
         if let Some(query) = attribute(document, control, "query") {
-            self.item_set(place, query, "name");
+            let value = attribute(document, control, "value").unwrap_or("name");
+            self.item_set(place, query, value);
         }
         for child in document.node(control).children.clone() {
             match document.node(child).name.as_str() {

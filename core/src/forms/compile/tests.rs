@@ -1,0 +1,143 @@
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::*;
+use crate::forms::{EvalTime, Values, generate};
+
+/// Workbooks and folders below `tests/fixtures/<name>`, sorted.
+fn fixtures(name: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures").join(name);
+    workbooks(&folder)
+}
+
+fn workbooks(folder: &Path) -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.is_dir() || path.extension().is_some_and(|e| e == "xlsx" || e == "xls"))
+        .filter(|path| !path.is_dir() || path.join("survey.csv").is_file())
+        .collect();
+    found.sort();
+    found
+}
+
+#[test]
+fn every_fixture_compiles() {
+    let paths = fixtures("xlsforms");
+    assert!(paths.len() >= 15, "only {} fixtures", paths.len());
+    let refused: Vec<String> = paths
+        .iter()
+        .map(|path| (path, check_path(path)))
+        .filter(|(_, report)| !report.ok)
+        .map(|(path, report)| format!("{}: {report}", path.display()))
+        .collect();
+    assert!(refused.is_empty(), "{}", refused.join("\n"));
+}
+
+#[test]
+fn builtin_kinds_compile() {
+    let forms = builtin().unwrap_or_else(|errors| panic!("{errors:?}"));
+    let kinds: Vec<&str> = forms.iter().map(|form| form.definition().kind.as_str()).collect();
+    assert_eq!(kinds, ["household", "visit", "health_check", "legal_checkup"]);
+    for form in &forms {
+        let bytes = form.to_bytes();
+        let again = Form::from_bytes(&bytes).unwrap();
+        assert_eq!(again.to_bytes(), bytes);
+        assert_eq!(again.definition(), form.definition());
+    }
+}
+
+/// Public workbooks to try the engine on, where a machine has them: at most two may be refused.
+#[test]
+fn public_workbooks_compile() {
+    let Ok(folder) = std::env::var("FIELDBOOK_XLSFORMS") else { return };
+    let mut refused = Vec::new();
+    for path in workbooks(Path::new(&folder)) {
+        let report = check_path(&path);
+        println!("{}: {report}", path.display());
+        if !report.ok {
+            refused.push(path);
+            continue;
+        }
+        let wrong = fill_and_check(&path.to_string_lossy(), compile_path(&path).unwrap(), 1);
+        println!("{}", wrong.join("\n"));
+    }
+    assert!(refused.len() <= 2, "{refused:?}");
+}
+
+fn noon() -> EvalTime {
+    // 2024-05-20 12:00 in Shanghai.
+    EvalTime { time_s: 1_716_177_600, record: "0b9df1c2-7a1e-4c52-8f0e-93a5cf3d8d11".to_owned() }
+}
+
+/// Fills a form from a seed and holds the result against everything that carries it.
+fn fill_and_check(path: &str, form: Form, seed: u64) -> Vec<String> {
+    let form = Arc::new(form);
+    let filled = generate::fill(&form, seed, noon());
+    let mut wrong: Vec<String> =
+        filled.unsatisfied.iter().map(|(field, why)| format!("{path}: seed {seed}: {field}: {why}")).collect();
+    let mut made = Values::default();
+    filled.edits.iter().for_each(|edit| made.apply(edit));
+    if made != filled.values {
+        wrong.push(format!("{path}: seed {seed}: edits do not make the values"));
+    }
+    let json = form.values_to_json(&filled.values);
+    let random = Counter(AtomicU64::new(seed));
+    let mut again = Values::default();
+    match form.edits_from_json(&json, &random) {
+        Ok(edits) => edits.iter().for_each(|edit| again.apply(edit)),
+        Err(error) => wrong.push(format!("{path}: seed {seed}: {error}")),
+    }
+    if without_rows(form.values_to_json(&again)) != without_rows(json.clone()) {
+        wrong.push(format!("{path}: seed {seed}: JSON does not come back as it went in"));
+    }
+    wrong
+}
+
+/// JSON without row ids, which imports draw anew.
+fn without_rows(json: serde_json::Value) -> serde_json::Value {
+    use serde_json::Value;
+    match json {
+        Value::Object(map) => {
+            Value::Object(map.into_iter().filter(|(key, _)| key != "_row").map(|(k, v)| (k, without_rows(v))).collect())
+        }
+        Value::Array(items) => Value::Array(items.into_iter().map(without_rows).collect()),
+        other => other,
+    }
+}
+
+struct Counter(AtomicU64);
+
+impl crate::ports::Random for Counter {
+    fn fill(&self, bytes: &mut [u8]) {
+        let n = self.0.fetch_add(1, Ordering::Relaxed);
+        for (at, byte) in bytes.iter_mut().enumerate() {
+            *byte = (n >> (8 * (at % 8))) as u8;
+        }
+    }
+}
+
+#[test]
+fn every_fixture_is_filled_with_valid_answers() {
+    let mut wrong = Vec::new();
+    for path in fixtures("xlsforms") {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        for seed in 1..=3 {
+            wrong.extend(fill_and_check(&name, compile_path(&path).unwrap(), seed));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn builtin_kinds_are_filled_with_valid_answers() {
+    let mut wrong = Vec::new();
+    for seed in 1..=3 {
+        for form in builtin().unwrap() {
+            let kind = form.definition().kind.clone();
+            wrong.extend(fill_and_check(&kind, form, seed));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
