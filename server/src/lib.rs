@@ -16,4 +16,5 @@ mod sync_http;
 pub mod system;
 pub mod text;
 
-pub use api::router;
+use api::form_language;
+pub use api::{openapi_json, router};

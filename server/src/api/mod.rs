@@ -1,13 +1,26 @@
 //! The router: `/healthz`, `/sync/1` for phones, `/api/v1` for supervisors.
 
+mod decisions;
+mod error;
+mod kinds;
+mod records;
+mod session;
+mod supervise;
+
+pub(crate) use error::form_language;
+
 use std::sync::Arc;
 
-use axum::Router;
+use axum::{Json, Router, middleware};
+use axum::extract::DefaultBodyLimit;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use tokio::sync::Semaphore;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::limiter::Limiter;
 use crate::store::{Store, StoreError};
@@ -15,6 +28,9 @@ use crate::sync_http;
 
 /// Exchanges and enrolments that hold a thread at once; more are told to come back.
 const EXCHANGES_MAX: usize = 256;
+
+/// Bytes of a request to the supervisors' API.
+const API_BODY_BYTES_MAX: usize = 1024 * 1024;
 
 /// What every handler shares.
 #[derive(Clone)]
@@ -29,10 +45,54 @@ pub(crate) struct App {
 pub fn router(store: Arc<Store>) -> Router {
     let app =
         App { store, limiter: Arc::new(Limiter::default()), exchanges: Arc::new(Semaphore::new(EXCHANGES_MAX)) };
+    let (console, document) = console().split_for_parts();
+    let console = console
+        .route("/openapi.json", get(move || async move { Json(document) }))
+        .fallback(error::no_such_address)
+        .method_not_allowed_fallback(error::no_such_address)
+        .layer(DefaultBodyLimit::max(API_BODY_BYTES_MAX))
+        .layer(middleware::from_fn(error::localise));
     Router::new()
+        .nest("/api/v1", console)
         .route("/healthz", get(healthz))
+        .route("/sync/1", post(sync_http::exchange))
         .route("/sync/1/enrol", post(sync_http::enrol))
         .with_state(app)
+}
+
+/// The supervisors' API, to be nested under `/api/v1`.
+fn console() -> OpenApiRouter<App> {
+    #[derive(OpenApi)]
+    #[openapi(info(title = "Fieldbook 走访本", description = "The supervisors' API"), servers((url = "/api/v1")))]
+    struct Head;
+
+    OpenApiRouter::with_openapi(Head::openapi())
+        .routes(routes!(session::login))
+        .routes(routes!(session::logout))
+        .routes(routes!(session::me))
+        .routes(routes!(kinds::kinds))
+        .routes(routes!(kinds::kind))
+        .routes(routes!(records::list))
+        .routes(routes!(records::page))
+        .routes(routes!(decisions::resolve))
+        .routes(routes!(decisions::edit))
+        .routes(routes!(decisions::approve))
+        .routes(routes!(decisions::give_back))
+        .routes(routes!(decisions::void))
+        .routes(routes!(supervise::quarantine))
+        .routes(routes!(supervise::quarantined))
+        .routes(routes!(supervise::admit))
+        .routes(routes!(supervise::devices))
+        .routes(routes!(supervise::revoke))
+        .routes(routes!(supervise::units))
+}
+
+/// The OpenAPI document of the supervisors' API, as JSON.
+///
+/// # Errors
+/// What the serialiser said.
+pub fn openapi_json() -> Result<String, serde_json::Error> {
+    serde_json::to_string_pretty(&console().into_openapi()).map(|text| text + "\n")
 }
 
 /// Runs blocking work of the store apart from the threads that serve.

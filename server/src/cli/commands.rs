@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use fieldbook_core::access::{Role, Unit};
 
-use super::options::{DeviceTask, Options, Serve, Task, UnitTask, UserTask, role_words};
+use super::options::{DeviceTask, FormTask, Options, Serve, Task, UnitTask, UserTask, role_words};
+use super::records;
 use crate::store::{Problem, Store, StoreError, UserRow};
 use crate::text::{Language, text};
 use crate::{link, serve};
 
 /// Prints a text of the catalogue.
-fn say(language: Language, word: &str, args: &[(&'static str, String)]) {
+pub(super) fn say(language: Language, word: &str, args: &[(&'static str, String)]) {
     println!("{}", text(language, word, args));
 }
 
@@ -25,6 +26,10 @@ pub(super) fn execute(
         Task::Unit(task) => unit(language, &*open()?, task),
         Task::User(task) => user(language, &*open()?, task),
         Task::Device(task) => device(language, &*open()?, task),
+        Task::Form(FormTask::Check { files }) => Ok(records::check(language, files)),
+        Task::Form(task) => records::form(language, &*open()?, task),
+        Task::Record(task) => records::record(language, &*open()?, task),
+        Task::Verify => records::verify(language, &*open()?),
     }
 }
 

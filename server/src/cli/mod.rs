@@ -2,6 +2,7 @@
 
 mod commands;
 mod options;
+mod records;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -29,6 +29,11 @@ pub(super) enum Task {
     User(UserTask),
     #[command(subcommand)]
     Device(DeviceTask),
+    #[command(subcommand)]
+    Form(FormTask),
+    #[command(subcommand)]
+    Record(RecordTask),
+    Verify,
 }
 
 #[derive(Debug, Args)]
@@ -99,6 +104,32 @@ pub(super) enum DeviceTask {
     },
 }
 
+#[derive(Debug, Subcommand)]
+pub(super) enum FormTask {
+    Check {
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
+    Publish {
+        file: PathBuf,
+        #[arg(long, value_name = "CODE")]
+        unit: Option<String>,
+    },
+    List,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum RecordTask {
+    List {
+        kind: String,
+    },
+    Show {
+        id: String,
+        #[arg(long)]
+        json: bool,
+    },
+}
+
 /// The words of all roles.
 pub(super) fn role_words() -> String {
     Role::ALL.iter().map(|role| role.word()).collect::<Vec<_>>().join(",")
@@ -106,8 +137,6 @@ pub(super) fn role_words() -> String {
 
 /// Gives every command and option its help text from the catalogue, under the words that lead to it.
 pub(super) fn localised(command: Command, language: Language) -> Command {
-    let mut command = command;
-    command.build();
     help(command, language, "cli")
 }
 

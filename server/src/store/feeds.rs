@@ -26,7 +26,8 @@ pub(crate) struct NewEntry<'a> {
     pub(crate) received_ms: i64,
     pub(crate) record: Option<RecordId>,
     pub(crate) hash: Option<ChangeHash>,
-    pub(crate) device: Option<DeviceId>,
+    /// Device, statement number and position in the statement's list; `None` for the server's own.
+    pub(crate) stated: Option<(DeviceId, u64, u32)>,
     /// Leaf of the chain: of a change under its record's salt, else of the body.
     pub(crate) leaf: [u8; 32],
     pub(crate) body: &'a EntryBody,
@@ -92,8 +93,8 @@ pub(crate) fn append(tx: &Connection, feed: &mut Feed, new: &NewEntry<'_>) -> Re
     let position = feed.position + 1;
     let link = chain::next(&feed.chain, position, new.received_ms, &new.leaf);
     tx.prepare_cached(
-        "INSERT INTO entries(feed, position, received_ms, record, hash, device, chain, body)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        "INSERT INTO entries(feed, position, received_ms, record, hash, device, statement, item, chain, body)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
     )?
     .execute((
         feed.row,
@@ -101,7 +102,9 @@ pub(crate) fn append(tx: &Connection, feed: &mut Feed, new: &NewEntry<'_>) -> Re
         new.received_ms,
         new.record.as_ref().map(RecordId::as_bytes),
         new.hash.as_ref().map(ChangeHash::as_bytes),
-        new.device.as_ref().map(DeviceId::as_bytes),
+        new.stated.as_ref().map(|(device, ..)| device.as_bytes()),
+        new.stated.map(|(_, number, _)| number),
+        new.stated.map(|(.., item)| item),
         link,
         to_cbor(new.body),
     ))?;
@@ -121,7 +124,7 @@ pub(crate) fn append_notice(
 ) -> Result<(), StoreError> {
     let body = EntryBody::Notice(notice.clone());
     let leaf = chain::body_leaf(&body).ok_or_else(|| StoreError::corrupt("notice", "no leaf"))?;
-    let new = NewEntry { received_ms, record, hash: None, device: None, leaf, body: &body };
+    let new = NewEntry { received_ms, record, hash: None, stated: None, leaf, body: &body };
     append(tx, &mut feed.clone(), &new)?;
     Ok(())
 }

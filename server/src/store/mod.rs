@@ -1,11 +1,23 @@
 //! The server's store: one encrypted SQLite file in the data folder, one writer, several readers.
 
+mod console;
 mod devices;
 mod error;
 mod feeds;
-
+mod forms;
+mod listing;
+mod mask;
+mod page;
+mod quarantine;
+mod records;
+mod reviews;
+mod sessions;
+mod supervise;
+mod sync_log;
+mod take;
 mod units;
 mod users;
+mod verify;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,7 +30,15 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 
 pub use devices::{DeviceRow, EnrolCode};
 pub use error::{Problem, StoreError};
+pub use forms::{FormRow, Published};
+pub(crate) use console::Asked;
+pub use listing::{RecordLine, RecordList, RecordRow};
+pub(crate) use listing::ListQuery;
+pub use page::RecordPage;
+pub use supervise::{QuarantineItem, QuarantinePage};
+pub(crate) use sync_log::StoreLog;
 pub use users::{UserRow, hash_password, password_fits};
+pub use verify::Check;
 
 use crate::identity::Identity;
 
@@ -43,7 +63,8 @@ pub struct Store {
     pub random: Arc<dyn Random>,
     log: LogId,
     identity: Identity,
-
+    forms: forms::FormCache,
+    actors: console::ServerActors,
 }
 
 impl std::fmt::Debug for Store {
@@ -104,6 +125,7 @@ impl Store {
         };
         let identity = Identity::load_or_make(&tx, random.as_ref())?;
         tx.commit()?;
+        let actors = console::ServerActors::new(random.as_ref());
         Ok(Self {
             path,
             key,
@@ -113,16 +135,9 @@ impl Store {
             random,
             log,
             identity,
-
+            forms: forms::FormCache::default(),
+            actors,
         })
-    }
-
-    /// Publishes the built-in kinds at the root unit, once there is one.
-    ///
-    /// # Errors
-    /// What the database said.
-    pub fn publish_builtin(&self) -> Result<(), StoreError> {
-        Ok(())
     }
 
     /// This server's log.
@@ -160,20 +175,32 @@ impl Store {
     /// # Errors
     /// What `work` answered, or what SQLite said when it opened.
     pub fn read<T, E: From<StoreError>>(&self, work: impl FnOnce(&Transaction<'_>) -> Result<T, E>) -> Result<T, E> {
-        let idle = locked(&self.readers).pop();
-        let mut reader = match idle {
-            Some(reader) => reader,
-            None => connect(&self.path, &self.key)?,
-        };
+        let mut reader = self.take_reader()?;
         let answer = {
             let tx = reader.transaction().map_err(StoreError::from)?;
             work(&tx)
         };
+        self.give_reader(reader);
+        answer
+    }
+
+    /// A reading connection, to be given back.
+    pub(crate) fn take_reader(&self) -> Result<Connection, StoreError> {
+        let idle = locked(&self.readers).pop();
+        idle.map_or_else(|| connect(&self.path, &self.key), Ok)
+    }
+
+    /// Takes back a reading connection outside any transaction.
+    pub(crate) fn give_reader(&self, reader: Connection) {
         let mut readers = locked(&self.readers);
-        if readers.len() < READERS_KEPT_MAX {
+        if readers.len() < READERS_KEPT_MAX && reader.is_autocommit() {
             readers.push(reader);
         }
-        answer
+    }
+
+    /// The only writer of this process.
+    pub(crate) fn writer(&self) -> MutexGuard<'_, Connection> {
+        locked(&self.writer)
     }
 
     /// A named value of the `meta` table.

@@ -16,7 +16,8 @@ CREATE TABLE user_roles (
 CREATE TABLE devices (
   id BLOB PRIMARY KEY, user BLOB NOT NULL REFERENCES users(id), key BLOB NOT NULL, name TEXT NOT NULL,
   counter INTEGER NOT NULL DEFAULT 0, statement INTEGER NOT NULL DEFAULT 0, statement_hash BLOB,
-  confirmed_a BLOB, confirmed_b BLOB, registry_hash BLOB, registry INTEGER NOT NULL DEFAULT 0,
+  taken_statement INTEGER, taken_index INTEGER, confirmed_a BLOB, confirmed_b BLOB,
+  registry_hash BLOB, registry INTEGER NOT NULL DEFAULT 0, verdict INTEGER NOT NULL DEFAULT 0,
   enrolled_ms INTEGER NOT NULL, last_contact_ms INTEGER, clock_skew_ms INTEGER, revoked_ms INTEGER
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE enrolments (
@@ -32,10 +33,12 @@ CREATE TABLE feeds (
   id INTEGER PRIMARY KEY, unit TEXT NOT NULL REFERENCES units(code), area TEXT NOT NULL, epoch INTEGER NOT NULL,
   position INTEGER NOT NULL, chain BLOB NOT NULL, head BLOB, UNIQUE (unit, area)
 ) STRICT;
--- body: CBOR of EntryBody as every follower but the author gets it. hash: of the change, for entries that hold one.
+-- body: CBOR of EntryBody as every follower but the author gets it. hash: of the change, for entries that hold one;
+-- device, statement, item: which signed statement vouches for it, none for the server's own.
 CREATE TABLE entries (
   feed INTEGER NOT NULL REFERENCES feeds(id), position INTEGER NOT NULL, received_ms INTEGER NOT NULL, record BLOB,
-  hash BLOB, device BLOB, chain BLOB NOT NULL, body BLOB NOT NULL, PRIMARY KEY (feed, position)
+  hash BLOB, device BLOB, statement INTEGER, item INTEGER, chain BLOB NOT NULL, body BLOB NOT NULL,
+  PRIMARY KEY (feed, position)
 ) STRICT, WITHOUT ROWID;
 CREATE UNIQUE INDEX entries_hash ON entries(hash) WHERE hash IS NOT NULL;
 CREATE INDEX entries_record ON entries(record, feed, position) WHERE record IS NOT NULL;
@@ -52,18 +55,18 @@ CREATE TABLE statements (
   device BLOB NOT NULL, number INTEGER NOT NULL, hash BLOB NOT NULL, bytes BLOB NOT NULL, signature BLOB NOT NULL,
   received_ms INTEGER NOT NULL, PRIMARY KEY (device, number)
 ) STRICT, WITHOUT ROWID;
--- Which statement vouches for a change: written with the change's entry or quarantine row.
-CREATE TABLE stated (
-  hash BLOB PRIMARY KEY, device BLOB NOT NULL, number INTEGER NOT NULL, item INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
+-- What a device must still be told, numbered per device.
 CREATE TABLE verdicts (
-  hash BLOB PRIMARY KEY, device BLOB NOT NULL, number INTEGER NOT NULL, verdict BLOB NOT NULL
+  device BLOB NOT NULL, number INTEGER NOT NULL, hash BLOB NOT NULL, verdict BLOB NOT NULL,
+  PRIMARY KEY (device, number)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX verdicts_hash ON verdicts(device, hash);
 CREATE TABLE quarantine (
   id INTEGER PRIMARY KEY, hash BLOB NOT NULL UNIQUE, record BLOB NOT NULL, kind TEXT NOT NULL,
   created_version TEXT NOT NULL, form_version TEXT NOT NULL, unit TEXT NOT NULL, area TEXT NOT NULL,
   device BLOB NOT NULL, user BLOB NOT NULL, actor BLOB NOT NULL, reason TEXT NOT NULL, fields TEXT NOT NULL,
-  detail TEXT NOT NULL, bytes BLOB NOT NULL, received_ms INTEGER NOT NULL, admitted_ms INTEGER, admitted_by BLOB
+  detail TEXT NOT NULL, statement INTEGER NOT NULL, item INTEGER NOT NULL, bytes BLOB NOT NULL,
+  received_ms INTEGER NOT NULL, admitted_ms INTEGER, admitted_by BLOB
 ) STRICT;
 CREATE INDEX quarantine_record ON quarantine(record);
 CREATE TABLE reviews (

@@ -1,0 +1,250 @@
+//! What a supervisor does to a record: choose a value, edit, approve, return, void.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{Path, State};
+use fieldbook_core::document::Document;
+use fieldbook_core::forms::{Answer, Edit, FieldPath, Form, Scalar, Values};
+use fieldbook_core::ids::ChangeHash;
+use fieldbook_core::protocol::Decision;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+
+use super::error::{ApiError, ProblemBody};
+use super::records::record_id;
+use super::session::Caller;
+use super::{App, blocking};
+use crate::store::{Asked, Problem, StoreError};
+
+/// Which value holds.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ResolveRequest {
+    /// Path of the field, with the row inside repeats.
+    path: String,
+    /// One of the values in conflict, or another.
+    #[schema(value_type = Object)]
+    value: Value,
+    /// The heads that were read. What arrived since stays visible beside the choice.
+    #[schema(value_type = Vec<String>)]
+    heads: Vec<ChangeHash>,
+}
+
+/// A save, as a form makes it.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct EditRequest {
+    /// The heads that were read.
+    #[schema(value_type = Vec<String>)]
+    heads: Vec<ChangeHash>,
+    /// New answers by path; of several choices the whole list.
+    #[serde(default)]
+    #[schema(value_type = Object)]
+    set: Map<String, Value>,
+    /// New rows by repeat.
+    #[serde(default)]
+    #[schema(value_type = Object)]
+    add: Map<String, Value>,
+    /// Row ids by repeat.
+    #[serde(default)]
+    #[schema(value_type = Object)]
+    remove: Map<String, Value>,
+}
+
+/// A decision on exactly what was read.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DecisionRequest {
+    /// The heads that were read.
+    #[schema(value_type = Vec<String>)]
+    heads: Vec<ChangeHash>,
+    /// Reasons; needed to return or void.
+    #[serde(default)]
+    reasons: String,
+    /// With a return: fields that are open again, by path without rows; empty = all.
+    #[serde(default)]
+    fields: Vec<String>,
+}
+
+/// The record after a save.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct HeadsBody {
+    /// Its heads now.
+    heads: Vec<String>,
+}
+
+/// The record after a decision.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct StateBody {
+    /// Its state now.
+    state: String,
+}
+
+fn refused(detail: impl std::fmt::Display) -> StoreError {
+    Problem::new("value_refused").with("detail", detail).into()
+}
+
+/// The edits that make `value` hold at `path`, and whether they only choose one of the values in conflict there.
+fn resolving(
+    form: &Form,
+    document: &Document,
+    path: &FieldPath,
+    value: &Value,
+    heads: &[ChangeHash],
+) -> Result<(Vec<Edit>, bool), StoreError> {
+    let conflicts = document.conflicts(form.definition());
+    let conflict = conflicts.iter().find(|conflict| conflict.path == *path);
+    let among = |wanted: &Option<Scalar>| {
+        conflict.is_some_and(|conflict| conflict.values.iter().any(|there| there.value == *wanted))
+    };
+    // A row that was removed while somebody wrote inside it: `removed`, `edited` or `kept` (document).
+    if path.field.ends_with("/_removed") {
+        let word = value.as_str().map(|word| Scalar::Text(word.to_owned()));
+        if word.is_none() || !among(&word) {
+            return Err(refused(path));
+        }
+        return Ok((vec![Edit::Set { path: path.clone(), value: word }], true));
+    }
+    match form.parse_answer(path, value).map_err(refused)? {
+        Answer::Scalar(value) => {
+            let chosen = among(&value);
+            Ok((vec![Edit::Set { path: path.clone(), value }], chosen))
+        }
+        Answer::Set(wanted) => {
+            let current: Values = document.read_at(form.definition(), heads);
+            let sets = match &path.row {
+                None => Some(&current.sets),
+                Some((repeat, id)) => {
+                    let rows = current.rows.get(repeat);
+                    rows.and_then(|rows| rows.iter().find(|row| row.id == *id)).map(|row| &row.sets)
+                }
+            };
+            let held = sets.and_then(|sets| sets.get(&path.field)).cloned().unwrap_or_default();
+            let choose = |choice: &String, chosen| Edit::Choose { path: path.clone(), choice: choice.clone(), chosen };
+            let added = wanted.difference(&held).map(|choice| choose(choice, true));
+            let taken = held.difference(&wanted).map(|choice| choose(choice, false));
+            Ok((added.chain(taken).collect(), false))
+        }
+    }
+}
+
+/// Chooses a value: an ordinary edit at the heads that were read.
+#[utoipa::path(post, path = "/records/{id}/resolve", tag = "decisions", params(("id" = String, Path)),
+    request_body = ResolveRequest, responses((status = 200, body = HeadsBody),
+        (status = 403, body = ProblemBody, description = "`not_supervisor`, `not_your_field`"),
+        (status = 404, body = ProblemBody, description = "`record_unknown`"),
+        (status = 409, body = ProblemBody, description = "`heads_unknown`"),
+        (status = 422, body = ProblemBody, description = "`value_refused`")))]
+pub(crate) async fn resolve(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    body: Result<Json<ResolveRequest>, JsonRejection>,
+) -> Result<Json<HeadsBody>, ApiError> {
+    let Json(request) = body?;
+    let record = record_id(&id)?;
+    let path: FieldPath = request.path.parse().map_err(refused)?;
+    let store = Arc::clone(&app.store);
+    let heads = blocking(move || {
+        store.edit_record(&caller.user, record, &request.heads, |form, document| {
+            resolving(form, document, &path, &request.value, &request.heads)
+        })
+    });
+    Ok(Json(heads_body(&heads.await?)))
+}
+
+fn heads_body(heads: &[ChangeHash]) -> HeadsBody {
+    HeadsBody { heads: heads.iter().map(ToString::to_string).collect() }
+}
+
+/// Saves an edit at the heads that were read.
+#[utoipa::path(post, path = "/records/{id}/edit", tag = "decisions", params(("id" = String, Path)),
+    request_body = EditRequest, responses((status = 200, body = HeadsBody),
+        (status = 403, body = ProblemBody, description = "`not_supervisor`, `not_your_field`"),
+        (status = 404, body = ProblemBody, description = "`record_unknown`"),
+        (status = 409, body = ProblemBody, description = "`heads_unknown`"),
+        (status = 422, body = ProblemBody, description = "`value_refused`")))]
+pub(crate) async fn edit(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    body: Result<Json<EditRequest>, JsonRejection>,
+) -> Result<Json<HeadsBody>, ApiError> {
+    let Json(request) = body?;
+    let record = record_id(&id)?;
+    let store = Arc::clone(&app.store);
+    let heads = blocking(move || {
+        store.edit_record(&caller.user, record, &request.heads, |form, document| {
+            let current = document.read_at(form.definition(), &request.heads);
+            let random = store.random.as_ref();
+            let edits = form.edits_from_patch(&current, &request.set, &request.add, &request.remove, random);
+            Ok((edits.map_err(refused)?, false))
+        })
+    });
+    Ok(Json(heads_body(&heads.await?)))
+}
+
+async fn decide(
+    app: App,
+    caller: Caller,
+    id: &str,
+    decision: Decision,
+    body: Result<Json<DecisionRequest>, JsonRejection>,
+) -> Result<Json<StateBody>, ApiError> {
+    let Json(request) = body?;
+    let record = record_id(id)?;
+    let asked = Asked { decision, heads: request.heads, reasons: request.reasons, fields: request.fields };
+    let store = Arc::clone(&app.store);
+    let state = blocking(move || store.decide(&caller.user, record, &asked)).await?;
+    Ok(Json(StateBody { state: state.word().to_owned() }))
+}
+
+/// Approves the record as read.
+#[utoipa::path(post, path = "/records/{id}/approve", tag = "decisions", params(("id" = String, Path)),
+    request_body = DecisionRequest, responses((status = 200, body = StateBody),
+        (status = 403, body = ProblemBody, description = "`not_supervisor`"),
+        (status = 404, body = ProblemBody, description = "`record_unknown`"),
+        (status = 409, body = ProblemBody, description = "`heads_moved`, `must_agree`, `has_problems`, `own_record`, `wrong_state`")))]
+pub(crate) async fn approve(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    body: Result<Json<DecisionRequest>, JsonRejection>,
+) -> Result<Json<StateBody>, ApiError> {
+    decide(app, caller, &id, Decision::Approve, body).await
+}
+
+/// Returns the record to its author, with reasons.
+#[utoipa::path(post, path = "/records/{id}/return", tag = "decisions", params(("id" = String, Path)),
+    request_body = DecisionRequest, responses((status = 200, body = StateBody),
+        (status = 403, body = ProblemBody, description = "`not_supervisor`"),
+        (status = 404, body = ProblemBody, description = "`record_unknown`"),
+        (status = 409, body = ProblemBody, description = "`wrong_state`, `heads_unknown`"),
+        (status = 422, body = ProblemBody, description = "`reasons_missing`, `field_unknown`")))]
+pub(crate) async fn give_back(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    body: Result<Json<DecisionRequest>, JsonRejection>,
+) -> Result<Json<StateBody>, ApiError> {
+    decide(app, caller, &id, Decision::Return, body).await
+}
+
+/// Makes the record count nowhere, with reasons.
+#[utoipa::path(post, path = "/records/{id}/void", tag = "decisions", params(("id" = String, Path)),
+    request_body = DecisionRequest, responses((status = 200, body = StateBody),
+        (status = 403, body = ProblemBody, description = "`not_supervisor`"),
+        (status = 404, body = ProblemBody, description = "`record_unknown`"),
+        (status = 409, body = ProblemBody, description = "`wrong_state`, `heads_unknown`"),
+        (status = 422, body = ProblemBody, description = "`reasons_missing`")))]
+pub(crate) async fn void(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    body: Result<Json<DecisionRequest>, JsonRejection>,
+) -> Result<Json<StateBody>, ApiError> {
+    decide(app, caller, &id, Decision::Void, body).await
+}

@@ -1,0 +1,134 @@
+//! Errors of the API: problem+json (RFC 9457) with stable words, in the reader's language.
+
+use axum::Json;
+use axum::extract::Request;
+use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::store::{Problem, StoreError};
+use crate::text::{self, Language};
+
+/// Body of every error, `application/problem+json`.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ProblemBody {
+    /// Stable word for programs.
+    #[serde(rename = "type")]
+    pub(crate) word: String,
+    /// What went wrong and what to do, in the language of `Accept-Language` (zh-Hans or en).
+    pub(crate) title: String,
+    /// HTTP status.
+    pub(crate) status: u16,
+}
+
+/// An error on its way out; [`localise`] puts it into words.
+#[derive(Debug, Clone)]
+pub(crate) struct ApiError {
+    status: StatusCode,
+    problem: Problem,
+}
+
+impl ApiError {
+    pub(crate) fn new(status: StatusCode, problem: Problem) -> Self {
+        Self { status, problem }
+    }
+
+    pub(crate) fn signed_out() -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, Problem::new("signed_out"))
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Problem(problem) => Self::new(status_of(problem.word), problem),
+            StoreError::DiskFull => {
+                tracing::error!("the disk of the data folder is full");
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, Problem::new("disk_full"))
+            }
+            other => {
+                tracing::error!(error = %other, "a request failed");
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, Problem::new("internal"))
+            }
+        }
+    }
+}
+
+impl From<Problem> for ApiError {
+    fn from(problem: Problem) -> Self {
+        StoreError::from(problem).into()
+    }
+}
+
+impl From<JsonRejection> for ApiError {
+    fn from(rejection: JsonRejection) -> Self {
+        let status = rejection.status();
+        Self::new(status, Problem::new("request_malformed").with("detail", rejection.body_text()))
+    }
+}
+
+impl From<QueryRejection> for ApiError {
+    fn from(rejection: QueryRejection) -> Self {
+        Self::new(rejection.status(), Problem::new("request_malformed").with("detail", rejection.body_text()))
+    }
+}
+
+fn status_of(word: &str) -> StatusCode {
+    match word {
+        "record_unknown" | "kind_unknown" | "quarantine_unknown" | "device_unknown" | "unit_unknown" => {
+            StatusCode::NOT_FOUND
+        }
+        "not_supervisor" | "not_your_field" => StatusCode::FORBIDDEN,
+        "heads_moved" | "must_agree" | "has_problems" | "own_record" | "wrong_state" | "heads_unknown"
+        | "depends_on_quarantined" => StatusCode::CONFLICT,
+        "value_refused" | "field_unknown" | "reasons_missing" => StatusCode::UNPROCESSABLE_ENTITY,
+        _ => StatusCode::BAD_REQUEST,
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut response = self.status.into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// The language that a request asks for.
+pub(crate) fn language(headers: &axum::http::HeaderMap) -> Language {
+    let header = headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
+    Language::from_accept(header.unwrap_or_default())
+}
+
+/// Language code of a form's texts.
+pub(crate) fn form_language(language: Language) -> &'static str {
+    match language {
+        Language::Chinese => "zh-Hans",
+        Language::English => "en",
+    }
+}
+
+/// Puts errors into words, and keeps answers out of caches.
+pub(crate) async fn localise(request: Request, next: Next) -> Response {
+    let language = language(request.headers());
+    let mut response = next.run(request).await;
+    if let Some(error) = response.extensions_mut().remove::<ApiError>() {
+        let body = ProblemBody {
+            word: error.problem.word.to_owned(),
+            title: text::problem(language, &error.problem),
+            status: error.status.as_u16(),
+        };
+        response = (error.status, Json(body)).into_response();
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    }
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// No such address.
+pub(crate) async fn no_such_address() -> ApiError {
+    ApiError::new(StatusCode::NOT_FOUND, Problem::new("address_not_here"))
+}

@@ -1,0 +1,160 @@
+//! Kinds and their forms.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use fieldbook_core::forms::{Choice, Field, Form, Labels, Merge, Sensitivity};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::error::{ApiError, ProblemBody};
+use super::session::Caller;
+use super::{App, blocking};
+
+/// A kind of record.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct KindBody {
+    /// The kind.
+    kind: String,
+    /// Version of its newest form.
+    version: String,
+    /// Title by language.
+    #[schema(value_type = BTreeMap<String, String>)]
+    title: Labels,
+    /// Area.
+    area: String,
+}
+
+/// A field of a form.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct FieldBody {
+    /// Path without rows.
+    path: String,
+    /// Type of the answer, such as `text`, `integer`, `select_one`.
+    field_type: String,
+    /// Path of the innermost repeat that holds it.
+    repeat: Option<String>,
+    /// Label by language.
+    #[schema(value_type = BTreeMap<String, String>)]
+    label: Labels,
+    /// `register`, `must-agree`, `set` or `once`.
+    merge: String,
+    /// `plain`, `personal` or `sensitive`.
+    sensitivity: String,
+    /// Roles that may write it.
+    writers: Vec<String>,
+    /// Computed by the form.
+    calculated: bool,
+    /// A column in lists.
+    list: bool,
+    /// Name of its choice list.
+    choices: Option<String>,
+    /// What its numbers count, such as `fen`.
+    unit: Option<String>,
+}
+
+/// A choice.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ChoiceBody {
+    /// Stored name.
+    name: String,
+    /// Label by language.
+    #[schema(value_type = BTreeMap<String, String>)]
+    label: Labels,
+}
+
+/// A kind with its form.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct KindPage {
+    /// The kind.
+    #[serde(flatten)]
+    kind: KindBody,
+    /// Languages of the form, the first by default.
+    languages: Vec<String>,
+    /// Fields, in the order of the form.
+    fields: Vec<FieldBody>,
+    /// Repeats, in the order of the form.
+    repeats: Vec<String>,
+    /// Choice lists by name.
+    choices: BTreeMap<String, Vec<ChoiceBody>>,
+}
+
+fn kind_body(form: &Form) -> KindBody {
+    let form = form.definition();
+    KindBody {
+        kind: form.kind.clone(),
+        version: form.version.clone(),
+        title: form.title.clone(),
+        area: form.area.word().to_owned(),
+    }
+}
+
+fn field_body(field: &Field) -> FieldBody {
+    // `SelectOne` -> `select_one`: the type's name is its word.
+    let mut field_type = String::new();
+    for letter in format!("{:?}", field.field_type).chars() {
+        if letter.is_ascii_uppercase() && !field_type.is_empty() && field_type != "date" {
+            field_type.push('_');
+        }
+        field_type.push(letter.to_ascii_lowercase());
+    }
+    FieldBody {
+        path: field.path.clone(),
+        field_type,
+        repeat: field.repeat.clone(),
+        label: field.label.clone(),
+        merge: match field.merge {
+            Merge::Register => "register",
+            Merge::MustAgree => "must-agree",
+            Merge::Set => "set",
+            Merge::Once => "once",
+        }
+        .to_owned(),
+        sensitivity: match field.sensitivity {
+            Sensitivity::Plain => "plain",
+            Sensitivity::Personal => "personal",
+            Sensitivity::Sensitive => "sensitive",
+        }
+        .to_owned(),
+        writers: field.writers.iter().map(|role| role.word().to_owned()).collect(),
+        calculated: field.calculated,
+        list: field.list,
+        choices: field.choice_list.clone(),
+        unit: field.unit.clone(),
+    }
+}
+
+fn choice_body(choice: &Choice) -> ChoiceBody {
+    ChoiceBody { name: choice.name.clone(), label: choice.label.clone() }
+}
+
+/// The kinds that the user may see.
+#[utoipa::path(get, path = "/kinds", tag = "kinds", responses((status = 200, body = Vec<KindBody>)))]
+pub(crate) async fn kinds(State(app): State<App>, caller: Caller) -> Result<Json<Vec<KindBody>>, ApiError> {
+    let store = Arc::clone(&app.store);
+    let forms = blocking(move || store.visible_forms(caller.user.id)).await?;
+    Ok(Json(forms.iter().map(|form| kind_body(form)).collect()))
+}
+
+/// A kind with fields, labels and choices.
+#[utoipa::path(get, path = "/kinds/{kind}", tag = "kinds", params(("kind" = String, Path)), responses(
+    (status = 200, body = KindPage), (status = 404, body = ProblemBody, description = "`kind_unknown`")))]
+pub(crate) async fn kind(
+    State(app): State<App>,
+    caller: Caller,
+    Path(kind): Path<String>,
+) -> Result<Json<KindPage>, ApiError> {
+    let store = Arc::clone(&app.store);
+    let form = blocking(move || store.visible_form(caller.user.id, &kind)).await?;
+    let definition = form.definition();
+    let choices = definition.choices.iter();
+    Ok(Json(KindPage {
+        kind: kind_body(&form),
+        languages: definition.languages.clone(),
+        fields: definition.fields.iter().map(field_body).collect(),
+        repeats: definition.repeats.iter().map(|(path, _)| path.clone()).collect(),
+        choices: choices.map(|(name, list)| (name.clone(), list.iter().map(choice_body).collect())).collect(),
+    }))
+}

@@ -1,0 +1,102 @@
+//! Records: lists and pages.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
+use axum::http::HeaderMap;
+use fieldbook_core::ids::RecordId;
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::error::{ApiError, ProblemBody, form_language, language};
+use super::session::Caller;
+use super::{App, blocking};
+use crate::store::{ListQuery, Problem, RecordList, RecordPage};
+
+/// Records on a page unless asked otherwise.
+const PAGE_DEFAULT: usize = 50;
+
+/// Which records, in which order.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ListParams {
+    /// `draft`, `submitted`, `returned`, `approved`, `amended`, `archived` or `voided`.
+    state: Option<String>,
+    /// Code of a unit: it and all below.
+    unit: Option<String>,
+    /// Words that the record's searchable answers hold.
+    text: Option<String>,
+    /// Only with conflicts (`true`) or without (`false`).
+    conflicts: Option<bool>,
+    /// Only with problems (`true`) or without (`false`).
+    problems: Option<bool>,
+    /// `received`, `changed`, `state` or `unit`; descending with `-` in front. Default `-received`.
+    sort: Option<String>,
+    /// `next` of the page before.
+    after: Option<String>,
+    /// Records on the page, 1 to 200. Default 50.
+    limit: Option<usize>,
+}
+
+/// What to show in clear.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct PageParams {
+    /// Fields to show in clear, by path without rows, comma-separated. It is logged.
+    reveal: Option<String>,
+}
+
+/// The record id of an address; what is no id is no record.
+pub(super) fn record_id(text: &str) -> Result<RecordId, ApiError> {
+    text.parse().map_err(|_| Problem::new("record_unknown").with("record", text).into())
+}
+
+/// Records of a kind: filter, sort, page.
+#[utoipa::path(get, path = "/kinds/{kind}/records", tag = "records", params(("kind" = String, Path), ListParams),
+    responses((status = 200, body = RecordList),
+        (status = 400, body = ProblemBody, description = "`request_malformed`"),
+        (status = 404, body = ProblemBody, description = "`kind_unknown`")))]
+pub(crate) async fn list(
+    State(app): State<App>,
+    caller: Caller,
+    Path(kind): Path<String>,
+    params: Result<Query<ListParams>, QueryRejection>,
+) -> Result<Json<RecordList>, ApiError> {
+    let Query(params) = params?;
+    let query = ListQuery {
+        state: params.state,
+        unit: params.unit,
+        text: params.text,
+        conflicts: params.conflicts,
+        problems: params.problems,
+        sort: params.sort.unwrap_or_else(|| "-received".to_owned()),
+        after: params.after,
+        limit: params.limit.unwrap_or(PAGE_DEFAULT),
+    };
+    let store = Arc::clone(&app.store);
+    Ok(Json(blocking(move || store.list(caller.user.id, &kind, &query)).await?))
+}
+
+/// One record: merged values, conflicts with both sides, problems, decisions, and the history of who wrote what.
+#[utoipa::path(get, path = "/records/{id}", tag = "records", params(("id" = String, Path), PageParams), responses(
+    (status = 200, body = RecordPage), (status = 404, body = ProblemBody, description = "`record_unknown`")))]
+pub(crate) async fn page(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    params: Result<Query<PageParams>, QueryRejection>,
+    headers: HeaderMap,
+) -> Result<Json<RecordPage>, ApiError> {
+    let Query(params) = params?;
+    let record = record_id(&id)?;
+    let named = params.reveal.as_deref().unwrap_or_default().split(',').map(str::trim);
+    let revealed: BTreeSet<String> = named.filter(|path| !path.is_empty()).map(str::to_owned).collect();
+    let language = form_language(language(&headers));
+    let store = Arc::clone(&app.store);
+    Ok(Json(blocking(move || store.page(caller.user.id, record, language, &revealed)).await?))
+}

@@ -1,0 +1,157 @@
+//! `form`, `record` and `verify`.
+
+use std::path::Path;
+
+use fieldbook_core::forms::{SheetError, compile_path};
+use fieldbook_core::ids::RecordId;
+
+use super::commands::say;
+use super::options::{FormTask, RecordTask};
+use crate::store::{Problem, Published, RecordPage, Store, StoreError};
+use crate::text::{Language, text};
+
+fn sheet_errors(language: Language, errors: &[SheetError]) -> String {
+    let one = |error: &SheetError| {
+        let mut place = String::new();
+        if !error.sheet.is_empty() {
+            place.push_str(&text(language, "sheet", &[("sheet", error.sheet.clone())]));
+        }
+        if let Some(row) = error.row {
+            place.push_str(&text(language, "sheet_row", &[("row", row.to_string())]));
+        }
+        if let Some(column) = &error.column {
+            place.push_str(&text(language, "sheet_column", &[("column", column.clone())]));
+        }
+        let hint = error.hint.as_ref().map(|hint| format!(" ({hint})")).unwrap_or_default();
+        format!("{place}{}{hint}", error.message)
+    };
+    errors.iter().map(one).collect::<Vec<_>>().join("; ")
+}
+
+/// `form check`: a line a file; false if any was refused. Needs no data folder.
+pub(super) fn check(language: Language, files: &[std::path::PathBuf]) -> bool {
+    let mut fine = true;
+    for file in files {
+        let name = ("file", file.display().to_string());
+        match compile_path(file) {
+            Ok(form) => {
+                let form = form.definition();
+                let args = [
+                    name,
+                    ("kind", form.kind.clone()),
+                    ("version", form.version.clone()),
+                    ("fields", form.fields.len().to_string()),
+                ];
+                say(language, "form_fine", &args);
+            }
+            Err(errors) => {
+                fine = false;
+                say(language, "form_refused", &[name, ("detail", sheet_errors(language, &errors))]);
+            }
+        }
+    }
+    fine
+}
+
+/// `form publish`, `form list`.
+pub(super) fn form(language: Language, store: &Store, task: &FormTask) -> Result<bool, StoreError> {
+    match task {
+        FormTask::Check { files } => return Ok(check(language, files)),
+        FormTask::Publish { file, unit } => return publish(language, store, file, unit.as_deref()),
+        FormTask::List => {
+            for form in store.forms_list()? {
+                println!("{}\t{}\t{}\t{}", form.kind, form.version, form.unit, form.bytes);
+            }
+        }
+    }
+    Ok(true)
+}
+
+fn publish(language: Language, store: &Store, file: &Path, unit: Option<&str>) -> Result<bool, StoreError> {
+    let form = match compile_path(file) {
+        Ok(form) => form,
+        Err(errors) => {
+            let detail = ("detail", sheet_errors(language, &errors));
+            say(language, "form_refused", &[("file", file.display().to_string()), detail]);
+            return Ok(false);
+        }
+    };
+    let (kind, version) = (form.definition().kind.clone(), form.definition().version.clone());
+    match store.publish_form(&form, unit)? {
+        Published::New { unit } => {
+            say(language, "form_published", &[("kind", kind), ("version", version), ("unit", unit)]);
+        }
+        Published::Known => say(language, "form_known", &[("kind", kind), ("version", version)]),
+    }
+    Ok(true)
+}
+
+/// `record list`, `record show`.
+pub(super) fn record(language: Language, store: &Store, task: &RecordTask) -> Result<bool, StoreError> {
+    match task {
+        RecordTask::List { kind } => {
+            let mut after = None;
+            loop {
+                let rows = store.record_lines(kind, after.as_deref())?;
+                for row in &rows {
+                    let counts = format!("{}\t{}", row.conflicts, row.problems);
+                    println!("{}\t{}\t{}\t{counts}\t{}", row.id, row.unit, row.state, row.received_ms);
+                }
+                match rows.last() {
+                    Some(last) => after = Some(last.id.clone()),
+                    None => break,
+                }
+            }
+        }
+        RecordTask::Show { id, json } => {
+            let record: RecordId = id.parse().map_err(|_| Problem::new("record_unknown").with("record", id))?;
+            let form_language = crate::form_language(language);
+            let page = store.page_unmasked(record, form_language)?;
+            if *json {
+                let text = serde_json::to_string_pretty(&page).map_err(|error| StoreError::corrupt("record", error))?;
+                println!("{text}");
+            } else {
+                show(language, &page);
+            }
+        }
+    }
+    Ok(true)
+}
+
+fn show(language: Language, page: &RecordPage) {
+    let line = |word: &str, value: &str| println!("{}\t{value}", text(language, word, &[]));
+    line("shown_record", &page.id);
+    line("shown_kind", &format!("{} {}", page.kind, page.form_version));
+    line("shown_unit", &format!("{} {}", page.unit, page.unit_name));
+    line("shown_state", &page.state);
+    println!("{}", serde_json::to_string_pretty(&page.values).unwrap_or_default());
+    for conflict in &page.conflicts {
+        line("shown_conflict", &format!("{} {}", conflict.path, conflict.label));
+        for value in &conflict.values {
+            println!("\t{}\t{}\t{}", value.value, value.author.name, value.time_ms);
+        }
+    }
+    for problem in &page.problems {
+        line("shown_problem", &format!("{} {}", problem.path, problem.message));
+    }
+    for change in &page.history {
+        let wrote: Vec<&str> = change.wrote.iter().map(|wrote| wrote.path.as_str()).collect();
+        line("shown_change", &format!("{}\t{}\t{}", change.author.name, change.time_ms, wrote.join(" ")));
+    }
+}
+
+/// `verify`: a line a check; false if any found a fault.
+pub(super) fn verify(language: Language, store: &Store) -> Result<bool, StoreError> {
+    let mut fine = true;
+    for check in store.verify()? {
+        let name = ("check", check.name.to_owned());
+        if check.faults.is_empty() {
+            say(language, "verify_fine", &[name.clone(), ("count", check.count.to_string())]);
+        }
+        for fault in check.faults {
+            fine = false;
+            say(language, "verify_bad", &[name.clone(), ("detail", fault)]);
+        }
+    }
+    Ok(fine)
+}

@@ -1,0 +1,317 @@
+//! What supervisors do to records: resolve, edit, decide, admit.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use fieldbook_core::access::Role;
+use fieldbook_core::document::{Document, DocumentError, RecordState, state_of};
+use fieldbook_core::forms::{Edit, EvalTime, Form, Merge};
+use fieldbook_core::ids::{ActorId, ChangeHash, DeviceId, RecordId, UserId};
+use fieldbook_core::intake::{self, Refusal, Rights};
+use fieldbook_core::ports::Random;
+use fieldbook_core::protocol::{Decision, Review};
+use rusqlite::Connection;
+
+use super::records::{self, Accepted, OpenRecord};
+use super::sessions::audit;
+use super::{Problem, Store, StoreError, UserRow, quarantine, reviews, units};
+
+/// Fresh actors tried for one edit before giving up.
+const ACTORS_TRIED_MAX: usize = 3;
+/// Characters of a decision's reasons.
+const REASONS_CHARS_MAX: usize = 2_000;
+/// Fields that one return names.
+const FIELDS_MAX: usize = 200;
+
+/// Under whom this process writes: a device of its own, and one actor for each user.
+#[derive(Debug)]
+pub(crate) struct ServerActors {
+    device: DeviceId,
+    by_user: Mutex<HashMap<UserId, ActorId>>,
+}
+
+impl ServerActors {
+    pub(crate) fn new(random: &dyn Random) -> Self {
+        Self { device: DeviceId::random(random), by_user: Mutex::default() }
+    }
+
+    fn actor(&self, user: UserId, random: &dyn Random) -> ActorId {
+        let mut known = self.by_user.lock().unwrap_or_else(PoisonError::into_inner);
+        *known.entry(user).or_insert_with(|| ActorId::random(random))
+    }
+
+    fn renew(&self, user: UserId, random: &dyn Random) {
+        self.by_user.lock().unwrap_or_else(PoisonError::into_inner).insert(user, ActorId::random(random));
+    }
+}
+
+/// A decision as asked for.
+#[derive(Debug, Clone)]
+pub(crate) struct Asked {
+    pub(crate) decision: Decision,
+    pub(crate) heads: Vec<ChangeHash>,
+    pub(crate) reasons: String,
+    pub(crate) fields: Vec<String>,
+}
+
+fn unknown(record: RecordId) -> StoreError {
+    Problem::new("record_unknown").with("record", record).into()
+}
+
+/// The record, if `user` may read it; whoever may not learns no more than that it is not there.
+pub(crate) fn readable(tx: &Connection, user: UserId, record: RecordId) -> Result<OpenRecord, StoreError> {
+    let open = records::load(tx, record)?.ok_or_else(|| unknown(record))?;
+    if units::may_read(tx, user, &open.feed.id.unit, open.feed.id.area)? { Ok(open) } else { Err(unknown(record)) }
+}
+
+/// The record and the user's roles at it, if `user` may decide on it.
+fn decidable(tx: &Connection, user: UserId, record: RecordId) -> Result<(OpenRecord, Vec<Role>), StoreError> {
+    let open = readable(tx, user, record)?;
+    let roles = units::roles_at(tx, user, &open.feed.id.unit)?;
+    if roles.iter().any(|role| role.supervises()) {
+        Ok((open, roles))
+    } else {
+        Err(Problem::new("not_supervisor").with("unit", &open.feed.id.unit).into())
+    }
+}
+
+fn document_problem(error: DocumentError) -> StoreError {
+    match error {
+        DocumentError::UnknownHeads { .. } => Problem::new("heads_unknown").into(),
+        DocumentError::Damaged { .. } | DocumentError::Internal { .. } => StoreError::corrupt("record", error),
+        other => Problem::new("value_refused").with("detail", other).into(),
+    }
+}
+
+impl Store {
+    fn form_of(&self, tx: &Connection, open: &OpenRecord) -> Result<Arc<Form>, StoreError> {
+        self.current_form(tx, &open.kind)?.ok_or_else(|| StoreError::corrupt("form", &open.kind))
+    }
+
+    /// Makes one change on behalf of `user` at the heads that were read. What arrived meanwhile stays visible beside
+    /// it. `chosen`: it only chooses one of the existing values. Returns the record's new heads.
+    pub(crate) fn edit_record(
+        &self,
+        user: &UserRow,
+        record: RecordId,
+        heads: &[ChangeHash],
+        make: impl Fn(&Form, &Document) -> Result<(Vec<Edit>, bool), StoreError>,
+    ) -> Result<Vec<ChangeHash>, StoreError> {
+        self.write(|tx| {
+            let (mut open, roles) = decidable(tx, user.id, record)?;
+            let form = self.form_of(tx, &open)?;
+            let (edits, chosen) = make(&form, &open.document)?;
+            let now_ms = self.now_ms();
+            let mut tried = 0;
+            let change = loop {
+                let actor = self.actors.actor(user.id, self.random.as_ref());
+                let mut trial = open.document.clone();
+                tried += 1;
+                match trial.edit(form.definition(), heads, actor, now_ms.div_euclid(1000), &edits) {
+                    Ok(change) => break change,
+                    Err(DocumentError::ActorBusy { .. }) if tried < ACTORS_TRIED_MAX => {
+                        self.actors.renew(user.id, self.random.as_ref());
+                    }
+                    Err(error) => return Err(document_problem(error)),
+                }
+            };
+            let Some(change) = change else { return Ok(open.document.heads()) };
+            let last = reviews::last(tx, record)?;
+            let rights = Rights {
+                roles: &roles,
+                last_review: last.as_ref().map(|last| &last.mark),
+                reopened: last.as_ref().and_then(|last| last.reopened.as_deref()),
+            };
+            intake::admit(&mut open.document, form.definition(), &change.bytes, Some(&rights)).map_err(refusal)?;
+            let root = units::root(tx)?.map_or_else(|| user.unit.clone(), |root| root.code);
+            if !self.claim(tx, change.actor, self.actors.device, user, &root)? {
+                return Err(StoreError::corrupt("actor", "it belongs to another device"));
+            }
+            let accepted = Accepted {
+                hash: change.hash,
+                bytes: &change.bytes,
+                time_s: change.time_s,
+                received_ms: now_ms,
+                stated: None,
+            };
+            self.append_change(tx, &mut open, &accepted)?;
+            if chosen {
+                let sql = "INSERT INTO choices(hash, user) VALUES (?1, ?2)";
+                tx.execute(sql, (change.hash.as_bytes(), user.id.as_bytes()))?;
+            }
+            self.save_record(tx, &mut open)?;
+            audit(tx, now_ms, Some(user.id), if chosen { "choose" } else { "edit" }, &record.to_string(), "")?;
+            Ok(open.document.heads())
+        })
+    }
+
+    /// Decides on a record; returns its state then.
+    pub(crate) fn decide(&self, user: &UserRow, record: RecordId, asked: &Asked) -> Result<RecordState, StoreError> {
+        if asked.reasons.chars().count() > REASONS_CHARS_MAX || asked.fields.len() > FIELDS_MAX {
+            return Err(Problem::new("request_malformed").with("detail", "reasons or fields are too long").into());
+        }
+        self.write(|tx| {
+            let (mut open, _) = decidable(tx, user.id, record)?;
+            let form = self.form_of(tx, &open)?;
+            let mut heads = asked.heads.clone();
+            heads.sort();
+            heads.dedup();
+            self.check_decision(tx, user, &open, &form, &heads, asked)?;
+            let now_ms = self.now_ms();
+            let review = Review {
+                record,
+                heads,
+                decision: asked.decision,
+                reasons: asked.reasons.trim().to_owned(),
+                fields: asked.fields.clone(),
+                reviewer: user.id,
+                reviewer_name: user.name.clone(),
+                time_ms: now_ms,
+            };
+            self.append_review(tx, &mut open, &review)?;
+            audit(tx, now_ms, Some(user.id), reviews::word(asked.decision), &record.to_string(), "")?;
+            current_state(tx, &open)
+        })
+    }
+
+    fn check_decision(
+        &self,
+        tx: &Connection,
+        user: &UserRow,
+        open: &OpenRecord,
+        form: &Arc<Form>,
+        heads: &[ChangeHash],
+        asked: &Asked,
+    ) -> Result<(), StoreError> {
+        if heads.is_empty() || !heads.iter().all(|head| open.document.contains(head)) {
+            return Err(Problem::new("heads_unknown").into());
+        }
+        let state = current_state(tx, open)?;
+        if asked.decision != Decision::Approve && asked.reasons.trim().is_empty() {
+            return Err(Problem::new("reasons_missing").into());
+        }
+        if let Some(path) = asked.fields.iter().find(|path| form.field(path).is_none() && !form.is_repeat(path)) {
+            return Err(Problem::new("field_unknown").with("field", path).into());
+        }
+        let allowed = match asked.decision {
+            Decision::Approve => matches!(state, RecordState::Submitted | RecordState::Amended),
+            Decision::Return => {
+                matches!(state, RecordState::Submitted | RecordState::Approved | RecordState::Amended)
+            }
+            Decision::Void => state != RecordState::Voided,
+            Decision::Archive => state == RecordState::Approved,
+        };
+        if !allowed {
+            return Err(Problem::new("wrong_state").with("state", state.word()).into());
+        }
+        if asked.decision == Decision::Approve { self.check_approval(tx, user, open, form, heads) } else { Ok(()) }
+    }
+
+    fn check_approval(
+        &self,
+        tx: &Connection,
+        user: &UserRow,
+        open: &OpenRecord,
+        form: &Arc<Form>,
+        heads: &[ChangeHash],
+    ) -> Result<(), StoreError> {
+        if open.document.heads() != heads {
+            return Err(Problem::new("heads_moved").into());
+        }
+        let definition = form.definition();
+        let open_conflict = open.document.conflicts(definition).into_iter().find(|conflict| {
+            let merge = form.field(&conflict.path.field).map(|field| field.merge);
+            matches!(merge, Some(Merge::MustAgree | Merge::Once))
+        });
+        if let Some(conflict) = open_conflict {
+            return Err(Problem::new("must_agree").with("field", conflict.path).into());
+        }
+        let time = EvalTime::new(open.changed_s, &open.id);
+        let evaluation = form.evaluate(&open.document.read(definition), time);
+        if let Some(problem) = evaluation.problems.first() {
+            return Err(Problem::new("has_problems").with("field", &problem.path).into());
+        }
+        for change in open.document.changes() {
+            let wrote = records::author(tx, change.actor)?.is_some_and(|author| author.user == user.id);
+            if wrote && !is_choice(tx, &change.hash)? {
+                return Err(Problem::new("own_record").into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a quarantined change into the log after all. Returns the record.
+    pub(crate) fn admit(&self, user: &UserRow, id: i64) -> Result<RecordId, StoreError> {
+        self.write(|tx| {
+            let waiting = quarantine::one(tx, id)?.ok_or_else(|| Problem::new("quarantine_unknown").with("id", id))?;
+            if !units::may_read(tx, user.id, &waiting.unit, area(&waiting.area)?)? {
+                return Err(Problem::new("quarantine_unknown").with("id", id).into());
+            }
+            let loaded = records::load(tx, waiting.record)?;
+            let unit = loaded.as_ref().map_or(&waiting.unit, |open| &open.feed.id.unit).clone();
+            if !units::roles_at(tx, user.id, &unit)?.iter().any(|role| role.supervises()) {
+                return Err(Problem::new("not_supervisor").with("unit", unit).into());
+            }
+            let form = |version: &str| -> Result<Arc<Form>, StoreError> {
+                let found = self.form(tx, &waiting.kind, version)?;
+                Ok(found.ok_or_else(|| Problem::new("kind_unknown").with("kind", &waiting.kind))?)
+            };
+            let now_ms = self.now_ms();
+            let mut open = match loaded {
+                Some(open) => open,
+                None => {
+                    let feed =
+                        fieldbook_core::access::FeedId { unit: waiting.unit.clone(), area: area(&waiting.area)? };
+                    self.new_record(tx, waiting.record, &feed, form(&waiting.created_version)?.definition(), now_ms)?
+                }
+            };
+            let definition = form(&waiting.form_version)?;
+            let admitted = intake::admit(&mut open.document, definition.definition(), &waiting.bytes, None);
+            let admitted = admitted.map_err(refusal)?;
+            let accepted = Accepted {
+                hash: waiting.hash,
+                bytes: &waiting.bytes,
+                time_s: admitted.time_s,
+                received_ms: now_ms,
+                stated: Some((waiting.device, waiting.stated.0, waiting.stated.1)),
+            };
+            self.append_change(tx, &mut open, &accepted)?;
+            self.save_record(tx, &mut open)?;
+            tx.execute(
+                "UPDATE quarantine SET admitted_ms = ?2, admitted_by = ?3 WHERE id = ?1",
+                (id, now_ms, user.id.as_bytes()),
+            )?;
+            tx.execute(
+                "DELETE FROM verdicts WHERE device = ?1 AND hash = ?2",
+                (waiting.device.as_bytes(), waiting.hash.as_bytes()),
+            )?;
+            audit(tx, now_ms, Some(user.id), "admit", &waiting.record.to_string(), &waiting.hash.to_string())?;
+            Ok(waiting.record)
+        })
+    }
+}
+
+fn refusal(refusal: Refusal) -> StoreError {
+    match refusal {
+        Refusal::MissingDependency { .. } => Problem::new("depends_on_quarantined").into(),
+        Refusal::Quarantined { fields, .. } => Problem::new("not_your_field").with("field", fields.join(", ")).into(),
+        other => Problem::new("value_refused").with("detail", other).into(),
+    }
+}
+
+/// The area that a word names.
+pub(crate) fn area(word: &str) -> Result<fieldbook_core::access::Area, StoreError> {
+    fieldbook_core::access::Area::from_word(word).ok_or_else(|| StoreError::corrupt("area", word))
+}
+
+fn is_choice(tx: &Connection, hash: &ChangeHash) -> Result<bool, StoreError> {
+    let mut statement = tx.prepare_cached("SELECT 1 FROM choices WHERE hash = ?1")?;
+    Ok(statement.exists([hash.as_bytes()])?)
+}
+
+/// Where the record stands.
+pub(crate) fn current_state(tx: &Connection, open: &OpenRecord) -> Result<RecordState, StoreError> {
+    let last = reviews::last(tx, open.id)?;
+    let submission = open.document.submission();
+    Ok(state_of(&open.document.heads(), submission.as_deref(), last.as_ref().map(|last| &last.mark)))
+}

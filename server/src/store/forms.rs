@@ -1,0 +1,186 @@
+//! Published forms: what a kind is.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use fieldbook_core::access::Area;
+use fieldbook_core::forms::Form;
+use fieldbook_core::protocol::Notice;
+use fieldbook_core::protocol::limits::FORM_BYTES_MAX;
+use rusqlite::{Connection, OptionalExtension};
+
+use super::{Problem, Store, StoreError, feeds, units};
+
+/// Parsed forms kept in memory; a kind and version never changes once published.
+const FORMS_KEPT_MAX: usize = 256;
+
+/// Parsed forms by kind and version.
+#[derive(Debug, Default)]
+pub(crate) struct FormCache {
+    forms: Mutex<HashMap<(String, String), Arc<Form>>>,
+}
+
+/// A published form as listed.
+#[derive(Debug, Clone)]
+pub struct FormRow {
+    /// The kind.
+    pub kind: String,
+    /// The version.
+    pub version: String,
+    /// The unit from which it holds downwards.
+    pub unit: String,
+    /// Size of the compiled form in bytes.
+    pub bytes: usize,
+    /// When, milliseconds since 1970 UTC.
+    pub published_ms: i64,
+}
+
+/// What publishing did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Published {
+    /// It is new, at this unit.
+    New {
+        /// Code of the unit.
+        unit: String,
+    },
+    /// The same form was there already.
+    Known,
+}
+
+impl Store {
+    /// The form of this kind and version, if it was published.
+    pub(crate) fn form(&self, tx: &Connection, kind: &str, version: &str) -> Result<Option<Arc<Form>>, StoreError> {
+        let key = (kind.to_owned(), version.to_owned());
+        if let Some(known) = self.forms.forms.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
+            return Ok(Some(Arc::clone(known)));
+        }
+        let mut statement = tx.prepare_cached("SELECT bytes FROM forms WHERE kind = ?1 AND version = ?2")?;
+        let bytes: Option<Vec<u8>> = statement.query_row((kind, version), |row| row.get(0)).optional()?;
+        let Some(bytes) = bytes else { return Ok(None) };
+        let form = Arc::new(Form::from_bytes(&bytes).map_err(|error| StoreError::corrupt("form", error))?);
+        let mut forms = self.forms.forms.lock().unwrap_or_else(PoisonError::into_inner);
+        if forms.len() >= FORMS_KEPT_MAX {
+            forms.clear();
+        }
+        forms.insert(key, Arc::clone(&form));
+        Ok(Some(form))
+    }
+
+    /// The newest published form of a kind.
+    pub(crate) fn current_form(&self, tx: &Connection, kind: &str) -> Result<Option<Arc<Form>>, StoreError> {
+        let mut statement = tx.prepare_cached("SELECT version FROM forms WHERE kind = ?1 ORDER BY id DESC LIMIT 1")?;
+        let version: Option<String> = statement.query_row([kind], |row| row.get(0)).optional()?;
+        version.map_or(Ok(None), |version| self.form(tx, kind, &version))
+    }
+
+    /// Every kind's newest form, by kind.
+    pub(crate) fn current_forms(&self, tx: &Connection) -> Result<Vec<Arc<Form>>, StoreError> {
+        let sql = "SELECT kind, version FROM forms WHERE id IN (SELECT max(id) FROM forms GROUP BY kind) ORDER BY kind";
+        let mut statement = tx.prepare_cached(sql)?;
+        let rows = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))?;
+        let mut forms = Vec::new();
+        for row in rows {
+            let (kind, version) = row?;
+            forms.extend(self.form(tx, &kind, &version)?);
+        }
+        Ok(forms)
+    }
+
+    /// Publishes a form in the general feed of `unit` (default: the root).
+    ///
+    /// # Errors
+    /// `no_units`, `unit_unknown`, `form_version_taken`, `form_area_changed`, `form_too_large`.
+    pub fn publish_form(&self, form: &Form, unit: Option<&str>) -> Result<Published, StoreError> {
+        self.write(|tx| {
+            let at = match unit {
+                Some(code) => units::wanted_unit(tx, code)?,
+                None => units::root(tx)?.ok_or_else(|| Problem::new("no_units"))?,
+            };
+            self.publish_in(tx, form, &at.code)
+        })
+    }
+
+    fn publish_in(&self, tx: &Connection, form: &Form, unit: &str) -> Result<Published, StoreError> {
+        let definition = form.definition();
+        let (kind, version) = (&definition.kind, &definition.version);
+        let bytes = form.to_bytes();
+        if bytes.len() > FORM_BYTES_MAX {
+            return Err(Problem::new("form_too_large").with("kind", kind).with("max", FORM_BYTES_MAX).into());
+        }
+        let sql = "SELECT bytes FROM forms WHERE kind = ?1 AND version = ?2";
+        let known: Option<Vec<u8>> = tx.query_row(sql, (kind, version), |row| row.get(0)).optional()?;
+        match known {
+            Some(known) if known == bytes => return Ok(Published::Known),
+            Some(_) => {
+                return Err(Problem::new("form_version_taken").with("kind", kind).with("version", version).into());
+            }
+            None => {}
+        }
+        let sql = "SELECT area FROM forms WHERE kind = ?1 LIMIT 1";
+        let area: Option<String> = tx.query_row(sql, [kind], |row| row.get(0)).optional()?;
+        if let Some(area) = area.filter(|area| area != definition.area.word()) {
+            return Err(Problem::new("form_area_changed").with("kind", kind).with("area", area).into());
+        }
+        let now_ms = self.now_ms();
+        tx.execute(
+            "INSERT INTO forms(kind, version, unit, area, bytes, published_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            (kind, version, unit, definition.area.word(), &bytes, now_ms),
+        )?;
+        let feed = feeds::feed_for(tx, unit, Area::General)?;
+        let notice = Notice::Form { kind: kind.clone(), version: version.clone(), form: bytes.into() };
+        feeds::append_notice(tx, &feed, now_ms, None, &notice)?;
+        Ok(Published::New { unit: unit.to_owned() })
+    }
+
+    /// Publishes the built-in kinds that are not there yet at the root unit, once there is one.
+    ///
+    /// # Errors
+    /// What the database said.
+    pub fn publish_builtin(&self) -> Result<(), StoreError> {
+        let missing = self.read(|tx| -> Result<bool, StoreError> {
+            Ok(units::root(tx)?.is_some() && super::meta(tx, "builtin")?.as_deref() != Some(BUILTIN.as_bytes()))
+        })?;
+        if !missing {
+            return Ok(());
+        }
+        let forms = fieldbook_core::forms::builtin().map_err(|errors| {
+            StoreError::corrupt("built-in form", errors.first().map(ToString::to_string).unwrap_or_default())
+        })?;
+        self.write(|tx| {
+            let Some(root) = units::root(tx)? else { return Ok(()) };
+            for form in &forms {
+                match self.publish_in(tx, form, &root.code) {
+                    Ok(_) => {}
+                    // An administrator's own version of a built-in kind stays.
+                    Err(StoreError::Problem(problem)) => tracing::warn!(%problem, "a built-in form is not published"),
+                    Err(other) => return Err(other),
+                }
+            }
+            super::set_meta(tx, "builtin", BUILTIN.as_bytes())
+        })
+    }
+
+    /// Every published form, in order of publication.
+    ///
+    /// # Errors
+    /// What the database said.
+    pub fn forms_list(&self) -> Result<Vec<FormRow>, StoreError> {
+        self.read(|tx| {
+            let sql = "SELECT kind, version, unit, length(bytes), published_ms FROM forms ORDER BY id";
+            let mut statement = tx.prepare_cached(sql)?;
+            let rows = statement.query_map([], |row| {
+                Ok(FormRow {
+                    kind: row.get(0)?,
+                    version: row.get(1)?,
+                    unit: row.get(2)?,
+                    bytes: row.get(3)?,
+                    published_ms: row.get(4)?,
+                })
+            })?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+    }
+}
+
+/// Which built-in forms this build brings: published once per build's version.
+const BUILTIN: &str = env!("CARGO_PKG_VERSION");

@@ -1,0 +1,47 @@
+//! Sensitive answers are hidden on lists and pages until somebody asks for one, which is logged.
+
+use std::collections::BTreeSet;
+
+use fieldbook_core::forms::{Field, FormDefinition, Scalar, Sensitivity, Values};
+
+/// Letters of a long answer that stay readable at its end, to tell people apart.
+const TAIL_CHARS: usize = 4;
+/// Shortest answer whose end stays readable.
+const LONG_CHARS_MIN: usize = 12;
+
+/// Hides an answer.
+pub(crate) fn scalar(value: &Scalar) -> Scalar {
+    let text = match value {
+        Scalar::Text(text) => text.clone(),
+        Scalar::Integer(number) => number.to_string(),
+    };
+    let count = text.chars().count();
+    if count < LONG_CHARS_MIN {
+        return Scalar::Text("***".to_owned());
+    }
+    let tail: String = text.chars().skip(count - TAIL_CHARS).collect();
+    Scalar::Text(format!("{}{tail}", "*".repeat(count - TAIL_CHARS)))
+}
+
+/// Whether the field is hidden unless `revealed` names it.
+pub(crate) fn hides(field: &Field, revealed: &BTreeSet<String>) -> bool {
+    field.sensitivity == Sensitivity::Sensitive && !revealed.contains(&field.path)
+}
+
+/// Hides every sensitive answer that `revealed` does not name.
+pub(crate) fn values(form: &FormDefinition, values: &mut Values, revealed: &BTreeSet<String>) {
+    let hide_set = |set: &mut BTreeSet<String>| *set = BTreeSet::from(["***".to_owned()]);
+    for field in form.fields.iter().filter(|field| hides(field, revealed)) {
+        let rows = field.repeat.as_ref().and_then(|repeat| values.rows.get_mut(repeat));
+        for row in rows.into_iter().flatten() {
+            if let Some(value) = row.fields.get_mut(&field.path) {
+                *value = scalar(value);
+            }
+            row.sets.get_mut(&field.path).map(hide_set).unwrap_or_default();
+        }
+        if let Some(value) = values.fields.get_mut(&field.path) {
+            *value = scalar(value);
+        }
+        values.sets.get_mut(&field.path).map(hide_set).unwrap_or_default();
+    }
+}

@@ -1,0 +1,393 @@
+//! One record as a supervisor reads it: merged values, both sides of every disagreement, and who wrote what.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fieldbook_core::document::{ConflictValue, HistoryEntry};
+use fieldbook_core::forms::{EvalTime, Field, FieldPath, Form, Scalar};
+use fieldbook_core::ids::{ActorId, ChangeHash, DeviceId, RecordId, UserId};
+use rusqlite::Connection;
+use serde::Serialize;
+use serde_json::Value as Json;
+use utoipa::ToSchema;
+
+use super::records::{self, OpenRecord};
+use super::{Store, StoreError, console, devices, listing, mask, reviews, sessions, units};
+
+/// Who wrote something.
+#[derive(Debug, Clone, Default, Serialize, ToSchema)]
+pub struct AuthorPage {
+    /// The user; empty if unknown here.
+    pub user: String,
+    /// The user's name.
+    pub name: String,
+    /// The device; the server's own for what a supervisor wrote.
+    pub device: String,
+    /// The device's name; empty for the server's own.
+    pub device_name: String,
+}
+
+/// One of several concurrent values.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct ValuePage {
+    /// The value; null where the author cleared it.
+    #[schema(value_type = Object)]
+    pub value: Json,
+    /// Label of the value, where it is a choice.
+    pub text: Option<String>,
+    /// Who wrote it.
+    pub author: AuthorPage,
+    /// When, as its author claims, milliseconds since 1970 UTC.
+    pub time_ms: i64,
+    /// When the server received it.
+    pub received_ms: Option<i64>,
+    /// The two times differ by more than 5 minutes.
+    pub clock_doubtful: bool,
+    /// The change.
+    pub change: String,
+}
+
+/// A field with two or more different values.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct ConflictPage {
+    /// Path, with the row inside repeats.
+    pub path: String,
+    /// Label of the field.
+    pub label: String,
+    /// Approval waits until it is resolved.
+    pub blocks_approval: bool,
+    /// All values, the shown one first.
+    pub values: Vec<ValuePage>,
+}
+
+/// A rule of the form that the merged record breaks.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct ProblemPage {
+    /// Path, with the row inside repeats.
+    pub path: String,
+    /// Label of the field.
+    pub label: String,
+    /// What to do.
+    pub message: String,
+}
+
+/// A decision.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct ReviewPage {
+    /// `approve`, `return`, `void` or `archive`.
+    pub decision: String,
+    /// Who decided.
+    pub reviewer: String,
+    /// Name of who decided.
+    pub reviewer_name: String,
+    /// Reasons.
+    pub reasons: String,
+    /// With a return: the fields that are open again; empty = all.
+    pub fields: Vec<String>,
+    /// The heads that were read.
+    pub heads: Vec<String>,
+    /// When, milliseconds since 1970 UTC.
+    pub time_ms: i64,
+}
+
+/// One answer that a change wrote.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct WrotePage {
+    /// Path, with the row inside repeats.
+    pub path: String,
+    /// Label of the field.
+    pub label: String,
+    /// What was written; null where it was cleared. Of a choice among several: its name.
+    #[schema(value_type = Object)]
+    pub value: Json,
+    /// Of a choice among several: whether it was chosen.
+    pub chosen: Option<bool>,
+}
+
+/// One save.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct ChangePage {
+    /// The change.
+    pub change: String,
+    /// Who made it.
+    pub author: AuthorPage,
+    /// When, as its author claims, milliseconds since 1970 UTC.
+    pub time_ms: i64,
+    /// When the server received it.
+    pub received_ms: Option<i64>,
+    /// What it wrote.
+    pub wrote: Vec<WrotePage>,
+}
+
+/// One record.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct RecordPage {
+    /// The record.
+    pub id: String,
+    /// Its kind.
+    pub kind: String,
+    /// Form version that it was created under.
+    pub created_version: String,
+    /// Form version that it is shown under.
+    pub form_version: String,
+    /// Code of its unit.
+    pub unit: String,
+    /// Name of its unit.
+    pub unit_name: String,
+    /// Its area.
+    pub area: String,
+    /// `draft`, `submitted`, `returned`, `approved`, `amended`, `archived` or `voided`.
+    pub state: String,
+    /// When it was handed in, as its author wrote it.
+    pub submitted: Option<String>,
+    /// The changes that no other builds on: what decisions and edits must name.
+    pub heads: Vec<String>,
+    /// Merged values, nested as in the form; sensitive ones masked.
+    #[schema(value_type = Object)]
+    pub values: Json,
+    /// Label of each field, by path without rows.
+    pub labels: BTreeMap<String, String>,
+    /// Fields that are masked here, by path without rows: ask for one with `reveal`.
+    pub masked: Vec<String>,
+    /// Every disagreement.
+    pub conflicts: Vec<ConflictPage>,
+    /// What the merged record breaks.
+    pub problems: Vec<ProblemPage>,
+    /// All decisions, oldest first.
+    pub reviews: Vec<ReviewPage>,
+    /// All saves, causes before effects.
+    pub history: Vec<ChangePage>,
+    /// When its latest change arrived, milliseconds since 1970 UTC.
+    pub received_ms: i64,
+}
+
+/// Milliseconds by which a claimed time may differ from the receipt without being doubted.
+const CLOCK_TOLERANCE_MS: i64 = fieldbook_core::protocol::limits::CLOCK_TOLERANCE_MS;
+
+struct Pager<'a> {
+    tx: &'a Connection,
+    form: &'a Form,
+    language: &'a str,
+    revealed: &'a BTreeSet<String>,
+    authors: BTreeMap<ActorId, AuthorPage>,
+    device_names: BTreeMap<DeviceId, String>,
+}
+
+impl Pager<'_> {
+    fn author(&mut self, actor: ActorId) -> Result<AuthorPage, StoreError> {
+        if let Some(known) = self.authors.get(&actor) {
+            return Ok(known.clone());
+        }
+        let page = match records::author(self.tx, actor)? {
+            None => AuthorPage::default(),
+            Some(author) => {
+                let name = match self.device_names.get(&author.device) {
+                    Some(name) => name.clone(),
+                    None => devices::device(self.tx, author.device)?.map(|device| device.name).unwrap_or_default(),
+                };
+                self.device_names.insert(author.device, name.clone());
+                AuthorPage {
+                    user: author.user.to_string(),
+                    name: author.name,
+                    device: author.device.to_string(),
+                    device_name: name,
+                }
+            }
+        };
+        self.authors.insert(actor, page.clone());
+        Ok(page)
+    }
+
+    fn label(&self, path: &FieldPath) -> String {
+        let field = self.form.field(&path.field);
+        field.and_then(|field| self.form.pick(&field.label, self.language)).unwrap_or(&path.field).to_owned()
+    }
+
+    /// JSON and choice label of a value, masked if the field is hidden.
+    fn shown(&self, path: &FieldPath, value: Option<&Scalar>) -> (Json, Option<String>) {
+        let Some(value) = value else { return (Json::Null, None) };
+        let Some(field) = self.form.field(&path.field) else { return (plain(value), None) };
+        if mask::hides(field, self.revealed) {
+            return (self.form.scalar_to_json(field, &mask::scalar(value)), None);
+        }
+        (self.form.scalar_to_json(field, value), self.choice_label(field, value))
+    }
+
+    fn choice_label(&self, field: &Field, value: &Scalar) -> Option<String> {
+        let Scalar::Text(name) = value else { return None };
+        let list = self.form.definition().choices.get(field.choice_list.as_ref()?)?;
+        let choice = list.iter().find(|choice| choice.name == *name)?;
+        self.form.pick(&choice.label, self.language).map(str::to_owned)
+    }
+
+    fn value(&mut self, path: &FieldPath, value: &ConflictValue) -> Result<ValuePage, StoreError> {
+        let (json, text) = self.shown(path, value.value.as_ref());
+        let time_ms = value.time_s.saturating_mul(1000);
+        let received_ms = records::received_ms(self.tx, &value.change)?;
+        Ok(ValuePage {
+            value: json,
+            text,
+            author: self.author(value.actor)?,
+            time_ms,
+            received_ms,
+            // A record waits for days without signal: only a claim from after the receipt is doubtful for certain.
+            clock_doubtful: received_ms.is_some_and(|received| time_ms - received > CLOCK_TOLERANCE_MS),
+            change: value.change.to_string(),
+        })
+    }
+
+    fn change(&mut self, entry: &HistoryEntry) -> Result<ChangePage, StoreError> {
+        let wrote = entry.touched.iter().map(|touched| {
+            let (value, chosen) = match &touched.choice {
+                Some((name, chosen)) => {
+                    (self.shown(&touched.path, Some(&Scalar::Text(name.clone()))).0, Some(*chosen))
+                }
+                None => (self.shown(&touched.path, touched.value.as_ref()).0, None),
+            };
+            WrotePage { path: touched.path.to_string(), label: self.label(&touched.path), value, chosen }
+        });
+        let wrote = wrote.collect();
+        Ok(ChangePage {
+            change: entry.change.to_string(),
+            author: self.author(entry.actor)?,
+            time_ms: entry.time_s.saturating_mul(1000),
+            received_ms: records::received_ms(self.tx, &entry.change)?,
+            wrote,
+        })
+    }
+}
+
+fn plain(value: &Scalar) -> Json {
+    match value {
+        Scalar::Text(text) => Json::from(text.as_str()),
+        Scalar::Integer(number) => Json::from(*number),
+    }
+}
+
+fn hex_all(hashes: &[ChangeHash]) -> Vec<String> {
+    hashes.iter().map(ToString::to_string).collect()
+}
+
+fn review_pages(tx: &Connection, record: RecordId) -> Result<Vec<ReviewPage>, StoreError> {
+    let rows = reviews::of_record(tx, record)?;
+    let page = |row: reviews::ReviewRow| ReviewPage {
+        decision: reviews::word(row.decision).to_owned(),
+        reviewer: row.reviewer.to_string(),
+        reviewer_name: row.reviewer_name,
+        reasons: row.reasons,
+        fields: row.fields,
+        heads: hex_all(&row.heads),
+        time_ms: row.time_ms,
+    };
+    Ok(rows.into_iter().map(page).collect())
+}
+
+impl Store {
+    /// One record that `user` may read; what `revealed` names is shown in clear, and logged.
+    pub(crate) fn page(
+        &self,
+        user: UserId,
+        record: RecordId,
+        language: &str,
+        revealed: &BTreeSet<String>,
+    ) -> Result<RecordPage, StoreError> {
+        let page = self.read(|tx| {
+            let open = console::readable(tx, user, record)?;
+            self.page_in(tx, &open, language, revealed)
+        })?;
+        if !revealed.is_empty() {
+            let fields = revealed.iter().cloned().collect::<Vec<_>>().join(",");
+            let now_ms = self.now_ms();
+            self.write(|tx| sessions::audit(tx, now_ms, Some(user), "reveal", &record.to_string(), &fields))?;
+        }
+        Ok(page)
+    }
+
+    /// One record for the administrator at the command line: whoever holds the key file may see all.
+    pub(crate) fn page_unmasked(&self, record: RecordId, language: &str) -> Result<RecordPage, StoreError> {
+        self.read(|tx| {
+            let missing = || super::Problem::new("record_unknown").with("record", record);
+            let open = records::load(tx, record)?.ok_or_else(missing)?;
+            let form = self.current_form(tx, &open.kind)?;
+            let all = form.iter().flat_map(|form| form.definition().fields.iter().map(|field| field.path.clone()));
+            self.page_in(tx, &open, language, &all.collect())
+        })
+    }
+
+    fn page_in(
+        &self,
+        tx: &Connection,
+        open: &OpenRecord,
+        language: &str,
+        revealed: &BTreeSet<String>,
+    ) -> Result<RecordPage, StoreError> {
+        let form = self.current_form(tx, &open.kind)?.ok_or_else(|| StoreError::corrupt("form", &open.kind))?;
+        let definition = form.definition();
+        let (authors, device_names) = (BTreeMap::new(), BTreeMap::new());
+        let mut pager = Pager { tx, form: &form, language, revealed, authors, device_names };
+        let time = EvalTime::new(open.changed_s, &open.id);
+        let mut evaluation = form.evaluate_in(&open.document.read(definition), &time, language);
+        mask::values(definition, &mut evaluation.shown, revealed);
+        let mut conflicts = Vec::new();
+        for conflict in open.document.conflicts(definition) {
+            let merge = form.field(&conflict.path.field).map(|field| field.merge);
+            let values = conflict.values.iter().map(|value| pager.value(&conflict.path, value));
+            let values = values.collect::<Result<_, _>>()?;
+            conflicts.push(ConflictPage {
+                path: conflict.path.to_string(),
+                label: pager.label(&conflict.path),
+                blocks_approval: matches!(
+                    merge,
+                    Some(fieldbook_core::forms::Merge::MustAgree | fieldbook_core::forms::Merge::Once)
+                ),
+                values,
+            });
+        }
+        let problems = evaluation.problems.iter().map(|problem| ProblemPage {
+            path: problem.path.to_string(),
+            label: pager.label(&problem.path),
+            message: problem.message.clone(),
+        });
+        let problems = problems.collect();
+        let history = open.document.history(definition);
+        let history = history.iter().map(|entry| pager.change(entry)).collect::<Result<_, _>>()?;
+        let labels = definition.fields.iter().map(|field| {
+            (field.path.clone(), form.pick(&field.label, language).unwrap_or(&field.path).to_owned())
+        });
+        let masked = definition.fields.iter().filter(|field| mask::hides(field, revealed));
+        Ok(RecordPage {
+            id: open.id.to_string(),
+            kind: open.kind.clone(),
+            created_version: open.document.record().created_version.clone(),
+            form_version: definition.version.clone(),
+            unit: open.feed.id.unit.clone(),
+            unit_name: units::wanted_unit(tx, &open.feed.id.unit)?.name,
+            area: open.feed.id.area.word().to_owned(),
+            state: console::current_state(tx, open)?.word().to_owned(),
+            submitted: open.document.submission(),
+            heads: hex_all(&open.document.heads()),
+            values: form.values_to_json(&evaluation.shown),
+            labels: labels.collect(),
+            masked: masked.map(|field| field.path.clone()).collect(),
+            conflicts,
+            problems,
+            reviews: review_pages(tx, open.id)?,
+            history,
+            received_ms: open.received_ms,
+        })
+    }
+
+    /// The kinds that `user` may see, by kind.
+    pub(crate) fn visible_forms(&self, user: UserId) -> Result<Vec<std::sync::Arc<Form>>, StoreError> {
+        self.read(|tx| {
+            let roles = units::roles(tx, user)?;
+            let mut forms = self.current_forms(tx)?;
+            forms.retain(|form| roles.iter().any(|(role, _)| role.areas().contains(&form.definition().area)));
+            Ok(forms)
+        })
+    }
+
+    /// The newest form of a kind that `user` may see.
+    pub(crate) fn visible_form(&self, user: UserId, kind: &str) -> Result<std::sync::Arc<Form>, StoreError> {
+        self.read(|tx| listing::visible_form(self, tx, user, kind))
+    }
+}

@@ -1,0 +1,272 @@
+//! Records: the document's body, and the row that lists and pages read.
+
+use std::sync::Arc;
+
+use fieldbook_core::access::FeedId;
+use fieldbook_core::document::{Document, ReviewMark, state_of};
+use fieldbook_core::forms::{EvalTime, Form, FormDefinition, Scalar, Values};
+use fieldbook_core::ids::{ActorId, ChangeHash, DeviceId, RecordId, UserId};
+use fieldbook_core::protocol::{EntryBody, RecordStart};
+use fieldbook_core::sync::chain;
+use rusqlite::{Connection, OptionalExtension};
+use serde_json::{Value as Json, json};
+
+use super::feeds::{self, Feed, NewEntry};
+use super::{Store, StoreError, reviews};
+
+/// zstd level of bodies: they are written with every change and read seldom.
+const BODY_ZSTD_LEVEL: i32 = 3;
+/// A body inflated.
+const BODY_BYTES_MAX: usize = fieldbook_core::document::BODY_BYTES_MAX;
+/// Characters of a record's search text.
+const SEARCH_CHARS_MAX: usize = 2_000;
+
+/// A record in hand: its document and where it belongs.
+pub(crate) struct OpenRecord {
+    pub(crate) id: RecordId,
+    pub(crate) kind: String,
+    pub(crate) feed: Feed,
+    pub(crate) document: Document,
+    pub(crate) salt: [u8; 8],
+    pub(crate) received_ms: i64,
+    /// Newest change's claim of when, seconds since 1970 UTC.
+    pub(crate) changed_s: i64,
+    /// No entry of it is in its feed yet.
+    pub(crate) fresh: bool,
+    /// Body and row must be written before the transaction ends.
+    pub(crate) dirty: bool,
+}
+
+/// A change that passed intake, on its way into the log.
+pub(crate) struct Accepted<'a> {
+    pub(crate) hash: ChangeHash,
+    pub(crate) bytes: &'a [u8],
+    pub(crate) time_s: i64,
+    pub(crate) received_ms: i64,
+    pub(crate) stated: Option<(DeviceId, u64, u32)>,
+}
+
+/// Reads concatenated change hashes.
+pub(crate) fn hashes(bytes: &[u8]) -> Result<Vec<ChangeHash>, StoreError> {
+    bytes
+        .chunks(32)
+        .map(|chunk| ChangeHash::from_slice(chunk).map_err(|error| StoreError::corrupt("heads", error)))
+        .collect()
+}
+
+/// Concatenates change hashes.
+pub(crate) fn joined(hashes: &[ChangeHash]) -> Vec<u8> {
+    hashes.iter().flat_map(|hash| hash.0).collect()
+}
+
+fn inflate(body: &[u8]) -> Result<Vec<u8>, StoreError> {
+    let size = zstd::zstd_safe::get_frame_content_size(body).ok().flatten().unwrap_or(0);
+    let size = usize::try_from(size).ok().filter(|size| *size <= BODY_BYTES_MAX);
+    let size = size.ok_or_else(|| StoreError::corrupt("body", "too large"))?;
+    zstd::bulk::decompress(body, size).map_err(|error| StoreError::corrupt("body", error))
+}
+
+/// The record with its document, if it is here.
+pub(crate) fn load(tx: &Connection, id: RecordId) -> Result<Option<OpenRecord>, StoreError> {
+    let sql = "SELECT kind, feed, salt, received_ms, changed_s, body FROM records JOIN bodies ON record = id \
+               WHERE id = ?1";
+    let mut statement = tx.prepare_cached(sql)?;
+    type Found = (String, i64, [u8; 8], i64, i64, Vec<u8>);
+    let found: Option<Found> = statement
+        .query_row([id.as_bytes()], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?))
+        })
+        .optional()?;
+    let Some((kind, feed, salt, received_ms, changed_s, body)) = found else { return Ok(None) };
+    let document = Document::load(&inflate(&body)?).map_err(|error| StoreError::corrupt("body", error))?;
+    let feed = feeds::feed_by_row(tx, feed)?;
+    Ok(Some(OpenRecord { id, kind, feed, document, salt, received_ms, changed_s, fresh: false, dirty: false }))
+}
+
+impl Store {
+    /// A record that is not here yet; nothing is stored.
+    pub(crate) fn new_record(
+        &self,
+        tx: &Connection,
+        id: RecordId,
+        feed: &FeedId,
+        form: &FormDefinition,
+        received_ms: i64,
+    ) -> Result<OpenRecord, StoreError> {
+        let document = Document::create(id, form).map_err(|error| StoreError::corrupt("creation", error))?;
+        let mut salt = [0; 8];
+        self.random.fill(&mut salt);
+        let feed = match feeds::feed(tx, feed)? {
+            Some(feed) => feed,
+            None => Feed { row: 0, id: feed.clone(), epoch: 0, position: 0, chain: chain::START },
+        };
+        let kind = form.kind.clone();
+        Ok(OpenRecord { id, kind, feed, document, salt, received_ms, changed_s: 0, fresh: true, dirty: false })
+    }
+
+    /// Appends the change, which `open.document` holds already, to the record's feed. The body and row are written
+    /// by [`Self::save_record`]. Returns the entry's position.
+    pub(crate) fn append_change(
+        &self,
+        tx: &Connection,
+        open: &mut OpenRecord,
+        change: &Accepted<'_>,
+    ) -> Result<u64, StoreError> {
+        // Other records write into the same feed: its head is read anew for each entry.
+        let mut feed = feeds::feed_for(tx, &open.feed.id.unit, open.feed.id.area)?;
+        let first = open.fresh.then(|| RecordStart {
+            kind: open.kind.clone(),
+            created_version: open.document.record().created_version.clone(),
+            salt: open.salt,
+        });
+        let body = EntryBody::Change { record: open.id, first, bytes: change.bytes.to_vec().into() };
+        let new = NewEntry {
+            received_ms: change.received_ms,
+            record: Some(open.id),
+            hash: Some(change.hash),
+            stated: change.stated,
+            leaf: chain::change_leaf(&open.salt, &change.hash),
+            body: &body,
+        };
+        let position = feeds::append(tx, &mut feed, &new)?;
+        open.feed = feed;
+        open.changed_s = open.changed_s.max(change.time_s);
+        open.received_ms = change.received_ms;
+        (open.fresh, open.dirty) = (false, true);
+        Ok(position)
+    }
+
+    /// Writes body and row of a record, the row under the newest form of its kind.
+    pub(crate) fn save_record(&self, tx: &Connection, open: &mut OpenRecord) -> Result<(), StoreError> {
+        let heads = open.document.heads();
+        let form = self.current_form(tx, &open.kind)?.ok_or_else(|| StoreError::corrupt("form", &open.kind))?;
+        let read = read_row(&form, open);
+        let last = reviews::last(tx, open.id)?;
+        let submission = open.document.submission();
+        let state = state_of(&heads, submission.as_deref(), last.as_ref().map(|last| &last.mark));
+        let serial: i64 = tx.query_row("SELECT coalesce(max(serial), 0) + 1 FROM records", [], |row| row.get(0))?;
+        tx.prepare_cached(
+            "INSERT INTO records(id, kind, created_version, unit, feed, salt, state, submission, heads, values_json,
+               conflicts_json, problems_json, conflict_count, problem_count, search, received_ms, changed_s, serial)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)
+             ON CONFLICT(id) DO UPDATE SET state = ?7, submission = ?8, heads = ?9, values_json = ?10,
+               conflicts_json = ?11, problems_json = ?12, conflict_count = ?13, problem_count = ?14, search = ?15,
+               received_ms = ?16, changed_s = ?17, serial = ?18",
+        )?
+        .execute(rusqlite::params![
+            open.id.as_bytes(),
+            open.kind,
+            open.document.record().created_version,
+            open.feed.id.unit,
+            open.feed.row,
+            open.salt,
+            state.word(),
+            submission,
+            joined(&heads),
+            read.values.to_string(),
+            Json::from(read.conflicts.clone()).to_string(),
+            Json::from(read.problems.clone()).to_string(),
+            i64::try_from(read.conflicts.len()).unwrap_or(i64::MAX),
+            i64::try_from(read.problems.len()).unwrap_or(i64::MAX),
+            read.search,
+            open.received_ms,
+            open.changed_s,
+            serial,
+        ])?;
+        let body = zstd::bulk::compress(&open.document.save(), BODY_ZSTD_LEVEL)
+            .map_err(|error| StoreError::corrupt("body", error))?;
+        tx.prepare_cached(
+            "INSERT INTO bodies(record, body) VALUES (?1, ?2) ON CONFLICT(record) DO UPDATE SET body = ?2",
+        )?
+        .execute((open.id.as_bytes(), body))?;
+        open.dirty = false;
+        Ok(())
+    }
+}
+
+/// What a row holds of a record's content.
+pub(crate) struct ReadRow {
+    pub(crate) values: Json,
+    pub(crate) conflicts: Vec<Json>,
+    pub(crate) problems: Vec<Json>,
+    pub(crate) search: String,
+}
+
+/// Reads the merged record under `form`: shown values, conflicts, what breaks the form's rules.
+pub(crate) fn read_row(form: &Arc<Form>, open: &OpenRecord) -> ReadRow {
+    let definition = form.definition();
+    let merged = open.document.read(definition);
+    let evaluation = form.evaluate(&merged, EvalTime::new(open.changed_s, &open.id));
+    let conflicts = open
+        .document
+        .conflicts(definition)
+        .iter()
+        .map(|conflict| json!({ "path": conflict.path.to_string(), "count": conflict.values.len() }))
+        .collect();
+    let problems = evaluation
+        .problems
+        .iter()
+        .map(|problem| json!({ "path": problem.path.to_string(), "message": problem.message }))
+        .collect();
+    let search = search_text(definition, &evaluation.shown);
+    ReadRow { values: form.values_to_json(&evaluation.shown), conflicts, problems, search }
+}
+
+fn search_text(definition: &FormDefinition, values: &Values) -> String {
+    let mut words = String::new();
+    let mut add = |scalar: Option<&Scalar>| match scalar {
+        Some(Scalar::Text(text)) => {
+            words.push_str(&text.to_lowercase());
+            words.push(' ');
+        }
+        Some(Scalar::Integer(number)) => words.push_str(&format!("{number} ")),
+        None => {}
+    };
+    for field in definition.fields.iter().filter(|field| field.search || field.list) {
+        match &field.repeat {
+            None => add(values.fields.get(&field.path)),
+            Some(repeat) => {
+                for row in values.rows.get(repeat).map_or(&[][..], Vec::as_slice) {
+                    add(row.fields.get(&field.path));
+                }
+            }
+        }
+    }
+    words.chars().take(SEARCH_CHARS_MAX).collect()
+}
+
+/// Who writes under an actor.
+#[derive(Debug, Clone)]
+pub(crate) struct Author {
+    pub(crate) user: UserId,
+    pub(crate) name: String,
+    pub(crate) device: DeviceId,
+}
+
+/// Who writes under this actor, if it was ever used here.
+pub(crate) fn author(tx: &Connection, actor: ActorId) -> Result<Option<Author>, StoreError> {
+    let sql = "SELECT actors.user, name, device FROM actors JOIN users ON users.id = actors.user WHERE actor = ?1";
+    let mut statement = tx.prepare_cached(sql)?;
+    let found = statement
+        .query_row([actor.as_bytes()], |row| {
+            Ok(Author {
+                user: UserId(row.get(0)?),
+                name: row.get(1)?,
+                device: DeviceId(row.get(2)?),
+            })
+        })
+        .optional()?;
+    Ok(found)
+}
+
+/// When the server received a change, milliseconds since 1970 UTC.
+pub(crate) fn received_ms(tx: &Connection, change: &ChangeHash) -> Result<Option<i64>, StoreError> {
+    let mut statement = tx.prepare_cached("SELECT received_ms FROM entries WHERE hash = ?1")?;
+    Ok(statement.query_row([change.as_bytes()], |row| row.get(0)).optional()?)
+}
+
+/// The reviews' mark of a record and the fields that its last return opened.
+pub(crate) struct LastReview {
+    pub(crate) mark: ReviewMark,
+    pub(crate) reopened: Option<Vec<String>>,
+}

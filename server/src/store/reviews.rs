@@ -1,0 +1,118 @@
+//! Supervisors' decisions on records.
+
+use fieldbook_core::document::{ReviewDecision, ReviewMark};
+use fieldbook_core::ids::{ChangeHash, RecordId, UserId};
+use fieldbook_core::protocol::{Decision, Notice, Review};
+use rusqlite::{Connection, OptionalExtension};
+
+use super::feeds;
+use super::records::{LastReview, OpenRecord, hashes, joined};
+use super::{Store, StoreError};
+
+/// A decision as stored.
+#[derive(Debug, Clone)]
+pub(crate) struct ReviewRow {
+    pub(crate) decision: Decision,
+    pub(crate) heads: Vec<ChangeHash>,
+    pub(crate) submission: Option<String>,
+    pub(crate) reasons: String,
+    pub(crate) fields: Vec<String>,
+    pub(crate) reviewer: UserId,
+    pub(crate) reviewer_name: String,
+    pub(crate) time_ms: i64,
+}
+
+/// Word of a decision in API and store.
+pub(crate) fn word(decision: Decision) -> &'static str {
+    match decision {
+        Decision::Approve => "approve",
+        Decision::Return => "return",
+        Decision::Void => "void",
+        Decision::Archive => "archive",
+    }
+}
+
+fn decision_of(word: &str) -> Result<Decision, StoreError> {
+    let all = [Decision::Approve, Decision::Return, Decision::Void, Decision::Archive];
+    all.into_iter().find(|known| self::word(*known) == word).ok_or_else(|| StoreError::corrupt("decision", word))
+}
+
+fn mark_of(row: &ReviewRow) -> ReviewMark {
+    let decision = match row.decision {
+        Decision::Approve => ReviewDecision::Approve,
+        Decision::Return => ReviewDecision::Return,
+        Decision::Void => ReviewDecision::Void,
+        Decision::Archive => ReviewDecision::Archive,
+    };
+    ReviewMark { decision, heads: row.heads.clone(), submission: row.submission.clone() }
+}
+
+/// All decisions on a record, in feed order.
+pub(crate) fn of_record(tx: &Connection, record: RecordId) -> Result<Vec<ReviewRow>, StoreError> {
+    let sql = "SELECT decision, heads, submission, reasons, fields, reviewer, reviewer_name, time_ms FROM reviews \
+               WHERE record = ?1 ORDER BY number";
+    let mut statement = tx.prepare_cached(sql)?;
+    let mut rows = statement.query([record.as_bytes()])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        let fields: String = row.get(4)?;
+        found.push(ReviewRow {
+            decision: decision_of(&row.get::<_, String>(0)?)?,
+            heads: hashes(&row.get::<_, Vec<u8>>(1)?)?,
+            submission: row.get(2)?,
+            reasons: row.get(3)?,
+            fields: serde_json::from_str(&fields).map_err(|error| StoreError::corrupt("review", error))?,
+            reviewer: UserId(row.get(5)?),
+            reviewer_name: row.get(6)?,
+            time_ms: row.get(7)?,
+        });
+    }
+    Ok(found)
+}
+
+/// The last decision on a record, and which fields are open again by it.
+pub(crate) fn last(tx: &Connection, record: RecordId) -> Result<Option<LastReview>, StoreError> {
+    let Some(last) = of_record(tx, record)?.pop() else { return Ok(None) };
+    let reopened = (last.decision == Decision::Return).then(|| last.fields.clone());
+    Ok(Some(LastReview { mark: mark_of(&last), reopened }))
+}
+
+impl Store {
+    /// Writes a decision into the record's feed and its row; approvals keep the approved values.
+    pub(crate) fn append_review(
+        &self,
+        tx: &Connection,
+        open: &mut OpenRecord,
+        review: &Review,
+    ) -> Result<(), StoreError> {
+        let feed = feeds::feed_for(tx, &open.feed.id.unit, open.feed.id.area)?;
+        feeds::append_notice(tx, &feed, review.time_ms, Some(open.id), &Notice::Review(review.clone()))?;
+        let form = self.current_form(tx, &open.kind)?.ok_or_else(|| StoreError::corrupt("form", &open.kind))?;
+        let values = form.values_to_json(&open.document.read_at(form.definition(), &review.heads));
+        let number: Option<i64> = tx
+            .query_row("SELECT max(number) FROM reviews WHERE record = ?1", [open.id.as_bytes()], |row| row.get(0))
+            .optional()?
+            .flatten();
+        let fields = serde_json::to_string(&review.fields).map_err(|error| StoreError::corrupt("review", error))?;
+        tx.execute(
+            "INSERT INTO reviews(record, number, decision, heads, submission, reasons, fields, reviewer,
+               reviewer_name, time_ms, values_json, form_version)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+            rusqlite::params![
+                open.id.as_bytes(),
+                number.unwrap_or(0) + 1,
+                word(review.decision),
+                joined(&review.heads),
+                open.document.submission_at(&review.heads),
+                review.reasons,
+                fields,
+                review.reviewer.as_bytes(),
+                review.reviewer_name,
+                review.time_ms,
+                values.to_string(),
+                form.definition().version,
+            ],
+        )?;
+        self.save_record(tx, open)
+    }
+}

@@ -1,0 +1,199 @@
+//! Quarantine, devices and units as far as one user's roles reach.
+
+use std::collections::BTreeSet;
+
+use fieldbook_core::access::{Role, Unit};
+use fieldbook_core::forms::{Form, Scalar};
+use fieldbook_core::ids::{DeviceId, UserId};
+use fieldbook_core::intake;
+use rusqlite::Connection;
+use serde::Serialize;
+use serde_json::Value as Json;
+use utoipa::ToSchema;
+
+use super::quarantine::QuarantineRow;
+use super::sessions::audit;
+use super::{DeviceRow, Problem, Store, StoreError, UserRow, console, devices, mask, quarantine, records, units};
+
+/// Rows looked at to fill one page of the quarantine.
+const SCANNED_MAX: usize = 5_000;
+/// Changes on one page of the quarantine.
+const PAGE_MAX: usize = 200;
+
+/// A quarantined change.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct QuarantineItem {
+    /// Its number in the quarantine.
+    pub id: i64,
+    /// The change.
+    pub change: String,
+    /// Its record.
+    pub record: String,
+    /// Kind of the record.
+    pub kind: String,
+    /// Code of the unit that it was meant for.
+    pub unit: String,
+    /// The author.
+    pub user: String,
+    /// The author's name.
+    pub user_name: String,
+    /// The author's device.
+    pub device: String,
+    /// Stable word, such as `role`, `after_submission`, `depends_on_quarantined`, `revoked`, `foreign_unit`.
+    pub reason: String,
+    /// Fields that the author may not write.
+    pub fields: Vec<String>,
+    /// When it arrived, milliseconds since 1970 UTC.
+    pub received_ms: i64,
+}
+
+/// A quarantined answer.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct QuarantinedAnswer {
+    /// Path, with the row inside repeats.
+    pub path: String,
+    /// What it would write; sensitive answers are masked.
+    #[schema(value_type = Object)]
+    pub value: Json,
+}
+
+/// A quarantined change with what it would write.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct QuarantinePage {
+    /// The change.
+    #[serde(flatten)]
+    pub item: QuarantineItem,
+    /// What it would write; empty while it waits for another quarantined change.
+    pub writes: Vec<QuarantinedAnswer>,
+    /// It can be admitted now.
+    pub admissible: bool,
+}
+
+fn item(row: &QuarantineRow) -> QuarantineItem {
+    QuarantineItem {
+        id: row.id,
+        change: row.hash.to_string(),
+        record: row.record.to_string(),
+        kind: row.kind.clone(),
+        unit: row.unit.clone(),
+        user: row.user.to_string(),
+        user_name: row.user_name.clone(),
+        device: row.device.to_string(),
+        reason: row.reason.clone(),
+        fields: row.fields.clone(),
+        received_ms: row.received_ms,
+    }
+}
+
+fn visible(tx: &Connection, user: UserId, row: &QuarantineRow) -> Result<bool, StoreError> {
+    let supervises = units::roles_at(tx, user, &row.unit)?.iter().any(|role| role.supervises());
+    Ok(supervises && units::may_read(tx, user, &row.unit, console::area(&row.area)?)?)
+}
+
+fn writes(form: &Form, admitted: &intake::Admitted) -> Vec<QuarantinedAnswer> {
+    let nothing = BTreeSet::new();
+    let shown = |touched: &fieldbook_core::document::TouchedField| {
+        let scalar = match &touched.choice {
+            Some((name, chosen)) => Some(Scalar::Text(format!("{}{name}", if *chosen { "+" } else { "-" }))),
+            None => touched.value.clone(),
+        };
+        let field = form.field(&touched.path.field);
+        let value = match (scalar, field) {
+            (None, _) => Json::Null,
+            (Some(scalar), Some(field)) if mask::hides(field, &nothing) => {
+                form.scalar_to_json(field, &mask::scalar(&scalar))
+            }
+            (Some(scalar), Some(field)) => form.scalar_to_json(field, &scalar),
+            (Some(Scalar::Text(text)), None) => Json::from(text),
+            (Some(Scalar::Integer(number)), None) => Json::from(number),
+        };
+        QuarantinedAnswer { path: touched.path.to_string(), value }
+    };
+    admitted.touched.iter().map(shown).collect()
+}
+
+impl Store {
+    /// What waits in quarantine and `user` may decide on, oldest first, above `after`.
+    pub(crate) fn quarantine_list(&self, user: UserId, after: i64) -> Result<Vec<QuarantineItem>, StoreError> {
+        self.read(|tx| {
+            let mut found = Vec::new();
+            for row in quarantine::waiting(tx, after, SCANNED_MAX)? {
+                if found.len() < PAGE_MAX && visible(tx, user, &row)? {
+                    found.push(item(&row));
+                }
+            }
+            Ok(found)
+        })
+    }
+
+    /// One quarantined change that `user` may decide on.
+    pub(crate) fn quarantine_page(&self, user: UserId, id: i64) -> Result<QuarantinePage, StoreError> {
+        self.read(|tx| {
+            let missing = || Problem::new("quarantine_unknown").with("id", id);
+            let row = quarantine::one(tx, id)?.ok_or_else(missing)?;
+            if !visible(tx, user, &row)? {
+                return Err(missing().into());
+            }
+            let (created, form) =
+                (self.form(tx, &row.kind, &row.created_version)?, self.form(tx, &row.kind, &row.form_version)?);
+            let (Some(created), Some(form)) = (created, form) else {
+                return Ok(QuarantinePage { item: item(&row), writes: Vec::new(), admissible: false });
+            };
+            let mut document = match records::load(tx, row.record)? {
+                Some(open) => open.document,
+                None => fieldbook_core::document::Document::create(row.record, created.definition())
+                    .map_err(|error| StoreError::corrupt("creation", error))?,
+            };
+            let trial = intake::admit(&mut document, form.definition(), &row.bytes, None);
+            let admissible = trial.is_ok();
+            let writes = trial.map(|admitted| writes(&form, &admitted)).unwrap_or_default();
+            Ok(QuarantinePage { item: item(&row), writes, admissible })
+        })
+    }
+
+    /// The devices of users whose units `user` supervises.
+    pub(crate) fn devices_of(&self, user: UserId) -> Result<Vec<DeviceRow>, StoreError> {
+        let mut devices = self.devices()?;
+        let reached = self.read(|tx| -> Result<BTreeSet<String>, StoreError> {
+            devices
+                .iter()
+                .map(|device| device.unit.clone())
+                .collect::<BTreeSet<_>>()
+                .into_iter()
+                .filter_map(|unit| match units::roles_at(tx, user, &unit) {
+                    Ok(roles) => roles.iter().any(|role| role.supervises()).then_some(Ok(unit)),
+                    Err(error) => Some(Err(error)),
+                })
+                .collect()
+        })?;
+        devices.retain(|device| reached.contains(&device.unit));
+        Ok(devices)
+    }
+
+    /// Revokes a device of a unit that `user` supervises.
+    pub(crate) fn revoke_for(&self, user: &UserRow, id: DeviceId) -> Result<(), StoreError> {
+        let missing = || Problem::new("device_unknown").with("device", id);
+        self.read(|tx| {
+            let device = devices::device(tx, id)?.ok_or_else(missing)?;
+            let roles = units::roles_at(tx, user.id, &device.unit)?;
+            if roles.iter().any(|role| role.supervises()) { Ok(()) } else { Err(StoreError::from(missing())) }
+        })?;
+        self.revoke_device(id)?;
+        let now_ms = self.now_ms();
+        self.write(|tx| audit(tx, now_ms, Some(user.id), "revoke", &id.to_string(), ""))
+    }
+
+    /// The units that the roles of `user` reach, and those above them, by code.
+    pub(crate) fn units_of(&self, user: UserId) -> Result<Vec<Unit>, StoreError> {
+        let reached: BTreeSet<String> =
+            self.read(|tx| units::scope(tx, user))?.into_iter().map(|(unit, _)| unit).collect();
+        let mut all = self.units()?;
+        all.retain(|unit| reached.contains(&unit.code));
+        Ok(all)
+    }
+
+    /// The roles of a user.
+    pub(crate) fn roles(&self, user: UserId) -> Result<Vec<(Role, String)>, StoreError> {
+        self.read(|tx| units::roles(tx, user))
+    }
+}

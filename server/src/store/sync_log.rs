@@ -1,0 +1,380 @@
+//! The store as the sync machine sees it.
+
+use std::sync::MutexGuard;
+
+use fieldbook_core::access::{Area, FeedId};
+use fieldbook_core::ids::{ActorId, ChangeHash, DeviceId, LogId, UserId};
+use fieldbook_core::protocol::limits::DEVICE_FEEDS_MAX;
+use fieldbook_core::protocol::{Entry, Notice, Verdict};
+use fieldbook_core::sync::server::{
+    DeviceRow, Fate, FeedHead, LogEntry, Scope, ServerLog, StatementRow, TakenChange,
+};
+use fieldbook_core::sync::{LogError, LogErrorKind, chain, from_cbor, to_cbor};
+use rusqlite::{Connection, OptionalExtension};
+use sha2::{Digest, Sha256};
+
+use super::records::OpenRecord;
+use super::{Store, StoreError, feeds, units, users};
+
+impl From<StoreError> for LogError {
+    fn from(error: StoreError) -> Self {
+        let kind = match &error {
+            StoreError::DiskFull => LogErrorKind::Full,
+            StoreError::Corrupt { .. } => LogErrorKind::Damaged,
+            _ => LogErrorKind::Other,
+        };
+        tracing::error!(%error, "the store failed in an exchange");
+        LogError { kind, detail: error.to_string() }
+    }
+}
+
+fn sql(error: rusqlite::Error) -> LogError {
+    StoreError::from(error).into()
+}
+
+/// One exchange's view of the store. A transaction holds the store's only writer from begin to commit.
+pub(crate) struct StoreLog<'a> {
+    store: &'a Store,
+    writer: Option<MutexGuard<'a, Connection>>,
+    reader: Option<Connection>,
+    /// The record of the last taken change: runs of changes of one record load and save it once.
+    pub(super) open: Option<OpenRecord>,
+}
+
+impl<'a> StoreLog<'a> {
+    pub(crate) fn new(store: &'a Store) -> Result<Self, StoreError> {
+        Ok(Self { store, writer: None, reader: Some(store.take_reader()?), open: None })
+    }
+
+    fn connection(&self) -> Result<&Connection, LogError> {
+        match (&self.writer, &self.reader) {
+            (Some(writer), _) => Ok(writer),
+            (None, Some(reader)) => Ok(reader),
+            (None, None) => Err(LogError::other("no connection")),
+        }
+    }
+
+    /// Writes in the open transaction, or in one of its own.
+    fn write<T>(&self, work: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, LogError> {
+        match &self.writer {
+            Some(writer) => Ok(work(writer)?),
+            None => Ok(self.store.write(|tx| work(tx))?),
+        }
+    }
+
+    /// Writes what is pending of the open record.
+    fn flush(&mut self) -> Result<(), LogError> {
+        if let Some(mut open) = self.open.take()
+            && open.dirty
+        {
+            let writer = self.writer.as_deref().ok_or_else(|| LogError::other("no transaction"))?;
+            self.store.save_record(writer, &mut open)?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for StoreLog<'_> {
+    fn drop(&mut self) {
+        self.rollback();
+        if let Some(reader) = self.reader.take() {
+            self.store.give_reader(reader);
+        }
+    }
+}
+
+/// Feeds that a user follows: all in reach that were ever written to, and those of the user's own unit, to which new
+/// records go.
+fn followed(tx: &Connection, user: UserId) -> Result<Vec<(FeedId, u32)>, StoreError> {
+    let own = users::user(tx, user)?.map(|user| user.unit);
+    let first_epoch = feeds::epoch(tx)?;
+    let mut followed = Vec::new();
+    for (unit, area) in units::scope(tx, user)? {
+        let id = FeedId { unit, area };
+        match feeds::feed(tx, &id)? {
+            Some(feed) => followed.push((id, feed.epoch)),
+            None if own.as_ref() == Some(&id.unit) => followed.push((id, first_epoch)),
+            None => {}
+        }
+    }
+    followed.sort();
+    followed.truncate(DEVICE_FEEDS_MAX);
+    Ok(followed)
+}
+
+fn scope_of(tx: &Connection, device: &DeviceId) -> Result<(Scope, bool, [u8; 32]), StoreError> {
+    let sql = "SELECT user, registry, registry_hash FROM devices WHERE id = ?1";
+    let mut statement = tx.prepare_cached(sql)?;
+    let (user, registry, known): ([u8; 16], u64, Option<[u8; 32]>) =
+        statement.query_row([device.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    let feeds = followed(tx, UserId(user))?;
+    let roles = units::roles(tx, UserId(user))?;
+    let mut hash = Sha256::new();
+    for (feed, epoch) in &feeds {
+        hash.update(format!("{feed} {epoch}\n"));
+    }
+    for (role, unit) in &roles {
+        hash.update(format!("{role}@{unit}\n"));
+    }
+    let hash: [u8; 32] = hash.finalize().into();
+    let changed = known != Some(hash);
+    let registry = if changed { registry + 1 } else { registry };
+    Ok((Scope { registry, feeds, roles }, changed, hash))
+}
+
+impl ServerLog for StoreLog<'_> {
+    fn begin(&mut self) -> Result<(), LogError> {
+        let writer = self.store.writer();
+        writer.execute_batch("BEGIN IMMEDIATE").map_err(sql)?;
+        self.writer = Some(writer);
+        Ok(())
+    }
+
+    fn commit(&mut self) -> Result<(), LogError> {
+        let flushed = self.flush();
+        let Some(writer) = &self.writer else { return Err(LogError::other("no transaction")) };
+        let ended = flushed.and_then(|()| writer.execute_batch("COMMIT").map_err(sql));
+        self.rollback();
+        ended
+    }
+
+    fn rollback(&mut self) {
+        self.open = None;
+        if let Some(writer) = self.writer.take()
+            && !writer.is_autocommit()
+            && let Err(error) = writer.execute_batch("ROLLBACK")
+        {
+            tracing::error!(%error, "cannot roll back");
+        }
+    }
+
+    fn log_id(&mut self) -> Result<LogId, LogError> {
+        Ok(self.store.log())
+    }
+
+    fn device(&mut self, device: &DeviceId) -> Result<Option<DeviceRow>, LogError> {
+        let text = "SELECT key, user, revoked_ms, counter, statement, statement_hash, taken_statement, taken_index \
+                    FROM devices WHERE id = ?1";
+        let mut statement = self.connection()?.prepare_cached(text).map_err(sql)?;
+        let found = statement.query_row([device.as_bytes()], |row| {
+            let taken: (Option<u64>, Option<u32>) = (row.get(6)?, row.get(7)?);
+            Ok(DeviceRow {
+                key: row.get(0)?,
+                user: UserId(row.get(1)?),
+                revoked: row.get::<_, Option<i64>>(2)?.is_some(),
+                counter: row.get(3)?,
+                statement: row.get(4)?,
+                statement_hash: row.get::<_, Option<[u8; 32]>>(5)?.unwrap_or_default(),
+                taken: taken.0.zip(taken.1),
+            })
+        });
+        found.optional().map_err(sql)
+    }
+
+    fn take_counter(&mut self, device: &DeviceId, counter: u64, now_ms: i64) -> Result<bool, LogError> {
+        let text = "UPDATE devices SET counter = ?2, last_contact_ms = ?3 WHERE id = ?1 AND counter < ?2";
+        self.write(|tx| Ok(tx.prepare_cached(text)?.execute((device.as_bytes(), counter, now_ms))? == 1))
+    }
+
+    fn scope(&mut self, device: &DeviceId) -> Result<Scope, LogError> {
+        let (scope, changed, _) = scope_of(self.connection()?, device)?;
+        if !changed {
+            return Ok(scope);
+        }
+        // Read again where it is written: another process may have counted up meanwhile.
+        self.write(|tx| {
+            let (scope, _, hash) = scope_of(tx, device)?;
+            let text = "UPDATE devices SET registry = ?2, registry_hash = ?3 WHERE id = ?1";
+            tx.execute(text, (device.as_bytes(), scope.registry, hash))?;
+            Ok(scope)
+        })
+    }
+
+    fn cursor_sets(&mut self, device: &DeviceId) -> Result<Vec<Vec<u8>>, LogError> {
+        let text = "SELECT confirmed_a, confirmed_b FROM devices WHERE id = ?1";
+        let mut statement = self.connection()?.prepare_cached(text).map_err(sql)?;
+        let sets: (Option<Vec<u8>>, Option<Vec<u8>>) =
+            statement.query_row([device.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?))).map_err(sql)?;
+        Ok([sets.0, sets.1].into_iter().flatten().collect())
+    }
+
+    fn put_cursor_sets(&mut self, device: &DeviceId, sets: &[Vec<u8>]) -> Result<(), LogError> {
+        let text = "UPDATE devices SET confirmed_a = ?2, confirmed_b = ?3 WHERE id = ?1";
+        self.write(|tx| {
+            tx.prepare_cached(text)?.execute((device.as_bytes(), sets.first(), sets.get(1)))?;
+            Ok(())
+        })
+    }
+
+    fn statement(&mut self, device: &DeviceId, number: u64) -> Result<Option<StatementRow>, LogError> {
+        let text = "SELECT bytes, signature, hash FROM statements WHERE device = ?1 AND number = ?2";
+        let mut statement = self.connection()?.prepare_cached(text).map_err(sql)?;
+        let found = statement.query_row((device.as_bytes(), number), |row| {
+            Ok(StatementRow { bytes: row.get(0)?, signature: row.get(1)?, hash: row.get(2)? })
+        });
+        found.optional().map_err(sql)
+    }
+
+    fn put_statement(&mut self, device: &DeviceId, number: u64, statement: &StatementRow) -> Result<(), LogError> {
+        let now_ms = self.store.now_ms();
+        self.write(|tx| {
+            tx.prepare_cached(
+                "INSERT INTO statements(device, number, hash, bytes, signature, received_ms)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            )?
+            .execute((device.as_bytes(), number, statement.hash, &statement.bytes, statement.signature, now_ms))?;
+            tx.prepare_cached("UPDATE devices SET statement = ?2, statement_hash = ?3 WHERE id = ?1")?
+                .execute((device.as_bytes(), number, statement.hash))?;
+            Ok(())
+        })
+    }
+
+    fn claim_actor(&mut self, actor: &ActorId, device: &DeviceId, user: &UserId) -> Result<bool, LogError> {
+        let store = self.store;
+        self.write(|tx| {
+            let Some(row) = users::user(tx, *user)? else { return Ok(false) };
+            store.claim(tx, *actor, *device, &row, &row.unit)
+        })
+    }
+
+    fn take_change(&mut self, change: &TakenChange<'_>) -> Result<Fate, LogError> {
+        if self.open.as_ref().is_some_and(|open| open.id != change.record) {
+            self.flush()?;
+        }
+        let mut open = self.open.take();
+        let writer = self.writer.as_deref().ok_or_else(|| LogError::other("no transaction"))?;
+        let fate = self.store.take_change(writer, &mut open, change);
+        self.open = open;
+        Ok(fate?)
+    }
+
+    fn put_taken(&mut self, device: &DeviceId, taken: (u64, u32)) -> Result<(), LogError> {
+        let text = "UPDATE devices SET taken_statement = ?2, taken_index = ?3 WHERE id = ?1";
+        self.write(|tx| {
+            tx.prepare_cached(text)?.execute((device.as_bytes(), taken.0, taken.1))?;
+            Ok(())
+        })
+    }
+
+    fn put_verdict(&mut self, device: &DeviceId, verdict: &Verdict) -> Result<(), LogError> {
+        self.write(|tx| {
+            let waits: i64 = tx.prepare_cached("SELECT count(*) FROM verdicts WHERE device = ?1 AND hash = ?2")?
+                .query_row((device.as_bytes(), verdict.change.as_bytes()), |row| row.get(0))?;
+            if waits > 0 {
+                return Ok(());
+            }
+            let number: u64 = tx
+                .prepare_cached("UPDATE devices SET verdict = verdict + 1 WHERE id = ?1 RETURNING verdict")?
+                .query_row([device.as_bytes()], |row| row.get(0))?;
+            tx.prepare_cached("INSERT INTO verdicts(device, number, hash, verdict) VALUES (?1, ?2, ?3, ?4)")?
+                .execute((device.as_bytes(), number, verdict.change.as_bytes(), to_cbor(verdict)))?;
+            Ok(())
+        })
+    }
+
+    fn verdicts(&mut self, device: &DeviceId, after: u64, limit: usize) -> Result<Vec<(u64, Verdict)>, LogError> {
+        let text = "SELECT number, verdict FROM verdicts WHERE device = ?1 AND number > ?2 ORDER BY number LIMIT ?3";
+        let mut statement = self.connection()?.prepare_cached(text).map_err(sql)?;
+        let mut rows = statement.query((device.as_bytes(), after, limit)).map_err(sql)?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next().map_err(sql)? {
+            let bytes: Vec<u8> = row.get(1).map_err(sql)?;
+            let verdict = from_cbor(&bytes).ok_or_else(|| LogError::damaged("a verdict does not read back"))?;
+            found.push((row.get(0).map_err(sql)?, verdict));
+        }
+        Ok(found)
+    }
+
+    fn drop_verdicts(&mut self, device: &DeviceId, through: u64) -> Result<(), LogError> {
+        self.write(|tx| {
+            tx.prepare_cached("DELETE FROM verdicts WHERE device = ?1 AND number <= ?2")?
+                .execute((device.as_bytes(), through))?;
+            Ok(())
+        })
+    }
+
+    fn heads(&mut self, wanted: &[FeedId]) -> Result<Vec<FeedHead>, LogError> {
+        let tx = self.connection()?;
+        let epoch = feeds::epoch(tx)?;
+        let mut heads = Vec::with_capacity(wanted.len());
+        for id in wanted {
+            heads.push(match feeds::feed(tx, id)? {
+                Some(feed) => FeedHead { epoch: feed.epoch, position: feed.position, chain: feed.chain },
+                None => FeedHead { epoch, position: 0, chain: chain::START },
+            });
+        }
+        Ok(heads)
+    }
+
+    fn chain_at(&mut self, feed: &FeedId, position: u64) -> Result<Option<[u8; 32]>, LogError> {
+        if position == 0 {
+            return Ok(Some(chain::START));
+        }
+        let tx = self.connection()?;
+        let Some(feed) = feeds::feed(tx, feed)? else { return Ok(None) };
+        let text = "SELECT chain FROM entries WHERE feed = ?1 AND position = ?2";
+        let mut statement = tx.prepare_cached(text).map_err(sql)?;
+        statement.query_row((feed.row, position), |row| row.get(0)).optional().map_err(sql)
+    }
+
+    fn entries(
+        &mut self,
+        feed: &FeedId,
+        after: u64,
+        through: u64,
+        limit: usize,
+        max_bytes: usize,
+    ) -> Result<Vec<LogEntry>, LogError> {
+        let tx = self.connection()?;
+        let Some(feed) = feeds::feed(tx, feed)? else { return Ok(Vec::new()) };
+        let text = "SELECT position, received_ms, body, device, hash, chain FROM entries \
+                    WHERE feed = ?1 AND position > ?2 AND position <= ?3 ORDER BY position LIMIT ?4";
+        let mut statement = tx.prepare_cached(text).map_err(sql)?;
+        let mut rows = statement.query((feed.row, after, through, limit)).map_err(sql)?;
+        let (mut found, mut bytes) = (Vec::new(), 0);
+        while let Some(row) = rows.next().map_err(sql)? {
+            let body: Vec<u8> = row.get(2).map_err(sql)?;
+            bytes += body.len();
+            if bytes > max_bytes && !found.is_empty() {
+                break;
+            }
+            let body = from_cbor(&body).ok_or_else(|| LogError::damaged("an entry does not read back"))?;
+            let entry = Entry { position: row.get(0).map_err(sql)?, received_ms: row.get(1).map_err(sql)?, body };
+            found.push(LogEntry {
+                entry,
+                author: row.get::<_, Option<[u8; 16]>>(3).map_err(sql)?.map(DeviceId),
+                hash: row.get::<_, Option<[u8; 32]>>(4).map_err(sql)?.map(ChangeHash),
+                chain: row.get(5).map_err(sql)?,
+            });
+        }
+        Ok(found)
+    }
+}
+
+impl Store {
+    /// Gives `actor` to a device and user for ever, and tells so in the general feed of `unit`. False if it belongs to
+    /// another device or user.
+    pub(crate) fn claim(
+        &self,
+        tx: &Connection,
+        actor: ActorId,
+        device: DeviceId,
+        user: &super::UserRow,
+        unit: &str,
+    ) -> Result<bool, StoreError> {
+        let text = "SELECT device, user FROM actors WHERE actor = ?1";
+        let held: Option<([u8; 16], [u8; 16])> =
+            tx.query_row(text, [actor.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+        if let Some(held) = held {
+            return Ok(held == (device.0, user.id.0));
+        }
+        tx.execute(
+            "INSERT INTO actors(actor, device, user) VALUES (?1, ?2, ?3)",
+            (actor.as_bytes(), device.as_bytes(), user.id.as_bytes()),
+        )?;
+        let feed = feeds::feed_for(tx, unit, Area::General)?;
+        let notice = Notice::Actor { actor, device, user: user.id, name: user.name.clone() };
+        feeds::append_notice(tx, &feed, self.now_ms(), None, &notice)?;
+        Ok(true)
+    }
+}

@@ -1,0 +1,122 @@
+//! A change on its way from a device into the log or the quarantine.
+
+use fieldbook_core::access::Role;
+use fieldbook_core::intake::{self, Refusal, Rights};
+use fieldbook_core::protocol::{Verdict, VerdictKind};
+use fieldbook_core::sync::server::{Fate, TakenChange};
+use rusqlite::{Connection, OptionalExtension};
+
+use super::records::{self, Accepted, OpenRecord};
+use super::{Store, StoreError, quarantine, reviews, units};
+
+fn refused(change: &TakenChange<'_>, reason: &str) -> Fate {
+    Fate::NotTaken(Verdict::refused(change.hash, change.record, reason))
+}
+
+fn is_in_log(tx: &Connection, change: &TakenChange<'_>) -> Result<bool, StoreError> {
+    let mut statement = tx.prepare_cached("SELECT 1 FROM entries WHERE hash = ?1")?;
+    Ok(statement.query_row([change.hash.as_bytes()], |_| Ok(())).optional()?.is_some())
+}
+
+impl Store {
+    /// Puts a change through intake, into the log or the quarantine, in the order that
+    /// [`fieldbook_core::sync::ServerLog::take_change`] states. `open` is the record in hand, if it is this one's.
+    pub(crate) fn take_change(
+        &self,
+        tx: &Connection,
+        open: &mut Option<OpenRecord>,
+        change: &TakenChange<'_>,
+    ) -> Result<Fate, StoreError> {
+        if is_in_log(tx, change)? {
+            return Ok(Fate::Known);
+        }
+        if let Some(verdict) = quarantine::verdict(tx, &change.hash)? {
+            return Ok(Fate::NotTaken(verdict));
+        }
+        let Some(created) = self.form(tx, change.kind, change.created_version)? else {
+            return Ok(refused(change, "unknown_form"));
+        };
+        let Some(form) = self.form(tx, change.kind, change.form_version)? else {
+            return Ok(refused(change, "unknown_form"));
+        };
+        if open.is_none() {
+            *open = records::load(tx, change.record)?;
+        }
+        if let Some(known) = open.as_ref() {
+            let head = known.document.record();
+            if head.kind != change.kind || head.created_version != change.created_version {
+                return Ok(refused(change, "wrong_record"));
+            }
+        } else if created.definition().area != change.feed.area || units::unit(tx, &change.feed.unit)?.is_none() {
+            return Ok(refused(change, "wrong_feed"));
+        }
+        let mut record = match open.take() {
+            Some(record) => record,
+            None => self.new_record(tx, change.record, change.feed, created.definition(), change.received_ms)?,
+        };
+        let elsewhere = record.feed.id != *change.feed;
+        let fate = self.judge(tx, &mut record, form.definition(), change, elsewhere.then_some("foreign_unit"));
+        // A record that none of whose changes was accepted is not here.
+        if !record.fresh {
+            *open = Some(record);
+        }
+        fate
+    }
+
+    fn judge(
+        &self,
+        tx: &Connection,
+        record: &mut OpenRecord,
+        form: &fieldbook_core::forms::FormDefinition,
+        change: &TakenChange<'_>,
+        elsewhere: Option<&'static str>,
+    ) -> Result<Fate, StoreError> {
+        let roles: Vec<Role> = units::roles_at(tx, change.user, &record.feed.id.unit)?;
+        let last = reviews::last(tx, record.id)?;
+        let rights = Rights {
+            roles: &roles,
+            last_review: last.as_ref().map(|last| &last.mark),
+            reopened: last.as_ref().and_then(|last| last.reopened.as_deref()),
+        };
+        let barred = change.quarantine.or(elsewhere);
+        // Judged on a copy: what is barred or names another actor must leave the record as it is.
+        let mut judged = record.document.clone();
+        let refusal = match intake::admit(&mut judged, form, change.bytes, Some(&rights)) {
+            Ok(admitted) if admitted.actor != change.actor => return Ok(refused(change, "wrong_actor")),
+            Ok(admitted) if admitted.known => return Ok(refused(change, "system")),
+            Ok(admitted) => match barred {
+                None => {
+                    record.document = judged;
+                    let accepted = Accepted {
+                        hash: change.hash,
+                        bytes: change.bytes,
+                        time_s: admitted.time_s,
+                        received_ms: change.received_ms,
+                        stated: Some((change.device, change.statement, change.index)),
+                    };
+                    return Ok(Fate::Accepted(self.append_change(tx, record, &accepted)?));
+                }
+                Some(reason) => Verdict::quarantined(change.hash, change.record, reason, Vec::new()),
+            },
+            Err(refusal) => self.verdict_of(tx, change, refusal)?,
+        };
+        if refusal.kind == VerdictKind::Quarantined {
+            quarantine::put(tx, change, &refusal)?;
+        }
+        Ok(Fate::NotTaken(refusal))
+    }
+
+    fn verdict_of(&self, tx: &Connection, change: &TakenChange<'_>, refusal: Refusal) -> Result<Verdict, StoreError> {
+        Ok(match refusal {
+            Refusal::Quarantined { reason, fields, .. } => {
+                Verdict::quarantined(change.hash, change.record, reason, fields)
+            }
+            Refusal::MissingDependency { hash } => match quarantine::verdict(tx, &hash)? {
+                Some(_) => Verdict::quarantined(change.hash, change.record, "depends_on_quarantined", Vec::new()),
+                None => Verdict::refused(change.hash, change.record, "missing_dependency"),
+            },
+            Refusal::Refused { reason, .. } => Verdict::refused(change.hash, change.record, reason),
+            Refusal::NeedsNewerForm { .. } => Verdict::refused(change.hash, change.record, "field"),
+        })
+    }
+}

@@ -1,0 +1,213 @@
+//! Checks everything that is stored against everything else.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fieldbook_core::document::Document;
+use fieldbook_core::ids::{ChangeHash, DeviceId, RecordId};
+use fieldbook_core::protocol::{EntryBody, Statement};
+use fieldbook_core::sync::{chain, change_hash, from_cbor, signing};
+use rusqlite::Connection;
+
+use super::feeds::{self, Feed};
+use super::{Store, StoreError, records};
+
+/// Faults that one check lists.
+const FAULTS_MAX: usize = 100;
+
+/// What one check found.
+#[derive(Debug, Clone)]
+pub struct Check {
+    /// What was checked: `database`, `chains`, `records`, `statements`, `quarantine`.
+    pub name: &'static str,
+    /// How many things were checked.
+    pub count: u64,
+    /// What does not fit, by id; never values.
+    pub faults: Vec<String>,
+}
+
+impl Check {
+    fn new(name: &'static str) -> Self {
+        Self { name, count: 0, faults: Vec::new() }
+    }
+
+    fn hold(&mut self, holds: bool, fault: impl FnOnce() -> String) {
+        if !holds && self.faults.len() < FAULTS_MAX {
+            self.faults.push(fault());
+        }
+    }
+}
+
+impl Store {
+    /// Runs every check on one state of the database.
+    ///
+    /// # Errors
+    /// What the database said, if it cannot be read at all.
+    pub fn verify(&self) -> Result<Vec<Check>, StoreError> {
+        self.read(|tx| {
+            Ok(vec![database(tx)?, chains(tx)?, bodies(tx)?, statements(tx)?, quarantine(tx)?])
+        })
+    }
+}
+
+fn database(tx: &Connection) -> Result<Check, StoreError> {
+    let mut check = Check::new("database");
+    let mut statement = tx.prepare("PRAGMA integrity_check")?;
+    for line in statement.query_map([], |row| row.get::<_, String>(0))? {
+        let line = line?;
+        check.count += 1;
+        check.hold(line == "ok", || line.clone());
+    }
+    Ok(check)
+}
+
+/// Recomputes each feed's chain from its entries, and each change's hash from its bytes.
+fn chains(tx: &Connection) -> Result<Check, StoreError> {
+    let mut check = Check::new("chains");
+    let mut salts: BTreeMap<RecordId, [u8; 8]> = BTreeMap::new();
+    let mut statement = tx.prepare("SELECT id, salt FROM records")?;
+    for row in statement.query_map([], |row| Ok((row.get::<_, [u8; 16]>(0)?, row.get(1)?)))? {
+        let (id, salt) = row?;
+        salts.insert(RecordId(id), salt);
+    }
+    for feed in feeds::all(tx)? {
+        chain_of(tx, &feed, &salts, &mut check)?;
+    }
+    Ok(check)
+}
+
+fn chain_of(
+    tx: &Connection,
+    feed: &Feed,
+    salts: &BTreeMap<RecordId, [u8; 8]>,
+    check: &mut Check,
+) -> Result<(), StoreError> {
+    let sql = "SELECT position, received_ms, hash, chain, body FROM entries WHERE feed = ?1 ORDER BY position";
+    let mut statement = tx.prepare_cached(sql)?;
+    let mut rows = statement.query([feed.row])?;
+    let (mut position, mut link) = (0_u64, chain::START);
+    while let Some(row) = rows.next()? {
+        let (at, received_ms): (u64, i64) = (row.get(0)?, row.get(1)?);
+        let hash: Option<[u8; 32]> = row.get(2)?;
+        let (stored, body): ([u8; 32], Vec<u8>) = (row.get(3)?, row.get(4)?);
+        check.count += 1;
+        position += 1;
+        check.hold(at == position, || format!("{}: entry {position} is missing", feed.id));
+        let leaf = from_cbor::<EntryBody>(&body).and_then(|body| leaf_of(&body, hash.map(ChangeHash), salts));
+        check.hold(leaf.is_some(), || format!("{}: entry {at} does not read back", feed.id));
+        link = chain::next(&link, at, received_ms, &leaf.unwrap_or_default());
+        check.hold(link == stored, || format!("{}: the chain breaks at {at}", feed.id));
+        (position, link) = (at, stored);
+    }
+    check.hold(position == feed.position && link == feed.chain, || format!("{}: the head does not fit", feed.id));
+    Ok(())
+}
+
+fn leaf_of(
+    body: &EntryBody,
+    hash: Option<ChangeHash>,
+    salts: &BTreeMap<RecordId, [u8; 8]>,
+) -> Option<[u8; 32]> {
+    match body {
+        EntryBody::Change { record, bytes, .. } => {
+            let real = change_hash(bytes)?;
+            if hash != Some(real) {
+                return None;
+            }
+            Some(chain::change_leaf(salts.get(record)?, &real))
+        }
+        other => chain::body_leaf(other),
+    }
+}
+
+/// Each record's body holds exactly the changes of its entries, and its row the body's heads.
+fn bodies(tx: &Connection) -> Result<Check, StoreError> {
+    let mut check = Check::new("records");
+    let mut ids = tx.prepare("SELECT id, heads FROM records")?;
+    let mut logged = tx.prepare("SELECT hash FROM entries WHERE record = ?1 AND hash IS NOT NULL")?;
+    let mut rows = ids.query([])?;
+    while let Some(row) = rows.next()? {
+        let id = RecordId(row.get(0)?);
+        let heads = records::hashes(&row.get::<_, Vec<u8>>(1)?)?;
+        check.count += 1;
+        let document: Option<Document> = match records::load(tx, id) {
+            Ok(open) => open.map(|open| open.document),
+            Err(StoreError::Corrupt { .. }) => None,
+            Err(other) => return Err(other),
+        };
+        let Some(document) = document else {
+            check.hold(false, || format!("{id}: the body does not read back"));
+            continue;
+        };
+        let entries = logged.query_map([id.as_bytes()], |row| Ok(ChangeHash(row.get(0)?)))?;
+        let entries = entries.collect::<Result<BTreeSet<_>, _>>()?;
+        let held: BTreeSet<ChangeHash> = document.changes().into_iter().map(|change| change.hash).collect();
+        check.hold(held == entries, || {
+            format!("{id}: the body holds {} changes, the log {}", held.len(), entries.len())
+        });
+        check.hold(document.heads() == heads, || format!("{id}: the row names other heads than the body"));
+    }
+    Ok(check)
+}
+
+/// Each device's statements are signed, chained, and list what is stored under them.
+fn statements(tx: &Connection) -> Result<Check, StoreError> {
+    let mut check = Check::new("statements");
+    let sql = "SELECT device, number, hash, bytes, signature, key FROM statements JOIN devices ON id = device \
+               ORDER BY device, number";
+    let mut statement = tx.prepare(sql)?;
+    let mut rows = statement.query([])?;
+    let mut last = (DeviceId([0; 16]), 0_u64, [0_u8; 32]);
+    while let Some(row) = rows.next()? {
+        let device = DeviceId(row.get(0)?);
+        let number: u64 = row.get(1)?;
+        let (hash, bytes): ([u8; 32], Vec<u8>) = (row.get(2)?, row.get(3)?);
+        let (signature, key): ([u8; 64], [u8; 32]) = (row.get(4)?, row.get(5)?);
+        check.count += 1;
+        if last.0 != device {
+            last = (device, 0, [0; 32]);
+        }
+        let parsed: Option<Statement> = from_cbor(&bytes);
+        let chained = parsed.as_ref().is_some_and(|parsed| {
+            parsed.device == device && parsed.number == number && number == last.1 + 1 && parsed.previous == last.2
+        });
+        check.hold(chained, || format!("{device}: statement {number} does not follow"));
+        let signed = signing::verify(&key, signing::STATEMENT, &bytes, &signature);
+        check.hold(signed && signing::statement_hash(&bytes) == hash, || {
+            format!("{device}: statement {number} is not signed by the device")
+        });
+        if let Some(parsed) = &parsed {
+            listed(tx, parsed, "entries", &mut check)?;
+            listed(tx, parsed, "quarantine", &mut check)?;
+        }
+        last = (device, number, hash);
+    }
+    Ok(check)
+}
+
+/// What is stored under a statement is what it lists.
+fn listed(tx: &Connection, statement: &Statement, table: &str, check: &mut Check) -> Result<(), StoreError> {
+    let sql = format!("SELECT item, hash FROM {table} WHERE device = ?1 AND statement = ?2");
+    let mut rows = tx.prepare_cached(&sql)?;
+    let mut rows = rows.query((statement.device.as_bytes(), statement.number))?;
+    while let Some(row) = rows.next()? {
+        let item: u32 = row.get(0)?;
+        let hash = ChangeHash(row.get(1)?);
+        check.hold(statement.changes.get(item as usize) == Some(&hash), || {
+            format!("{}: statement {} does not list {hash}", statement.device, statement.number)
+        });
+    }
+    Ok(())
+}
+
+/// Each quarantined change is what its hash says.
+fn quarantine(tx: &Connection) -> Result<Check, StoreError> {
+    let mut check = Check::new("quarantine");
+    let mut statement = tx.prepare("SELECT id, hash, bytes FROM quarantine")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let (id, hash, bytes): (i64, [u8; 32], Vec<u8>) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        check.count += 1;
+        check.hold(change_hash(&bytes) == Some(ChangeHash(hash)), || format!("quarantine {id}: other bytes"));
+    }
+    Ok(check)
+}
