@@ -185,7 +185,9 @@ impl Fieldbook {
         let id = held.document.record().id;
         let view = write.view();
         let review = session::last_review(view, &held.document)?;
-        let row = read_row(&held.document, form, &held.meta.feed.unit, review.as_ref(), self.language().tag());
+        // Screens read a record by the current form of its kind, whichever one this save was made with.
+        let reading = self.form_in(view, &held.meta.kind, None)?;
+        let row = read_row(&held.document, &reading, &held.meta.feed.unit, review.as_ref(), self.language().tag());
         write.put_meta(&id, &held.meta)?;
         write.put_record(&id, &held.document.save(), &row)?;
         write.put_outbox(&OutboxRow {

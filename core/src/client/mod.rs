@@ -5,6 +5,7 @@ mod edits;
 mod enrol;
 mod error;
 mod fieldbook;
+mod form;
 pub mod link;
 mod log;
 pub mod net;
@@ -19,6 +20,7 @@ mod types;
 pub use edits::BATCH_RECORDS_MAX;
 pub use error::{ClientError, ErrorKind};
 pub use fieldbook::Fieldbook;
+pub use form::FormHandle;
 pub use text::Language;
 pub use types::{
     Answered, ConflictSide, ConflictView, DraftInfo, EnrolmentInfo, HistoryView, KindInfo, NewRecord, NotTakenView,
