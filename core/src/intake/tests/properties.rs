@@ -107,9 +107,9 @@ fn step() -> impl Strategy<Value = Step> {
     let who = 0..3_usize;
     prop_oneof![
         1 => who.clone().prop_map(Step::Open),
-        6 => (who.clone(), any::<bool>(), prop::collection::vec((0..7_u8, any::<u8>(), 0..4_u8), 1..3))
+        6 => (who.clone(), prop::bool::weighted(0.3), prop::collection::vec((0..10_u8, any::<u8>(), 0..3_u8), 1..3))
             .prop_map(|(who, stale, wishes)| Step::Save(who, stale, wishes)),
-        3 => (who.clone(), who, any::<u64>(), any::<bool>())
+        3 => (who.clone(), who, any::<u64>(), prop::bool::weighted(0.3))
             .prop_map(|(from, to, seed, part)| Step::Deliver(from, to, seed, part)),
     ]
 }
@@ -139,8 +139,9 @@ fn key_of(kind: u8, pick: u8, value: u8, shown: &[u8], next: &mut u8) -> Option<
     let some = || shown.get(pick as usize % shown.len().max(1)).copied();
     let text = if value == 0 { None } else { Some(value) };
     let flag = Some(value & 1);
+    // One field of all is written most often: disagreements about disagreements are where things go wrong.
     Some(match kind {
-        0 => (Key::Name, text),
+        0 | 7.. => (Key::Name, text),
         1 => (Key::Need(pick % 2), flag),
         2 => {
             *next += 1;
@@ -148,7 +149,7 @@ fn key_of(kind: u8, pick: u8, value: u8, shown: &[u8], next: &mut u8) -> Option<
         }
         3 | 4 => (Key::RowName(some()?), text),
         5 => (Key::RowIll(some()?, pick % 2), flag),
-        _ => (Key::Removed(some()?), flag),
+        6 => (Key::Removed(some()?), flag),
     })
 }
 
@@ -274,10 +275,10 @@ fn run(steps: &[Step]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, max_shrink_iters: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, max_shrink_iters: 400, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_edits_in_any_order_converge_and_lose_nothing(steps in prop::collection::vec(step(), 1..24)) {
+    fn any_edits_in_any_order_converge_and_lose_nothing(steps in prop::collection::vec(step(), 1..40)) {
         run(&steps);
     }
 }
