@@ -52,7 +52,8 @@ fn make(path: &Path, random: &dyn Random) -> Result<[u8; KEY_BYTES], StoreError>
     let mut suffix = [0; 8];
     random.fill(&mut suffix);
     let draft = path.with_extension(format!("new-{}", hex::encode(suffix)));
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft).map_err(file_error(&draft))?;
+    let mut file =
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft).map_err(file_error(&draft))?;
     let written = writeln!(file, "{}", hex::encode(key)).and_then(|()| file.sync_all());
     let linked = written.and_then(|()| fs::hard_link(&draft, path));
     fs::remove_file(&draft).map_err(file_error(&draft))?;

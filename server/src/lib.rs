@@ -5,15 +5,18 @@
 
 mod api;
 pub mod cli;
+mod clock_text;
 mod code;
 mod data_folder;
 pub mod identity;
-pub mod link;
 mod limiter;
+pub mod link;
 pub mod serve;
 pub mod store;
 mod sync_http;
 pub mod system;
+#[cfg(test)]
+mod testing;
 pub mod text;
 
 use api::form_language;

@@ -86,8 +86,9 @@ pub fn write_png(text: &str, path: &Path) -> Result<(), StoreError> {
             dots.push(if modules.at(x / DOTS_PER_MODULE, y / DOTS_PER_MODULE) { 0 } else { 255 });
         }
     }
-    let unwritable =
-        |error: &dyn std::fmt::Display| Problem::new("file_unwritable").with("path", path.display()).with("detail", error);
+    let unwritable = |error: &dyn std::fmt::Display| {
+        Problem::new("file_unwritable").with("path", path.display()).with("detail", error)
+    };
     let file = File::create(path).map_err(|error| unwritable(&error))?;
     let side = u32::try_from(side).map_err(|error| unwritable(&error))?;
     let mut encoder = png::Encoder::new(BufWriter::new(file), side, side);

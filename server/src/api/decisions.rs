@@ -207,7 +207,8 @@ async fn decide(
     request_body = DecisionRequest, responses((status = 200, body = StateBody),
         (status = 403, body = ProblemBody, description = "`not_supervisor`"),
         (status = 404, body = ProblemBody, description = "`record_unknown`"),
-        (status = 409, body = ProblemBody, description = "`heads_moved`, `must_agree`, `has_problems`, `own_record`, `wrong_state`")))]
+        (status = 409, body = ProblemBody,
+            description = "`heads_moved`, `must_agree`, `has_problems`, `own_record`, `wrong_state`")))]
 pub(crate) async fn approve(
     State(app): State<App>,
     caller: Caller,

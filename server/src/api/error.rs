@@ -82,7 +82,12 @@ fn status_of(word: &str) -> StatusCode {
             StatusCode::NOT_FOUND
         }
         "not_supervisor" | "not_your_field" => StatusCode::FORBIDDEN,
-        "heads_moved" | "must_agree" | "has_problems" | "own_record" | "wrong_state" | "heads_unknown"
+        "heads_moved"
+        | "must_agree"
+        | "has_problems"
+        | "own_record"
+        | "wrong_state"
+        | "heads_unknown"
         | "depends_on_quarantined" => StatusCode::CONFLICT,
         "value_refused" | "field_unknown" | "reasons_missing" => StatusCode::UNPROCESSABLE_ENTITY,
         _ => StatusCode::BAD_REQUEST,

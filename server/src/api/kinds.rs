@@ -5,13 +5,17 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
+use axum::http::HeaderMap;
 use fieldbook_core::forms::{Choice, Field, Form, Labels, Merge, Sensitivity};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::error::{ApiError, ProblemBody};
+use super::error::{ApiError, ProblemBody, form_language, language};
 use super::session::Caller;
 use super::{App, blocking};
+
+/// Records by kind and state.
+type Counts = BTreeMap<String, BTreeMap<String, u64>>;
 
 /// A kind of record.
 #[derive(Debug, Serialize, ToSchema)]
@@ -20,11 +24,15 @@ pub(crate) struct KindBody {
     kind: String,
     /// Version of its newest form.
     version: String,
+    /// Title in the language of `Accept-Language`.
+    title: String,
     /// Title by language.
     #[schema(value_type = BTreeMap<String, String>)]
-    title: Labels,
+    titles: Labels,
     /// Area.
     area: String,
+    /// Records that the user may read, by state.
+    states: BTreeMap<String, u64>,
 }
 
 /// A field of a form.
@@ -81,13 +89,15 @@ pub(crate) struct KindPage {
     choices: BTreeMap<String, Vec<ChoiceBody>>,
 }
 
-fn kind_body(form: &Form) -> KindBody {
-    let form = form.definition();
+fn kind_body(form: &Form, language: &str, counts: &Counts) -> KindBody {
+    let definition = form.definition();
     KindBody {
-        kind: form.kind.clone(),
-        version: form.version.clone(),
-        title: form.title.clone(),
-        area: form.area.word().to_owned(),
+        kind: definition.kind.clone(),
+        version: definition.version.clone(),
+        title: form.pick(&definition.title, language).unwrap_or(&definition.kind).to_owned(),
+        titles: definition.title.clone(),
+        area: definition.area.word().to_owned(),
+        states: counts.get(&definition.kind).cloned().unwrap_or_default(),
     }
 }
 
@@ -132,10 +142,16 @@ fn choice_body(choice: &Choice) -> ChoiceBody {
 
 /// The kinds that the user may see.
 #[utoipa::path(get, path = "/kinds", tag = "kinds", responses((status = 200, body = Vec<KindBody>)))]
-pub(crate) async fn kinds(State(app): State<App>, caller: Caller) -> Result<Json<Vec<KindBody>>, ApiError> {
+pub(crate) async fn kinds(
+    State(app): State<App>,
+    caller: Caller,
+    headers: HeaderMap,
+) -> Result<Json<Vec<KindBody>>, ApiError> {
     let store = Arc::clone(&app.store);
-    let forms = blocking(move || store.visible_forms(caller.user.id)).await?;
-    Ok(Json(forms.iter().map(|form| kind_body(form)).collect()))
+    let user = caller.user.id;
+    let (forms, counts) = blocking(move || Ok((store.visible_forms(user)?, store.counts(user)?))).await?;
+    let language = form_language(language(&headers));
+    Ok(Json(forms.iter().map(|form| kind_body(form, language, &counts)).collect()))
 }
 
 /// A kind with fields, labels and choices.
@@ -145,13 +161,15 @@ pub(crate) async fn kind(
     State(app): State<App>,
     caller: Caller,
     Path(kind): Path<String>,
+    headers: HeaderMap,
 ) -> Result<Json<KindPage>, ApiError> {
     let store = Arc::clone(&app.store);
-    let form = blocking(move || store.visible_form(caller.user.id, &kind)).await?;
+    let user = caller.user.id;
+    let (form, counts) = blocking(move || Ok((store.visible_form(user, &kind)?, store.counts(user)?))).await?;
     let definition = form.definition();
     let choices = definition.choices.iter();
     Ok(Json(KindPage {
-        kind: kind_body(&form),
+        kind: kind_body(&form, form_language(language(&headers)), &counts),
         languages: definition.languages.clone(),
         fields: definition.fields.iter().map(field_body).collect(),
         repeats: definition.repeats.iter().map(|(path, _)| path.clone()).collect(),

@@ -11,12 +11,12 @@ pub(crate) use error::form_language;
 
 use std::sync::Arc;
 
-use axum::{Json, Router, middleware};
 use axum::extract::DefaultBodyLimit;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use axum::{Json, Router, middleware};
 use tokio::sync::Semaphore;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -43,8 +43,7 @@ pub(crate) struct App {
 /// Every address that the server answers.
 #[must_use]
 pub fn router(store: Arc<Store>) -> Router {
-    let app =
-        App { store, limiter: Arc::new(Limiter::default()), exchanges: Arc::new(Semaphore::new(EXCHANGES_MAX)) };
+    let app = App { store, limiter: Arc::new(Limiter::default()), exchanges: Arc::new(Semaphore::new(EXCHANGES_MAX)) };
     let (console, document) = console().split_for_parts();
     let console = console
         .route("/openapi.json", get(move || async move { Json(document) }))

@@ -127,8 +127,7 @@ pub(crate) async fn login(
     keys.iter().for_each(|key| app.limiter.forgive(key));
     let set = cookie(&session.token, session.expires_ms.saturating_sub(now_ms) / 1000)?;
     let user = me_body(&app, session.user).await?;
-    let mut response =
-        Json(LoginAnswer { token: session.token, expires_ms: session.expires_ms, user }).into_response();
+    let mut response = Json(LoginAnswer { token: session.token, expires_ms: session.expires_ms, user }).into_response();
     response.headers_mut().insert(header::SET_COOKIE, set);
     Ok(response)
 }

@@ -1,0 +1,282 @@
+use axum::body::Body;
+use axum::http::{Request, StatusCode};
+use ed25519_dalek::SigningKey;
+use fieldbook_core::access::Role;
+use fieldbook_core::document::Document;
+use fieldbook_core::forms::Edit;
+use fieldbook_core::ids::RecordId;
+use fieldbook_core::protocol::{Down, ErrorKind};
+use serde_json::json;
+use std::sync::atomic::Ordering;
+
+use crate::testing::{START_MS, TestServer, enrolment, form, set, verdicts};
+
+fn submit() -> Edit {
+    Edit::Submit { at: "2026-06-01T00:00:00+08:00".to_owned() }
+}
+
+/// A record of unit a on which two phones disagree about `phone`.
+async fn disagreement(server: &TestServer) -> RecordId {
+    let mut first = server.phone("多杰", "a", Role::Field).await;
+    let mut second = server.phone("马秀英", "a", Role::Field).await;
+    let record = RecordId::new(server.random.as_ref());
+    let mut document = Document::create(record, form().definition()).unwrap();
+    let created = first.save(&mut document, START_MS, &[set("name", "才让·卓玛"), set("card", "6222021234567890")]);
+    let mut other = document.clone();
+    let by_first = first.save(&mut document, START_MS, &[set("phone", "1"), submit()]);
+    let by_second = second.save(&mut other, START_MS, &[set("phone", "2")]);
+    assert!(verdicts(&first.sync(server, record, &[created, by_first]).await).is_empty());
+    assert!(verdicts(&second.sync(server, record, &[by_second]).await).is_empty());
+    record
+}
+
+#[tokio::test]
+async fn a_code_enrols_one_key_within_a_day() {
+    let server = TestServer::new();
+    let (user, _) = server.store.add_user("x", "a", &[Role::Field], None).unwrap();
+    let code = server.store.new_enrolment(&user.login).unwrap().code;
+    let (first, second) = (SigningKey::from_bytes(&[1; 32]), SigningKey::from_bytes(&[2; 32]));
+    let mut forged = enrolment(&code, &first);
+    let last = forged.len() - 10;
+    forged[last] ^= 1;
+    assert_ne!(server.post("/sync/1/enrol", forged).await.0, StatusCode::OK);
+    let (status, answer) = server.post("/sync/1/enrol", enrolment(&code, &first)).await;
+    assert_eq!(status, StatusCode::OK);
+    let (again, repeated) = server.post("/sync/1/enrol", enrolment(&code, &first)).await;
+    assert_eq!((again, repeated), (StatusCode::OK, answer), "the first answer may have been lost");
+    assert_eq!(server.post("/sync/1/enrol", enrolment(&code, &second)).await.0, StatusCode::BAD_REQUEST);
+    let late = server.store.new_enrolment(&user.login).unwrap().code;
+    server.clock.0.fetch_add(24 * 3600 * 1000 + 1, Ordering::SeqCst);
+    assert_eq!(server.post("/sync/1/enrol", enrolment(&late, &second)).await.0, StatusCode::BAD_REQUEST);
+    assert_eq!(server.post("/sync/1/enrol", b"garbage".to_vec()).await.0, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn a_supervisor_sees_both_values_chooses_and_approves() {
+    let server = TestServer::new();
+    let record = disagreement(&server).await;
+    let county = server.supervisor("李措毛", "6301", Role::County).await;
+    let (status, list) = county.get("kinds/note/records?conflicts=true&text=卓玛").await;
+    assert_eq!((status, list["records"].as_array().unwrap().len()), (StatusCode::OK, 1));
+    let (_, page) = county.get(&format!("records/{record}")).await;
+    assert_eq!(page["state"], "submitted");
+    assert_eq!(page["values"]["card"], "************7890");
+    let conflict = &page["conflicts"][0];
+    assert_eq!((conflict["path"].as_str(), conflict["blocks_approval"].as_bool()), (Some("phone"), Some(true)));
+    let mut shown: Vec<(&str, &str)> = conflict["values"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|value| (value["value"].as_str().unwrap(), value["author"].as_str().unwrap()))
+        .collect();
+    shown.sort_unstable();
+    assert_eq!(shown, [("1", "多杰"), ("2", "马秀英")]);
+
+    let heads = json!({ "heads": page["heads"] });
+    let (status, refused) = county.post(&format!("records/{record}/approve"), heads.clone()).await;
+    assert_eq!((status, refused["type"].as_str()), (StatusCode::CONFLICT, Some("must_agree")));
+    let choice = json!({ "path": "phone", "value": "2", "heads": page["heads"] });
+    let (status, _) = county.post(&format!("records/{record}/resolve"), choice).await;
+    assert_eq!(status, StatusCode::OK);
+    let (status, refused) = county.post(&format!("records/{record}/approve"), heads).await;
+    assert_eq!((status, refused["type"].as_str()), (StatusCode::CONFLICT, Some("heads_moved")));
+    let (_, page) = county.get(&format!("records/{record}")).await;
+    assert_eq!((page["values"]["phone"].as_str(), page["conflicts"].as_array().unwrap().len()), (Some("2"), 0));
+    let heads = json!({ "heads": page["heads"] });
+    let (status, state) = county.post(&format!("records/{record}/approve"), heads).await;
+    assert_eq!((status, state["state"].as_str()), (StatusCode::OK, Some("approved")));
+    let written: usize = page["history"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| entry["wrote"].as_array().unwrap())
+        .flatten()
+        .filter(|wrote| wrote["path"] == "phone")
+        .count();
+    assert_eq!(written, 3, "both values and the choice stay in the history");
+    assert!(server.store.verify().unwrap().iter().all(|check| check.faults.is_empty()));
+}
+
+#[tokio::test]
+async fn a_choice_made_meanwhile_stays_visible() {
+    let server = TestServer::new();
+    let record = disagreement(&server).await;
+    let county = server.supervisor("一", "6301", Role::County).await;
+    let other = server.supervisor("二", "6301", Role::County).await;
+    let (_, page) = county.get(&format!("records/{record}")).await;
+    let choose = |value: &str| json!({ "path": "phone", "value": value, "heads": page["heads"] });
+    assert_eq!(county.post(&format!("records/{record}/resolve"), choose("1")).await.0, StatusCode::OK);
+    assert_eq!(other.post(&format!("records/{record}/resolve"), choose("2")).await.0, StatusCode::OK);
+    let (_, page) = county.get(&format!("records/{record}")).await;
+    assert_eq!(page["conflicts"][0]["values"].as_array().unwrap().len(), 2);
+    // The same user again at old heads: the server draws a fresh actor, and nothing is overwritten.
+    let stale = json!({ "set": { "name": "z" }, "heads": page["history"][0]["change"].as_str().map(|c| [c]) });
+    assert_eq!(county.post(&format!("records/{record}/edit"), stale).await.0, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn who_wrote_does_not_approve_and_returning_needs_reasons() {
+    let server = TestServer::new();
+    let record = disagreement(&server).await;
+    let county = server.supervisor("一", "6301", Role::County).await;
+    let (_, page) = county.get(&format!("records/{record}")).await;
+    let own = json!({ "path": "phone", "value": "3", "heads": page["heads"] });
+    assert_eq!(county.post(&format!("records/{record}/resolve"), own).await.0, StatusCode::OK);
+    let (_, page) = county.get(&format!("records/{record}")).await;
+    let (status, refused) = county.post(&format!("records/{record}/approve"), json!({ "heads": page["heads"] })).await;
+    assert_eq!((status, refused["type"].as_str()), (StatusCode::CONFLICT, Some("own_record")));
+    let (status, _) = county.post(&format!("records/{record}/return"), json!({ "heads": page["heads"] })).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+    let back = json!({ "heads": page["heads"], "reasons": "电话", "fields": ["phone"] });
+    let (status, state) = county.post(&format!("records/{record}/return"), back).await;
+    assert_eq!((status, state["state"].as_str()), (StatusCode::OK, Some("returned")));
+}
+
+#[tokio::test]
+async fn nothing_of_a_foreign_unit_is_told() {
+    let server = TestServer::new();
+    let record = disagreement(&server).await;
+    let stranger = server.supervisor("b", "b", Role::County).await;
+    let (status, told) = stranger.get(&format!("records/{record}")).await;
+    assert_eq!((status, told["type"].as_str()), (StatusCode::NOT_FOUND, Some("record_unknown")));
+    let (_, list) = stranger.get("kinds/note/records").await;
+    assert!(list["records"].as_array().unwrap().is_empty());
+    let void = json!({ "heads": [], "reasons": "x" });
+    assert_eq!(stranger.post(&format!("records/{record}/void"), void).await.0, StatusCode::NOT_FOUND);
+    assert!(stranger.get("devices").await.1.as_array().unwrap().is_empty());
+    let field = server.supervisor("f", "a", Role::Field).await;
+    let (_, page) = field.get(&format!("records/{record}")).await;
+    let (status, _) = field.post(&format!("records/{record}/approve"), json!({ "heads": page["heads"] })).await;
+    assert_eq!(status, StatusCode::FORBIDDEN);
+    let (status, _) = server.send(Request::get("/api/v1/units").body(Body::empty()).unwrap()).await;
+    assert_eq!(status, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn what_is_not_allowed_waits_in_quarantine_and_never_blocks() {
+    let server = TestServer::new();
+    let mut phone = server.phone("多杰", "a", Role::Field).await;
+    let record = RecordId::new(server.random.as_ref());
+    let mut document = Document::create(record, form().definition()).unwrap();
+    let created = phone.save(&mut document, START_MS, &[set("name", "n")]);
+    let barred = phone.save(&mut document, START_MS, &[set("stage", "approved")]);
+    let later = phone.save(&mut document, START_MS, &[set("phone", "1")]);
+    let (barred_hash, later_hash) = (barred.hash, later.hash);
+    let answer = phone.sync(&server, record, &[created, barred, later]).await;
+    let told = verdicts(&answer);
+    assert_eq!(told[0], (barred_hash, "role".to_owned()));
+    assert_eq!(told[1], (later_hash, "depends_on_quarantined".to_owned()));
+    let county = server.supervisor("c", "6301", Role::County).await;
+    let (_, waiting) = county.get("quarantine").await;
+    assert_eq!(waiting.as_array().unwrap().len(), 2);
+    let (id, next) = (waiting[0]["id"].as_i64().unwrap(), waiting[1]["id"].as_i64().unwrap());
+    let (_, page) = county.get(&format!("quarantine/{id}")).await;
+    assert_eq!(page["writes"], json!([{ "path": "stage", "value": "approved" }]));
+    let (status, _) = county.post(&format!("quarantine/{next}/admit"), json!({})).await;
+    assert_eq!(status, StatusCode::CONFLICT);
+    assert_eq!(county.post(&format!("quarantine/{id}/admit"), json!({})).await.0, StatusCode::OK);
+    assert_eq!(county.post(&format!("quarantine/{next}/admit"), json!({})).await.0, StatusCode::OK);
+    let (_, page) = county.get(&format!("records/{record}")).await;
+    assert_eq!((page["values"]["stage"].as_str(), page["values"]["phone"].as_str()), (Some("approved"), Some("1")));
+    assert!(server.store.verify().unwrap().iter().all(|check| check.faults.is_empty()));
+}
+
+#[tokio::test]
+async fn a_revoked_device_is_heard_only_into_quarantine() {
+    let server = TestServer::new();
+    let mut phone = server.phone("多杰", "a", Role::Field).await;
+    let county = server.supervisor("c", "6301", Role::County).await;
+    let revoked = county.post(&format!("devices/{}/revoke", phone.device), json!({})).await;
+    assert_eq!(revoked.0, StatusCode::NO_CONTENT);
+    let record = RecordId::new(server.random.as_ref());
+    let mut document = Document::create(record, form().definition()).unwrap();
+    let change = phone.save(&mut document, START_MS, &[set("name", "n")]);
+    let told = verdicts(&phone.sync(&server, record, &[change]).await);
+    assert_eq!(told[0].1, "revoked");
+    assert_eq!(county.get(&format!("records/{record}")).await.0, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn a_request_is_taken_once_and_a_change_too() {
+    let server = TestServer::new();
+    let mut phone = server.phone("多杰", "a", Role::Field).await;
+    let record = RecordId::new(server.random.as_ref());
+    let mut document = Document::create(record, form().definition()).unwrap();
+    let change = phone.save(&mut document, START_MS, &[set("name", "n")]);
+    let body = phone.request(record, &[change.clone()]);
+    assert_eq!(server.post("/sync/1", body.clone()).await.0, StatusCode::OK);
+    assert_eq!(server.post("/sync/1", body.clone()).await.0, StatusCode::CONFLICT);
+    assert!(verdicts(&phone.sync(&server, record, &[change]).await).is_empty());
+    let mut garbage = phone.request(record, &[]);
+    garbage.extend([5, 1, 2, 3, 4, 5]);
+    assert_eq!(server.post("/sync/1", garbage).await.0, StatusCode::OK, "told inside the answer");
+    assert_eq!(server.store.record_lines("note", None).unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn logins_are_limited_and_sessions_end() {
+    let server = TestServer::new();
+    let county = server.supervisor("c", "6301", Role::County).await;
+    assert_eq!(county.get("me").await.0, StatusCode::OK);
+    server.clock.0.fetch_add(3 * 3600 * 1000, Ordering::SeqCst);
+    assert_eq!(county.get("me").await.0, StatusCode::UNAUTHORIZED);
+    let wrong = || {
+        let body = Body::from(json!({ "login": "6301-1", "password": "x" }).to_string());
+        Request::post("/api/v1/login").header("content-type", "application/json").body(body).unwrap()
+    };
+    let mut last = StatusCode::OK;
+    for _ in 0..11 {
+        last = server.send(wrong()).await.0;
+    }
+    assert_eq!(last, StatusCode::TOO_MANY_REQUESTS);
+}
+
+#[tokio::test]
+async fn a_full_disk_keeps_nothing_half() {
+    let server = TestServer::new();
+    let mut phone = server.phone("多杰", "a", Role::Field).await;
+    phone.sync(&server, RecordId::new(server.random.as_ref()), &[]).await;
+    let record = RecordId::new(server.random.as_ref());
+    let mut document = Document::create(record, form().definition()).unwrap();
+    let notes: Vec<_> = (0..40)
+        .map(|at| phone.save(&mut document, START_MS, &[set("name", &format!("{at}{}", "字".repeat(2_000)))]))
+        .collect();
+    let pages: i64 = server.store.writer().query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
+    let limit = |pages: i64| server.store.writer().pragma_update(None, "max_page_count", pages).unwrap();
+    limit(pages + 2);
+    let answer = phone.sync(&server, record, &notes).await;
+    let unavailable = |message: &Down| matches!(message, Down::Error(error) if error.kind == ErrorKind::Unavailable);
+    assert!(answer.iter().any(unavailable), "{answer:?}");
+    assert!(server.store.record_lines("note", None).unwrap().is_empty());
+    limit(pages + 10_000);
+    assert!(server.store.verify().unwrap().iter().all(|check| check.faults.is_empty()));
+}
+
+#[tokio::test]
+async fn revealing_is_logged() {
+    let server = TestServer::new();
+    let record = disagreement(&server).await;
+    let county = server.supervisor("c", "6301", Role::County).await;
+    let (_, page) = county.get(&format!("records/{record}?reveal=card")).await;
+    assert_eq!(page["values"]["card"], "6222021234567890");
+    let logged: i64 = server
+        .store
+        .read(|tx| {
+            let sql = "SELECT count(*) FROM audit WHERE action = 'reveal' AND subject = ?1 AND detail = 'card'";
+            Ok::<_, crate::store::StoreError>(tx.query_row(sql, [record.to_string()], |row| row.get(0))?)
+        })
+        .unwrap();
+    assert_eq!(logged, 1);
+}
+
+/// `docs/openapi.json` is what the console's client is made from. `UPDATE_OPENAPI=1` writes it.
+#[test]
+fn the_openapi_document_is_the_stored_one() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/openapi.json");
+    let now = crate::openapi_json().unwrap();
+    if std::env::var_os("UPDATE_OPENAPI").is_some() {
+        std::fs::write(&path, &now).unwrap();
+    }
+    let stored = std::fs::read_to_string(&path).unwrap();
+    assert!(now == stored, "the API changed: run this test with UPDATE_OPENAPI=1 and look at the difference");
+}

@@ -39,6 +39,7 @@ fn serve_until_stopped(language: Language, store: &Arc<Store>, task: &Serve) -> 
             tracing_subscriber::EnvFilter::try_from_default_env()
                 .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info")),
         )
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
         .with_writer(std::io::stderr)
         .init();
     let options = serve::ServeOptions {
@@ -51,8 +52,7 @@ fn serve_until_stopped(language: Language, store: &Arc<Store>, task: &Serve) -> 
         check_address(address)?;
     }
     store.publish_builtin()?;
-    let runtime = tokio::runtime::Runtime::new()
-        .map_err(|error| Problem::new("failed").with("detail", error))?;
+    let runtime = tokio::runtime::Runtime::new().map_err(|error| Problem::new("failed").with("detail", error))?;
     runtime.block_on(async {
         let bound = serve::bind(store, &options).await?;
         let stop = serve::stop_signal();
@@ -81,9 +81,8 @@ fn unit(language: Language, store: &Store, task: &UnitTask) -> Result<bool, Stor
             say(language, "unit_added", &[("unit", code.clone()), ("name", name.clone())]);
         }
         UnitTask::Import { file } => {
-            let table = std::fs::File::open(file).map_err(|error| {
-                Problem::new("file_unreadable").with("path", file.display()).with("detail", error)
-            })?;
+            let table = std::fs::File::open(file)
+                .map_err(|error| Problem::new("file_unreadable").with("path", file.display()).with("detail", error))?;
             let count = store.import_units(table)?;
             say(language, "units_imported", &[("count", count.to_string())]);
         }

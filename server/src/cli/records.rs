@@ -128,7 +128,7 @@ fn show(language: Language, page: &RecordPage) {
     for conflict in &page.conflicts {
         line("shown_conflict", &format!("{} {}", conflict.path, conflict.label));
         for value in &conflict.values {
-            println!("\t{}\t{}\t{}", value.value, value.author.name, value.time_ms);
+            println!("\t{}\t{}\t{}", value.value, value.by.author, value.when.time);
         }
     }
     for problem in &page.problems {
@@ -136,7 +136,7 @@ fn show(language: Language, page: &RecordPage) {
     }
     for change in &page.history {
         let wrote: Vec<&str> = change.wrote.iter().map(|wrote| wrote.path.as_str()).collect();
-        line("shown_change", &format!("{}\t{}\t{}", change.author.name, change.time_ms, wrote.join(" ")));
+        line("shown_change", &format!("{}\t{}\t{}", change.by.author, change.when.time, wrote.join(" ")));
     }
 }
 

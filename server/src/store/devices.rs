@@ -121,9 +121,8 @@ impl Store {
         let fresh = DeviceId::random(self.random.as_ref());
         self.write(|tx| {
             let sql = "SELECT user, expires_ms, used_ms, device FROM enrolments WHERE code_hash = ?1";
-            let found: Option<([u8; 16], i64, Option<i64>, Option<[u8; 16]>)> = tx
-                .query_row(sql, [hash], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
-                .optional()?;
+            let found: Option<([u8; 16], i64, Option<i64>, Option<[u8; 16]>)> =
+                tx.query_row(sql, [hash], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))).optional()?;
             let refused = || StoreError::from(Problem::new("enrolment_code"));
             let (user, expires_ms, used_ms, device) = found.ok_or_else(refused)?;
             if expires_ms < now_ms {

@@ -5,14 +5,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use fieldbook_core::access::Area;
 use fieldbook_core::forms::Form;
+use fieldbook_core::ids::RecordId;
 use fieldbook_core::protocol::Notice;
 use fieldbook_core::protocol::limits::FORM_BYTES_MAX;
 use rusqlite::{Connection, OptionalExtension};
 
-use super::{Problem, Store, StoreError, feeds, units};
+use super::{Problem, Store, StoreError, feeds, records, units};
 
 /// Parsed forms kept in memory; a kind and version never changes once published.
 const FORMS_KEPT_MAX: usize = 256;
+
+/// Records that are evaluated anew in one transaction.
+const READ_AGAIN_AT_ONCE: i64 = 100;
 
 /// Parsed forms by kind and version.
 #[derive(Debug, Default)]
@@ -91,13 +95,40 @@ impl Store {
     /// # Errors
     /// `no_units`, `unit_unknown`, `form_version_taken`, `form_area_changed`, `form_too_large`.
     pub fn publish_form(&self, form: &Form, unit: Option<&str>) -> Result<Published, StoreError> {
-        self.write(|tx| {
+        let published = self.write(|tx| {
             let at = match unit {
                 Some(code) => units::wanted_unit(tx, code)?,
                 None => units::root(tx)?.ok_or_else(|| Problem::new("no_units"))?,
             };
             self.publish_in(tx, form, &at.code)
-        })
+        })?;
+        if published != Published::Known {
+            self.read_again(&form.definition().kind)?;
+        }
+        Ok(published)
+    }
+
+    /// Evaluates every record of a kind under its newest form, a few at a time so that phones are not kept waiting.
+    fn read_again(&self, kind: &str) -> Result<(), StoreError> {
+        let mut after = [0_u8; 16];
+        loop {
+            let last = self.write(|tx| {
+                let sql = "SELECT id FROM records WHERE kind = ?1 AND id > ?2 ORDER BY id LIMIT ?3";
+                let mut statement = tx.prepare_cached(sql)?;
+                let ids = statement.query_map((kind, after, READ_AGAIN_AT_ONCE), |row| row.get::<_, [u8; 16]>(0))?;
+                let ids = ids.collect::<Result<Vec<_>, _>>()?;
+                for id in &ids {
+                    if let Some(mut open) = records::load(tx, RecordId(*id))? {
+                        self.save_record(tx, &mut open)?;
+                    }
+                }
+                Ok::<_, StoreError>(ids.last().copied())
+            })?;
+            match last {
+                Some(last) => after = last,
+                None => return Ok(()),
+            }
+        }
     }
 
     fn publish_in(&self, tx: &Connection, form: &Form, unit: &str) -> Result<Published, StoreError> {

@@ -110,7 +110,9 @@ fn point(cursor: &str) -> Option<(Sql, Vec<u8>)> {
 
 /// The middle dots that keyboards offer become the one that is stored (DESIGN §4).
 fn folded(text: &str) -> String {
-    let dot = |letter: char| if matches!(letter, '•' | '・' | '‧' | '∙' | '⋅' | '.' | '\u{ff0e}') { '·' } else { letter };
+    let dot = |letter: char| {
+        if matches!(letter, '•' | '・' | '‧' | '∙' | '⋅' | '.' | '\u{ff0e}') { '·' } else { letter }
+    };
     text.trim().to_lowercase().chars().map(dot).take(TEXT_CHARS_MAX).collect()
 }
 

@@ -28,12 +28,12 @@ use fieldbook_core::ports::{Clock, Random};
 use fieldbook_sqlite::KEY_BYTES;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 
+pub(crate) use console::Asked;
 pub use devices::{DeviceRow, EnrolCode};
 pub use error::{Problem, StoreError};
 pub use forms::{FormRow, Published};
-pub(crate) use console::Asked;
-pub use listing::{RecordLine, RecordList, RecordRow};
 pub(crate) use listing::ListQuery;
+pub use listing::{RecordLine, RecordList, RecordRow};
 pub use page::RecordPage;
 pub use supervise::{QuarantineItem, QuarantinePage};
 pub(crate) use sync_log::StoreLog;

@@ -12,18 +12,34 @@ use utoipa::ToSchema;
 
 use super::records::{self, OpenRecord};
 use super::{Store, StoreError, console, devices, listing, mask, reviews, sessions, units};
+use crate::clock_text::shanghai;
 
 /// Who wrote something.
 #[derive(Debug, Clone, Default, Serialize, ToSchema)]
 pub struct AuthorPage {
-    /// The user; empty if unknown here.
-    pub user: String,
-    /// The user's name.
-    pub name: String,
+    /// The user's name; empty if unknown here.
+    pub author: String,
+    /// The user.
+    pub author_id: String,
     /// The device; the server's own for what a supervisor wrote.
     pub device: String,
     /// The device's name; empty for the server's own.
     pub device_name: String,
+}
+
+/// When something was written.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct TimePage {
+    /// As its author claims, Asia/Shanghai, `YYYY-MM-DDTHH:MM:SS+08:00`.
+    pub time: String,
+    /// The same, milliseconds since 1970 UTC.
+    pub time_ms: i64,
+    /// When the server received it, Asia/Shanghai.
+    pub received: Option<String>,
+    /// The same, milliseconds since 1970 UTC.
+    pub received_ms: Option<i64>,
+    /// The author claims a time more than 5 minutes after the receipt: the device's clock is wrong.
+    pub clock_wrong: bool,
 }
 
 /// One of several concurrent values.
@@ -35,13 +51,11 @@ pub struct ValuePage {
     /// Label of the value, where it is a choice.
     pub text: Option<String>,
     /// Who wrote it.
-    pub author: AuthorPage,
-    /// When, as its author claims, milliseconds since 1970 UTC.
-    pub time_ms: i64,
-    /// When the server received it.
-    pub received_ms: Option<i64>,
-    /// The two times differ by more than 5 minutes.
-    pub clock_doubtful: bool,
+    #[serde(flatten)]
+    pub by: AuthorPage,
+    /// When, as its author claims, and when the server received it.
+    #[serde(flatten)]
+    pub when: TimePage,
     /// The change.
     pub change: String,
 }
@@ -85,7 +99,9 @@ pub struct ReviewPage {
     pub fields: Vec<String>,
     /// The heads that were read.
     pub heads: Vec<String>,
-    /// When, milliseconds since 1970 UTC.
+    /// When, by the server's clock, Asia/Shanghai.
+    pub time: String,
+    /// The same, milliseconds since 1970 UTC.
     pub time_ms: i64,
 }
 
@@ -109,11 +125,11 @@ pub struct ChangePage {
     /// The change.
     pub change: String,
     /// Who made it.
-    pub author: AuthorPage,
-    /// When, as its author claims, milliseconds since 1970 UTC.
-    pub time_ms: i64,
-    /// When the server received it.
-    pub received_ms: Option<i64>,
+    #[serde(flatten)]
+    pub by: AuthorPage,
+    /// When, as its author claims, and when the server received it.
+    #[serde(flatten)]
+    pub when: TimePage,
     /// What it wrote.
     pub wrote: Vec<WrotePage>,
 }
@@ -186,8 +202,8 @@ impl Pager<'_> {
                 };
                 self.device_names.insert(author.device, name.clone());
                 AuthorPage {
-                    user: author.user.to_string(),
-                    name: author.name,
+                    author: author.name,
+                    author_id: author.user.to_string(),
                     device: author.device.to_string(),
                     device_name: name,
                 }
@@ -221,26 +237,27 @@ impl Pager<'_> {
 
     fn value(&mut self, path: &FieldPath, value: &ConflictValue) -> Result<ValuePage, StoreError> {
         let (json, text) = self.shown(path, value.value.as_ref());
-        let time_ms = value.time_s.saturating_mul(1000);
-        let received_ms = records::received_ms(self.tx, &value.change)?;
-        Ok(ValuePage {
-            value: json,
-            text,
-            author: self.author(value.actor)?,
+        let (by, when) = (self.author(value.actor)?, self.when(value.time_s, &value.change)?);
+        Ok(ValuePage { value: json, text, by, when, change: value.change.to_string() })
+    }
+
+    fn when(&self, time_s: i64, change: &ChangeHash) -> Result<TimePage, StoreError> {
+        let time_ms = time_s.saturating_mul(1000);
+        let received_ms = records::received_ms(self.tx, change)?;
+        Ok(TimePage {
+            time: shanghai(time_ms),
             time_ms,
+            received: received_ms.map(shanghai),
             received_ms,
-            // A record waits for days without signal: only a claim from after the receipt is doubtful for certain.
-            clock_doubtful: received_ms.is_some_and(|received| time_ms - received > CLOCK_TOLERANCE_MS),
-            change: value.change.to_string(),
+            // A record waits for days without signal: only a claim from after the receipt is wrong for certain.
+            clock_wrong: received_ms.is_some_and(|received| time_ms.saturating_sub(received) > CLOCK_TOLERANCE_MS),
         })
     }
 
     fn change(&mut self, entry: &HistoryEntry) -> Result<ChangePage, StoreError> {
         let wrote = entry.touched.iter().map(|touched| {
             let (value, chosen) = match &touched.choice {
-                Some((name, chosen)) => {
-                    (self.shown(&touched.path, Some(&Scalar::Text(name.clone()))).0, Some(*chosen))
-                }
+                Some((name, chosen)) => (self.shown(&touched.path, Some(&Scalar::Text(name.clone()))).0, Some(*chosen)),
                 None => (self.shown(&touched.path, touched.value.as_ref()).0, None),
             };
             WrotePage { path: touched.path.to_string(), label: self.label(&touched.path), value, chosen }
@@ -248,9 +265,8 @@ impl Pager<'_> {
         let wrote = wrote.collect();
         Ok(ChangePage {
             change: entry.change.to_string(),
-            author: self.author(entry.actor)?,
-            time_ms: entry.time_s.saturating_mul(1000),
-            received_ms: records::received_ms(self.tx, &entry.change)?,
+            by: self.author(entry.actor)?,
+            when: self.when(entry.time_s, &entry.change)?,
             wrote,
         })
     }
@@ -276,6 +292,7 @@ fn review_pages(tx: &Connection, record: RecordId) -> Result<Vec<ReviewPage>, St
         reasons: row.reasons,
         fields: row.fields,
         heads: hex_all(&row.heads),
+        time: shanghai(row.time_ms),
         time_ms: row.time_ms,
     };
     Ok(rows.into_iter().map(page).collect())
@@ -350,9 +367,10 @@ impl Store {
         let problems = problems.collect();
         let history = open.document.history(definition);
         let history = history.iter().map(|entry| pager.change(entry)).collect::<Result<_, _>>()?;
-        let labels = definition.fields.iter().map(|field| {
-            (field.path.clone(), form.pick(&field.label, language).unwrap_or(&field.path).to_owned())
-        });
+        let labels = definition
+            .fields
+            .iter()
+            .map(|field| (field.path.clone(), form.pick(&field.label, language).unwrap_or(&field.path).to_owned()));
         let masked = definition.fields.iter().filter(|field| mask::hides(field, revealed));
         Ok(RecordPage {
             id: open.id.to_string(),
@@ -383,6 +401,26 @@ impl Store {
             let mut forms = self.current_forms(tx)?;
             forms.retain(|form| roles.iter().any(|(role, _)| role.areas().contains(&form.definition().area)));
             Ok(forms)
+        })
+    }
+
+    /// Records by state of each kind, as far as `user` may read.
+    pub(crate) fn counts(&self, user: UserId) -> Result<BTreeMap<String, BTreeMap<String, u64>>, StoreError> {
+        self.read(|tx| {
+            let reached: BTreeSet<(String, String)> =
+                units::scope(tx, user)?.into_iter().map(|(unit, area)| (unit, area.word().to_owned())).collect();
+            let sql = "SELECT kind, state, records.unit, area, count(*) FROM records JOIN feeds ON feeds.id = feed \
+                       GROUP BY kind, state, records.unit, area";
+            let mut statement = tx.prepare_cached(sql)?;
+            let mut rows = statement.query([])?;
+            let mut counts: BTreeMap<String, BTreeMap<String, u64>> = BTreeMap::new();
+            while let Some(row) = rows.next()? {
+                if reached.contains(&(row.get(2)?, row.get(3)?)) {
+                    let (kind, state): (String, String) = (row.get(0)?, row.get(1)?);
+                    *counts.entry(kind).or_default().entry(state).or_default() += row.get::<_, u64>(4)?;
+                }
+            }
+            Ok(counts)
         })
     }
 

@@ -96,7 +96,8 @@ pub(crate) fn put(tx: &Connection, change: &TakenChange<'_>, verdict: &Verdict) 
 
 /// What waits, oldest first, above `after`.
 pub(crate) fn waiting(tx: &Connection, after: i64, limit: usize) -> Result<Vec<QuarantineRow>, StoreError> {
-    let sql = format!("SELECT {COLUMNS} WHERE admitted_ms IS NULL AND quarantine.id > ?1 ORDER BY quarantine.id LIMIT ?2");
+    let sql =
+        format!("SELECT {COLUMNS} WHERE admitted_ms IS NULL AND quarantine.id > ?1 ORDER BY quarantine.id LIMIT ?2");
     let mut statement = tx.prepare_cached(&sql)?;
     Ok(statement.query_map((after, limit), row_of)?.collect::<Result<_, _>>()?)
 }

@@ -249,11 +249,7 @@ pub(crate) fn author(tx: &Connection, actor: ActorId) -> Result<Option<Author>, 
     let mut statement = tx.prepare_cached(sql)?;
     let found = statement
         .query_row([actor.as_bytes()], |row| {
-            Ok(Author {
-                user: UserId(row.get(0)?),
-                name: row.get(1)?,
-                device: DeviceId(row.get(2)?),
-            })
+            Ok(Author { user: UserId(row.get(0)?), name: row.get(1)?, device: DeviceId(row.get(2)?) })
         })
         .optional()?;
     Ok(found)

@@ -50,6 +50,7 @@ CREATE TABLE records (
   received_ms INTEGER NOT NULL, changed_s INTEGER NOT NULL, serial INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX records_kind ON records(kind, serial);
+CREATE INDEX records_serial ON records(serial);
 CREATE TABLE bodies (record BLOB PRIMARY KEY REFERENCES records(id), body BLOB NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE statements (
   device BLOB NOT NULL, number INTEGER NOT NULL, hash BLOB NOT NULL, bytes BLOB NOT NULL, signature BLOB NOT NULL,

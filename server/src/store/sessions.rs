@@ -82,9 +82,8 @@ impl Store {
             let sql = "SELECT user, seen_ms FROM sessions WHERE token_hash = ?1 AND expires_ms > ?2 AND seen_ms > ?3";
             let mut statement = tx.prepare_cached(sql)?;
             let oldest = now_ms.saturating_sub(SESSION_IDLE_MS);
-            let row: Option<([u8; 16], i64)> = statement
-                .query_row((hash, now_ms, oldest), |row| Ok((row.get(0)?, row.get(1)?)))
-                .optional()?;
+            let row: Option<([u8; 16], i64)> =
+                statement.query_row((hash, now_ms, oldest), |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
             let Some((user, seen_ms)) = row else { return Ok(None) };
             Ok(users::user(tx, UserId(user))?.map(|user| (user, seen_ms)))
         })?;

@@ -1,14 +1,13 @@
 //! The store as the sync machine sees it.
 
+use std::collections::HashMap;
 use std::sync::MutexGuard;
 
 use fieldbook_core::access::{Area, FeedId};
 use fieldbook_core::ids::{ActorId, ChangeHash, DeviceId, LogId, UserId};
 use fieldbook_core::protocol::limits::DEVICE_FEEDS_MAX;
 use fieldbook_core::protocol::{Entry, Notice, Verdict};
-use fieldbook_core::sync::server::{
-    DeviceRow, Fate, FeedHead, LogEntry, Scope, ServerLog, StatementRow, TakenChange,
-};
+use fieldbook_core::sync::server::{DeviceRow, Fate, FeedHead, LogEntry, Scope, ServerLog, StatementRow, TakenChange};
 use fieldbook_core::sync::{LogError, LogErrorKind, chain, from_cbor, to_cbor};
 use rusqlite::{Connection, OptionalExtension};
 use sha2::{Digest, Sha256};
@@ -88,11 +87,12 @@ impl Drop for StoreLog<'_> {
 fn followed(tx: &Connection, user: UserId) -> Result<Vec<(FeedId, u32)>, StoreError> {
     let own = users::user(tx, user)?.map(|user| user.unit);
     let first_epoch = feeds::epoch(tx)?;
+    let there: HashMap<FeedId, u32> = feeds::all(tx)?.into_iter().map(|feed| (feed.id, feed.epoch)).collect();
     let mut followed = Vec::new();
     for (unit, area) in units::scope(tx, user)? {
         let id = FeedId { unit, area };
-        match feeds::feed(tx, &id)? {
-            Some(feed) => followed.push((id, feed.epoch)),
+        match there.get(&id) {
+            Some(epoch) => followed.push((id, *epoch)),
             None if own.as_ref() == Some(&id.unit) => followed.push((id, first_epoch)),
             None => {}
         }
@@ -222,9 +222,19 @@ impl ServerLog for StoreLog<'_> {
                 "INSERT INTO statements(device, number, hash, bytes, signature, received_ms)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
             )?
-            .execute((device.as_bytes(), number, statement.hash, &statement.bytes, statement.signature, now_ms))?;
-            tx.prepare_cached("UPDATE devices SET statement = ?2, statement_hash = ?3 WHERE id = ?1")?
-                .execute((device.as_bytes(), number, statement.hash))?;
+            .execute((
+                device.as_bytes(),
+                number,
+                statement.hash,
+                &statement.bytes,
+                statement.signature,
+                now_ms,
+            ))?;
+            tx.prepare_cached("UPDATE devices SET statement = ?2, statement_hash = ?3 WHERE id = ?1")?.execute((
+                device.as_bytes(),
+                number,
+                statement.hash,
+            ))?;
             Ok(())
         })
     }
@@ -258,7 +268,8 @@ impl ServerLog for StoreLog<'_> {
 
     fn put_verdict(&mut self, device: &DeviceId, verdict: &Verdict) -> Result<(), LogError> {
         self.write(|tx| {
-            let waits: i64 = tx.prepare_cached("SELECT count(*) FROM verdicts WHERE device = ?1 AND hash = ?2")?
+            let waits: i64 = tx
+                .prepare_cached("SELECT count(*) FROM verdicts WHERE device = ?1 AND hash = ?2")?
                 .query_row((device.as_bytes(), verdict.change.as_bytes()), |row| row.get(0))?;
             if waits > 0 {
                 return Ok(());

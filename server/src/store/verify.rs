@@ -43,9 +43,7 @@ impl Store {
     /// # Errors
     /// What the database said, if it cannot be read at all.
     pub fn verify(&self) -> Result<Vec<Check>, StoreError> {
-        self.read(|tx| {
-            Ok(vec![database(tx)?, chains(tx)?, bodies(tx)?, statements(tx)?, quarantine(tx)?])
-        })
+        self.read(|tx| Ok(vec![database(tx)?, chains(tx)?, bodies(tx)?, statements(tx)?, quarantine(tx)?]))
     }
 }
 
@@ -102,11 +100,7 @@ fn chain_of(
     Ok(())
 }
 
-fn leaf_of(
-    body: &EntryBody,
-    hash: Option<ChangeHash>,
-    salts: &BTreeMap<RecordId, [u8; 8]>,
-) -> Option<[u8; 32]> {
+fn leaf_of(body: &EntryBody, hash: Option<ChangeHash>, salts: &BTreeMap<RecordId, [u8; 8]>) -> Option<[u8; 32]> {
     match body {
         EntryBody::Change { record, bytes, .. } => {
             let real = change_hash(bytes)?;

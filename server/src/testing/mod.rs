@@ -1,0 +1,287 @@
+//! A server in a temporary folder, phones that speak the protocol by hand, and a supervisor at the real router.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::ConnectInfo;
+use axum::http::{Request, StatusCode};
+use ed25519_dalek::{Signer, SigningKey};
+use fieldbook_core::access::{FeedId, Role, Unit};
+use fieldbook_core::document::{Document, RawChange};
+use fieldbook_core::forms::{Edit, FieldPath, Form, Scalar, compile_sheets};
+use fieldbook_core::ids::{ActorId, ChangeHash, DeviceId, RecordId, UserId};
+use fieldbook_core::ports::{Clock, Random};
+use fieldbook_core::protocol::{
+    ChangeUp, Cursors, Down, EnrolAnswer, EnrolRequest, RequestHeader, Statement, Up, limits::PROTOCOL_VERSION,
+};
+use fieldbook_core::sync::frames::{FrameReader, FrameWriter};
+use fieldbook_core::sync::{from_cbor, signing, to_cbor};
+use serde_json::{Value as Json, json};
+use tower::ServiceExt;
+
+use crate::store::Store;
+
+/// A clock that stands until it is moved.
+pub(crate) struct TestClock(pub(crate) AtomicI64);
+
+impl Clock for TestClock {
+    fn now_ms(&self) -> i64 {
+        self.0.load(Ordering::SeqCst)
+    }
+    fn boot_ms(&self) -> u64 {
+        0
+    }
+}
+
+/// Bytes that repeat in every run: a counter, hashed.
+#[derive(Default)]
+pub(crate) struct TestRandom(AtomicU64);
+
+impl Random for TestRandom {
+    fn fill(&self, bytes: &mut [u8]) {
+        use sha2::Digest;
+        for chunk in bytes.chunks_mut(32) {
+            let block = sha2::Sha256::digest(self.0.fetch_add(1, Ordering::SeqCst).to_be_bytes());
+            chunk.copy_from_slice(&block[..chunk.len()]);
+        }
+    }
+}
+
+/// 2026-06-01 in Shanghai.
+pub(crate) const START_MS: i64 = 1_780_243_200_000;
+
+const SURVEY: &str = "\
+type,name,label::English (en),required,bind::fb:merge,bind::fb:sensitivity,bind::fb:writers,bind::fb:list,\
+bind::fb:search
+text,name,Name,yes,,,,yes,yes
+text,phone,Phone,,must-agree,,,,
+text,card,Card,,,sensitive,,,
+text,stage,Stage,,,,county,,
+";
+
+pub(crate) fn form() -> Form {
+    let settings =
+        "form_title,form_id,version,namespaces,fb:area\nVisit,note,1,\"fb=\"\"urn:fieldbook:form\"\"\",aid\n";
+    compile_sheets("note", &[("survey.csv", SURVEY), ("settings.csv", settings)]).unwrap()
+}
+
+/// A server with the units 63 > 6301 > {a, b}, and users at them.
+pub(crate) struct TestServer {
+    pub(crate) store: Arc<Store>,
+    pub(crate) router: Router,
+    pub(crate) clock: Arc<TestClock>,
+    pub(crate) random: Arc<TestRandom>,
+    pub(crate) folder: tempfile::TempDir,
+}
+
+pub(crate) struct Supervisor<'a> {
+    server: &'a TestServer,
+    token: String,
+}
+
+impl TestServer {
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Arc::new(TestClock(AtomicI64::new(START_MS)));
+        let random = Arc::new(TestRandom::default());
+        let store = Store::open(folder.path(), None, Arc::clone(&clock) as _, Arc::clone(&random) as _).unwrap();
+        // The built-in kinds take a second to compile; the test's own kind is enough.
+        store.set_setting("builtin", env!("CARGO_PKG_VERSION")).unwrap();
+        let store = Arc::new(store);
+        for (code, parent) in [("63", None), ("6301", Some("63")), ("a", Some("6301")), ("b", Some("6301"))] {
+            let (name, parent) = (format!("unit {code}"), parent.map(str::to_owned));
+            store.add_unit(&Unit { code: code.to_owned(), name, parent, division: None }).unwrap();
+        }
+        store.publish_form(&form(), None).unwrap();
+        let router = crate::router(Arc::clone(&store));
+        Self { store, router, clock, random, folder }
+    }
+
+    pub(crate) async fn send(&self, request: Request<Body>) -> (StatusCode, Vec<u8>) {
+        let mut request = request;
+        request.extensions_mut().insert(ConnectInfo(SocketAddr::from(([127, 0, 0, 1], 1))));
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let status = response.status();
+        (status, to_bytes(response.into_body(), 10_000_000).await.unwrap().to_vec())
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: Vec<u8>) -> (StatusCode, Vec<u8>) {
+        self.send(Request::post(path).body(Body::from(body)).unwrap()).await
+    }
+
+    pub(crate) async fn phone(&self, name: &str, unit: &str, role: Role) -> Phone {
+        let (user, _) = self.store.add_user(name, unit, &[role], None).unwrap();
+        let code = self.store.new_enrolment(&user.login).unwrap().code;
+        let mut seed = [0; 32];
+        self.random.fill(&mut seed);
+        let key = SigningKey::from_bytes(&seed);
+        let (status, body) = self.post("/sync/1/enrol", enrolment(&code, &key)).await;
+        assert_eq!(status, StatusCode::OK);
+        let answer: EnrolAnswer = from_cbor(&body).unwrap();
+        Phone::new(key, &answer, ActorId::random(self.random.as_ref()))
+    }
+
+    pub(crate) async fn supervisor(&self, name: &str, unit: &str, role: Role) -> Supervisor<'_> {
+        let (user, password) = self.store.add_user(name, unit, &[role], None).unwrap();
+        let body = json!({ "login": user.login, "password": password }).to_string();
+        let request = Request::post("/api/v1/login").header("content-type", "application/json");
+        let (status, body) = self.send(request.body(Body::from(body)).unwrap()).await;
+        assert_eq!(status, StatusCode::OK);
+        let answer: Json = serde_json::from_slice(&body).unwrap();
+        Supervisor { server: self, token: answer["token"].as_str().unwrap().to_owned() }
+    }
+}
+
+impl Supervisor<'_> {
+    pub(crate) async fn get(&self, path: &str) -> (StatusCode, Json) {
+        self.ask(Request::get(format!("/api/v1/{path}")), Body::empty()).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: Json) -> (StatusCode, Json) {
+        let request = Request::post(format!("/api/v1/{path}")).header("content-type", "application/json");
+        self.ask(request, Body::from(body.to_string())).await
+    }
+
+    async fn ask(&self, request: axum::http::request::Builder, body: Body) -> (StatusCode, Json) {
+        let request = request.header("authorization", format!("Bearer {}", self.token));
+        let (status, body) = self.server.send(request.body(body).unwrap()).await;
+        (status, serde_json::from_slice(&body).unwrap_or(Json::Null))
+    }
+}
+
+pub(crate) fn enrolment(code: &str, key: &SigningKey) -> Vec<u8> {
+    let signed = [b"fieldbook enrol v1\0", code.as_bytes()].concat();
+    to_cbor(&EnrolRequest {
+        version: PROTOCOL_VERSION,
+        code: code.to_owned(),
+        device_key: key.verifying_key().to_bytes(),
+        signature: key.sign(&signed).to_bytes(),
+        device_name: "test".to_owned(),
+    })
+}
+
+/// Sets a field of the test's kind.
+pub(crate) fn set(path: &str, value: &str) -> Edit {
+    Edit::Set { path: FieldPath::root(path), value: Some(Scalar::Text(value.to_owned())) }
+}
+
+/// A phone that keeps only what a request needs.
+pub(crate) struct Phone {
+    key: SigningKey,
+    pub(crate) device: DeviceId,
+    user: UserId,
+    server_key: [u8; 32],
+    pub(crate) unit: String,
+    pub(crate) actor: ActorId,
+    counter: u64,
+    statement: u64,
+    previous: [u8; 32],
+}
+
+impl Phone {
+    fn new(key: SigningKey, answer: &EnrolAnswer, actor: ActorId) -> Self {
+        let (device, user, server_key) = (answer.device, answer.user, answer.server_key);
+        let unit = answer.unit.code.clone();
+        Self { key, device, user, server_key, unit, actor, counter: 0, statement: 0, previous: [0; 32] }
+    }
+
+    /// One save at the document's heads.
+    pub(crate) fn save(&self, document: &mut Document, time_ms: i64, edits: &[Edit]) -> RawChange {
+        let heads = document.heads();
+        document.edit(form().definition(), &heads, self.actor, time_ms / 1000, edits).unwrap().unwrap()
+    }
+
+    /// The request that uploads these changes of one record under one statement.
+    pub(crate) fn request(&mut self, record: RecordId, changes: &[RawChange]) -> Vec<u8> {
+        self.counter += 1;
+        let header = to_cbor(&RequestHeader {
+            version: PROTOCOL_VERSION,
+            device: self.device,
+            server_key: signing::key_id(&self.server_key),
+            counter: self.counter,
+            cursors: Cursors::Full { log: None, registry: 0, cursors: Vec::new() },
+            device_time_ms: START_MS,
+            probe: false,
+            own_in_full: true,
+            verdicts: 0,
+        });
+        let mut body = varint(header.len());
+        let signature = signing::sign(&self.key, signing::REQUEST, &header);
+        body.extend(header);
+        body.extend(signature);
+        if !changes.is_empty() {
+            body.extend(self.frame(record, changes));
+        }
+        body
+    }
+
+    fn frame(&mut self, record: RecordId, changes: &[RawChange]) -> Vec<u8> {
+        self.statement += 1;
+        let feed = FeedId { unit: self.unit.clone(), area: fieldbook_core::access::Area::Aid };
+        let statement = Statement {
+            version: PROTOCOL_VERSION,
+            device: self.device,
+            number: self.statement,
+            previous: self.previous,
+            feed,
+            actor: self.actor,
+            user: self.user,
+            changes: changes.iter().map(|change| change.hash).collect(),
+        };
+        let bytes = to_cbor(&statement);
+        self.previous = signing::statement_hash(&bytes);
+        let signature = signing::sign(&self.key, signing::STATEMENT, &bytes);
+        let mut writer = FrameWriter::new(18);
+        writer.push(&Up::Statement { bytes: bytes.into(), signature }).unwrap();
+        for (index, change) in changes.iter().enumerate() {
+            let change = ChangeUp {
+                statement: self.statement,
+                index: u32::try_from(index).unwrap(),
+                record,
+                kind: "note".to_owned(),
+                created_version: "1".to_owned(),
+                form_version: "1".to_owned(),
+                bytes: change.bytes.clone().into(),
+            };
+            writer.push(&Up::Change(change)).unwrap();
+        }
+        writer.flush().unwrap();
+        std::iter::from_fn(|| writer.take()).flatten().collect()
+    }
+
+    /// Uploads and returns what came down.
+    pub(crate) async fn sync(&mut self, server: &TestServer, record: RecordId, changes: &[RawChange]) -> Vec<Down> {
+        let body = self.request(record, changes);
+        let (status, answer) = server.post("/sync/1", body).await;
+        assert_eq!(status, StatusCode::OK, "{}", String::from_utf8_lossy(&answer));
+        down(&answer)
+    }
+}
+
+pub(crate) fn down(answer: &[u8]) -> Vec<Down> {
+    let mut reader = FrameReader::<Down>::new();
+    reader.push(answer);
+    std::iter::from_fn(|| reader.next_frame().unwrap()).flatten().collect()
+}
+
+/// Reasons of the verdicts in an answer, with their changes.
+pub(crate) fn verdicts(answer: &[Down]) -> Vec<(ChangeHash, String)> {
+    let verdict = |message: &Down| match message {
+        Down::Verdict { verdict, .. } => Some((verdict.change, verdict.reason.clone())),
+        _ => None,
+    };
+    answer.iter().filter_map(verdict).collect()
+}
+
+fn varint(mut value: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while value >= 0x80 {
+        bytes.push(u8::try_from(value & 0x7f).unwrap() | 0x80);
+        value >>= 7;
+    }
+    bytes.push(u8::try_from(value).unwrap());
+    bytes
+}
