@@ -46,6 +46,9 @@ pub(crate) fn judge(snapshot: &Snapshot<'_>, shape: &Shape<'_>) -> HashMap<usize
     verdicts
 }
 
+/// A set question inside a repeat, the operation that made its container, and the container of its repeat.
+type RowSet<'f> = (&'f Field, (u64, Option<automerge::ActorId>), usize);
+
 /// What the verdicts need to know of the whole document, gathered once.
 struct Marks<'s, 'd, 'f> {
     snapshot: &'s Snapshot<'d>,
@@ -53,8 +56,8 @@ struct Marks<'s, 'd, 'f> {
     children: HashMap<(usize, RowId), Vec<usize>>,
     /// Changes that chose a name in a row's set, by the container of the row's repeat.
     chosen: HashMap<(usize, RowId), Vec<ChangeHash>>,
-    /// Sets inside repeats: the question, the operation that made its container, the container of its repeat.
-    sets: Vec<(&'f Field, (u64, Option<automerge::ActorId>), usize)>,
+    /// Sets inside repeats.
+    sets: Vec<RowSet<'f>>,
     graph: Graph,
 }
 
