@@ -71,7 +71,7 @@ impl Fieldbook {
             debug_assert_eq!(key.len(), DATABASE_KEY_BYTES);
             let store = Store::open(folder, &key, random.as_ref())?;
             session::settle_actor(&store, vault.as_ref(), clock.as_ref(), random.as_ref())?;
-            Ok(Arc::new(Self {
+            let book = Arc::new(Self {
                 store,
                 vault,
                 clock,
@@ -80,7 +80,9 @@ impl Fieldbook {
                 forms: Mutex::default(),
                 open_forms: Mutex::default(),
                 connection: Mutex::default(),
-            }))
+            });
+            book.mend()?;
+            Ok(book)
         })
     }
 

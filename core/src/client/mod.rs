@@ -8,6 +8,7 @@ mod fieldbook;
 mod form;
 pub mod link;
 mod log;
+mod mend;
 pub mod net;
 mod records;
 mod row;

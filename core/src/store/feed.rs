@@ -1,5 +1,7 @@
 //! Followed feeds: how far each was seen, its last signed head, and which change stands at which position.
 
+use std::collections::BTreeSet;
+
 use fieldbook_sqlite::rusqlite::{self, OptionalExtension, Row, ToSql, params};
 
 use super::outbox::stored;
@@ -81,6 +83,17 @@ impl View<'_> {
                     .optional()
             })
             .map_err(|error| self.failed("reading a feed's entry", error))
+    }
+
+    /// Every change that a feed is known to hold: for mending after a salvage only.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn feed_hashes(&self) -> Result<BTreeSet<ChangeHash>, StoreError> {
+        let failed = |error| self.failed("reading the feeds", error);
+        let mut statement = self.connection.prepare("SELECT hash FROM feed_entry").map_err(failed)?;
+        let rows = statement.query_map([], |row| Ok(ChangeHash(row.get(0)?))).map_err(failed)?;
+        rows.collect::<Result<_, _>>().map_err(failed)
     }
 
     fn feed_number(&self, feed: &FeedId) -> Result<Option<i64>, StoreError> {

@@ -224,6 +224,17 @@ impl View<'_> {
         rows.collect::<Result<_, _>>().map_err(failed)
     }
 
+    /// The actors of the changes in the outbox.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn outbox_actors(&self) -> Result<Vec<ActorId>, StoreError> {
+        let failed = |error| self.failed("reading the outbox", error);
+        let mut statement = self.connection.prepare("SELECT DISTINCT actor FROM outbox").map_err(failed)?;
+        let rows = statement.query_map([], |row| Ok(ActorId(row.get(0)?))).map_err(failed)?;
+        rows.collect::<Result<_, _>>().map_err(failed)
+    }
+
     /// The last statement; `None` before the first.
     ///
     /// # Errors

@@ -232,8 +232,8 @@ impl View<'_> {
         let mut statement = self
             .connection
             .prepare_cached(
-                "SELECT kind, count(*), (SELECT count(*) FROM record c WHERE c.kind = r.kind AND c.conflicts > 0
-                 AND c.seq > 0), sum(sync <> 3) FROM record r WHERE seq > 0 GROUP BY kind ORDER BY kind",
+                "SELECT kind, count(*), sum(conflicts > 0), sum(sync <> 3) FROM record INDEXED BY record_by_kind
+                 WHERE seq > 0 GROUP BY kind ORDER BY kind",
             )
             .map_err(failed)?;
         let rows = statement
@@ -255,22 +255,25 @@ impl View<'_> {
     /// [`StoreError`].
     pub fn status(&self) -> Result<Status, StoreError> {
         let failed = |error| self.failed("counting records", error);
-        let mut status = Status::default();
-        let mut statement = self
+        // One pass over the index alone; grouping would sort it first.
+        let [saved_here, sent, at_township, on_server, not_taken, in_conflict] = self
             .connection
-            .prepare_cached("SELECT sync, count(*) FROM record WHERE seq > 0 GROUP BY sync")
+            .prepare_cached(
+                "SELECT total(sync = 0), total(sync = 1), total(sync = 2), total(sync = 3), total(sync = 4),
+                 total(conflicts > 0) FROM record INDEXED BY record_by_kind WHERE seq > 0",
+            )
+            .and_then(|mut s| {
+                s.query_row([], |row| {
+                    let mut counts = [0; 6];
+                    for (at, count) in counts.iter_mut().enumerate() {
+                        *count = row.get::<_, f64>(at)? as u64;
+                    }
+                    Ok(counts)
+                })
+            })
             .map_err(failed)?;
-        let mut rows = statement.query([]).map_err(failed)?;
-        while let Some(row) = rows.next().map_err(failed)? {
-            let (sync, count): (i64, i64) = (row.get(0).map_err(failed)?, row.get(1).map_err(failed)?);
-            *match SyncState::from_number(sync) {
-                SyncState::SavedHere => &mut status.saved_here,
-                SyncState::Sent => &mut status.sent,
-                SyncState::AtTownship => &mut status.at_township,
-                SyncState::OnServer => &mut status.on_server,
-                SyncState::NotTaken => &mut status.not_taken,
-            } = count.unsigned_abs();
-        }
+        let mut status =
+            Status { saved_here, sent, at_township, on_server, not_taken, in_conflict, ..Status::default() };
         let count = |sql: &str| -> Result<u64, StoreError> {
             let count: i64 = self
                 .connection
@@ -279,7 +282,6 @@ impl View<'_> {
                 .map_err(failed)?;
             Ok(count.unsigned_abs())
         };
-        status.in_conflict = count("SELECT count(*) FROM record WHERE conflicts > 0 AND seq > 0")?;
         status.outbox_changes = count("SELECT count(*) FROM outbox WHERE state < 4")?;
         status.drafts = count("SELECT count(*) FROM draft")?;
         status.pending = count("SELECT count(*) FROM pending")?;

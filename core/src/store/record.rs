@@ -241,7 +241,8 @@ impl Write<'_> {
         let stored = || {
             self.connection
                 .prepare_cached(
-                    "UPDATE record SET seq = (SELECT coalesce(max(seq), 0) + 1 FROM record WHERE seq > 0),
+                    "UPDATE record SET
+                     seq = 1 + coalesce((SELECT max(l.seq) FROM record l WHERE l.kind = record.kind AND l.seq > 0), 0),
                      state = ?2, changed_ms = ?3, conflicts = ?4, problems = ?5, index_digest = ?6, submission = ?7,
                      title = ?8, list = ?9, heads = ?10 WHERE n = ?1",
                 )?

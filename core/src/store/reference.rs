@@ -1,6 +1,6 @@
 //! What the phone knows around its records: settings, forms, actors, units, reviews.
 
-use fieldbook_sqlite::rusqlite::{OptionalExtension, params};
+use fieldbook_sqlite::rusqlite::{self, OptionalExtension, Row, params};
 
 use super::outbox::stored;
 use super::record::area_number;
@@ -34,6 +34,15 @@ pub struct ReviewRow {
     pub submission: Option<String>,
     /// The review as the caller encoded it.
     pub bytes: Vec<u8>,
+}
+
+fn actor_row(row: &Row<'_>) -> rusqlite::Result<ActorRow> {
+    Ok(ActorRow {
+        actor: ActorId(row.get(0)?),
+        device: DeviceId(row.get(1)?),
+        user: UserId(row.get(2)?),
+        name: row.get(3)?,
+    })
 }
 
 impl View<'_> {
@@ -91,18 +100,20 @@ impl View<'_> {
     pub fn actor(&self, actor: &ActorId) -> Result<Option<ActorRow>, StoreError> {
         self.connection
             .prepare_cached("SELECT actor, device, user, name FROM actor WHERE actor = ?1")
-            .and_then(|mut s| {
-                s.query_row([actor.as_bytes()], |row| {
-                    Ok(ActorRow {
-                        actor: ActorId(row.get(0)?),
-                        device: DeviceId(row.get(1)?),
-                        user: UserId(row.get(2)?),
-                        name: row.get(3)?,
-                    })
-                })
-                .optional()
-            })
+            .and_then(|mut s| s.query_row([actor.as_bytes()], actor_row).optional())
             .map_err(|error| self.failed("reading who an actor is", error))
+    }
+
+    /// Everybody whom the phone was told of.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn actors(&self) -> Result<Vec<ActorRow>, StoreError> {
+        let failed = |error| self.failed("reading who the actors are", error);
+        let mut statement =
+            self.connection.prepare_cached("SELECT actor, device, user, name FROM actor ORDER BY n").map_err(failed)?;
+        let rows = statement.query_map([], actor_row).map_err(failed)?;
+        rows.collect::<Result<_, _>>().map_err(failed)
     }
 
     /// All known units, by code.

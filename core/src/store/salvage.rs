@@ -293,7 +293,8 @@ fn behind_gap(from: &Connection, table: &str, start: i64) -> Option<i64> {
 }
 
 /// Makes the tables fit each other again. What is derived is derived anew by the facade ([`super::Store::must_derive`]);
-/// where something was lost, the feeds are read from their beginning, which brings back what the server has.
+/// where something was lost, the feeds are read from their beginning, which brings back what the server has, and the
+/// facade writes under a new actor.
 fn mend(to: &Connection, lost: bool) -> rusqlite::Result<()> {
     to.execute_batch(
         "INSERT OR IGNORE INTO record(n, id, kind, created_version, unit, area)
@@ -305,6 +306,8 @@ fn mend(to: &Connection, lost: bool) -> rusqlite::Result<()> {
          INSERT OR REPLACE INTO setting(name, value) VALUES('derive', x'31');",
     )?;
     if lost {
+        // Own changes may be lost: the next ones must not carry the same actor and number as these.
+        to.execute_batch("UPDATE OR REPLACE setting SET name = 'actor_before' WHERE name = 'actor'")?;
         to.execute_batch("UPDATE feed SET position = 0, chain = zeroblob(32), head_position = 0, head = NULL;")?;
     }
     Ok(())

@@ -37,7 +37,7 @@ CREATE INDEX verdict_by_record ON verdict(record);
 CREATE TABLE not_taken(n INTEGER PRIMARY KEY, record BLOB NOT NULL, bytes BLOB NOT NULL);
 CREATE INDEX not_taken_by_record ON not_taken(record);
 
--- seq: 0 = no document yet; else grows with every write, so that the latest change is the largest.
+-- seq: 0 = no document yet; else grows with every write within a kind, so that the latest change is the largest.
 -- sync: 0 saved here, 1 sent, 2 at the township, 3 on the server, 4 not taken.
 CREATE TABLE record(
   n INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, kind TEXT NOT NULL, created_version TEXT NOT NULL,
@@ -45,18 +45,16 @@ CREATE TABLE record(
   state INTEGER NOT NULL DEFAULT 0, sync INTEGER NOT NULL DEFAULT 0, changed_ms INTEGER NOT NULL DEFAULT 0,
   conflicts INTEGER NOT NULL DEFAULT 0, problems INTEGER NOT NULL DEFAULT 0, index_digest BLOB,
   submission TEXT, title TEXT NOT NULL DEFAULT '', list TEXT NOT NULL DEFAULT '{}', heads BLOB NOT NULL DEFAULT x'');
-CREATE UNIQUE INDEX record_by_seq ON record(seq) WHERE seq > 0;
-CREATE INDEX record_by_kind ON record(kind, seq);
-CREATE INDEX record_by_state ON record(kind, state, seq);
-CREATE INDEX record_by_sync ON record(sync, kind, seq);
-CREATE INDEX record_in_conflict ON record(kind, seq) WHERE conflicts > 0;
+-- Lists and counts are read from this index alone; one index, because every further one costs each save two pages.
+CREATE INDEX record_by_kind ON record(kind, seq, state, sync, conflicts, problems) WHERE seq > 0;
 CREATE INDEX record_by_feed ON record(unit, area);
 CREATE TABLE body(record INTEGER PRIMARY KEY, id BLOB NOT NULL, bytes BLOB NOT NULL);
 CREATE TABLE reading(
   record INTEGER PRIMARY KEY, answers TEXT NOT NULL, conflicts TEXT NOT NULL, problems TEXT NOT NULL);
--- What is searched, not what is shown: text spaced by character, and codes (pinyin, numbers).
+-- What is searched, not what is shown: text spaced by character, and codes (pinyin, numbers). The prefix indexes keep
+-- a search fast that everything begins with: one letter, or the six digits that a whole county shares.
 CREATE VIRTUAL TABLE search USING fts5(
-  words, codes, content='', contentless_delete=1,
+  words, codes, content='', contentless_delete=1, prefix='1 2 4 6 8',
   tokenize=\"unicode61 remove_diacritics 0 categories 'L* N* M* Co'\");
 CREATE TABLE person(
   n INTEGER PRIMARY KEY, key BLOB NOT NULL, record INTEGER NOT NULL, path TEXT NOT NULL, title TEXT NOT NULL);

@@ -3,10 +3,26 @@ use super::*;
 use support::*;
 
 mod damage;
+mod model;
 mod support;
 
 fn found(store: &Store, text: &str) -> Vec<String> {
     store.read(|view| view.search(text, 50)).unwrap().into_iter().map(|row: ListRow| row.title).collect()
+}
+
+fn outbox_row(n: u64) -> OutboxRow {
+    OutboxRow {
+        hash: hash(n),
+        record: record(n),
+        kind: "household".to_owned(),
+        created_version: "1".to_owned(),
+        form_version: "1".to_owned(),
+        feed: aid(),
+        actor: crate::ids::ActorId([1; 16]),
+        state: ChangeState::Unstated,
+        statement: None,
+        bytes: vec![(n % 251) as u8; 150],
+    }
 }
 
 #[test]

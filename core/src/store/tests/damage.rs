@@ -3,23 +3,8 @@
 use std::path::Path;
 
 use super::super::*;
-use super::found;
 use super::support::*;
-
-fn outbox_row(n: u64) -> OutboxRow {
-    OutboxRow {
-        hash: hash(n),
-        record: record(n),
-        kind: "household".to_owned(),
-        created_version: "1".to_owned(),
-        form_version: "1".to_owned(),
-        feed: aid(),
-        actor: crate::ids::ActorId([1; 16]),
-        state: ChangeState::Unstated,
-        statement: None,
-        bytes: vec![(n % 251) as u8; 150],
-    }
-}
+use super::{found, outbox_row};
 
 fn fill(dir: &Path, records: u64, unsent: u64) {
     let store = open(dir);
