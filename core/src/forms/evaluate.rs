@@ -1,6 +1,6 @@
 //! A form's rules run over one record: what is shown, and what is wrong.
 
-#[cfg(test)]
+#[cfg(all(test, feature = "xlsform"))]
 mod tests;
 
 use super::answer::time;

@@ -1,6 +1,6 @@
 //! Values as JSON, nested as in the form: groups are objects, repeats arrays whose items carry `_row`.
 
-#[cfg(test)]
+#[cfg(all(test, feature = "xlsform"))]
 mod tests;
 
 use std::collections::BTreeSet;

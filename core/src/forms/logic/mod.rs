@@ -12,7 +12,7 @@ mod geometry;
 mod order;
 mod read;
 pub(crate) mod schema;
-#[cfg(test)]
+#[cfg(all(test, feature = "xlsform"))]
 mod tests;
 pub(crate) mod tree;
 

@@ -2,7 +2,7 @@
 
 mod fill;
 mod questions;
-#[cfg(test)]
+#[cfg(all(test, feature = "xlsform"))]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
