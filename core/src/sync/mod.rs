@@ -18,3 +18,6 @@ pub use phone::PhoneLog;
 pub use server::ServerLog;
 pub use signing::Signer;
 pub use wire::{change_hash, from_cbor, to_cbor};
+
+#[cfg(test)]
+mod tests;

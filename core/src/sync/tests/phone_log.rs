@@ -1,0 +1,396 @@
+//! A phone's log in memory, with real documents: transactions are whole copies.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::access::{Area, FeedId, Role};
+use crate::document::{Document, RawChange};
+use crate::forms::{Edit, FormDefinition, Values};
+use crate::ids::{ActorId, ChangeHash, RecordId};
+use crate::protocol::{ChangeUp, Notice, SignedHead, StatementHash, Verdict};
+use crate::sync::LogError;
+use crate::sync::phone::{
+    FollowedFeed, NotTaken, OutboxChange, OutboxStatus, PendingEntry, PhoneIdentity, PhoneLog, RecordMeta,
+    StoredStatement, Unstated,
+};
+
+#[derive(Clone)]
+pub struct Data {
+    pub identity: PhoneIdentity,
+    pub state: Option<Vec<u8>>,
+    pub actor: ActorId,
+    pub feeds: Vec<FollowedFeed>,
+    pub outbox: Vec<OutboxChange>,
+    pub statements: BTreeMap<u64, StoredStatement>,
+    pub verdicts: BTreeMap<ChangeHash, Verdict>,
+    pub unsettled: BTreeSet<RecordId>,
+    pub not_taken: Vec<NotTaken>,
+    pub metas: BTreeMap<RecordId, RecordMeta>,
+    pub documents: BTreeMap<RecordId, Document>,
+    pub forms: BTreeMap<String, Vec<Arc<FormDefinition>>>,
+    pub pending: Vec<PendingEntry>,
+    pub purged: BTreeSet<RecordId>,
+    pub entries: BTreeMap<(FeedId, u64), ChangeHash>,
+    pub notices: usize,
+}
+
+pub struct MemoryPhone {
+    pub data: Data,
+    before: Option<Box<Data>>,
+    pub unit: String,
+    pub commits: usize,
+}
+
+impl MemoryPhone {
+    pub fn new(identity: PhoneIdentity, actor: ActorId, unit: &str) -> Self {
+        let data = Data {
+            identity,
+            state: None,
+            actor,
+            feeds: Vec::new(),
+            outbox: Vec::new(),
+            statements: BTreeMap::new(),
+            verdicts: BTreeMap::new(),
+            unsettled: BTreeSet::new(),
+            not_taken: Vec::new(),
+            metas: BTreeMap::new(),
+            documents: BTreeMap::new(),
+            forms: BTreeMap::new(),
+            pending: Vec::new(),
+            purged: BTreeSet::new(),
+            entries: BTreeMap::new(),
+            notices: 0,
+        };
+        Self { data, before: None, unit: unit.to_owned(), commits: 0 }
+    }
+
+    pub fn form_now(&self, kind: &str) -> Arc<FormDefinition> {
+        self.data.forms[kind].last().unwrap().clone()
+    }
+
+    /// What the store does when a screen saves.
+    pub fn save(&mut self, record: RecordId, time_s: i64, edits: &[Edit]) -> Option<ChangeHash> {
+        let form = self.form_now("household");
+        let feed = FeedId { unit: self.unit.clone(), area: Area::Aid };
+        let meta = RecordMeta {
+            kind: "household".to_owned(),
+            created_version: form.version.clone(),
+            feed,
+            salt: None,
+        };
+        self.data.metas.entry(record).or_insert(meta);
+        let document =
+            self.data.documents.entry(record).or_insert_with(|| Document::create(record, &form).unwrap());
+        let at = document.heads();
+        let change = document.edit(&form, &at, self.data.actor, time_s, edits).unwrap()?;
+        let hash = change.hash;
+        self.add_to_outbox(&record, &change).unwrap();
+        Some(hash)
+    }
+
+    pub fn values(&self, record: &RecordId) -> Values {
+        self.data.documents[record].read(&self.form_now("household"))
+    }
+
+    pub fn shown(&self, record: &RecordId, field: &str) -> Option<String> {
+        match self.values(record).fields.get(field) {
+            Some(crate::forms::Scalar::Text(text)) => Some(text.clone()),
+            _ => None,
+        }
+    }
+
+    pub fn status(&self, hash: &ChangeHash) -> Option<OutboxStatus> {
+        self.data.outbox.iter().find(|own| own.hash == *hash).map(|own| own.status)
+    }
+
+    /// Everything that two phones of the same scope must agree on.
+    pub fn picture(&self) -> BTreeMap<RecordId, Vec<ChangeHash>> {
+        self.data.documents.iter().map(|(record, document)| (*record, document.heads())).collect()
+    }
+
+    fn feed(&mut self, feed: &FeedId) -> &mut FollowedFeed {
+        self.data.feeds.iter_mut().find(|followed| followed.feed == *feed).unwrap()
+    }
+
+    fn own(&mut self, hash: &ChangeHash) -> Option<&mut OutboxChange> {
+        self.data.outbox.iter_mut().find(|own| own.hash == *hash)
+    }
+}
+
+type Answer<T> = Result<T, LogError>;
+
+impl PhoneLog for MemoryPhone {
+    fn begin(&mut self) -> Answer<()> {
+        assert!(self.before.is_none(), "a transaction is open already");
+        self.before = Some(Box::new(self.data.clone()));
+        Ok(())
+    }
+    fn commit(&mut self) -> Answer<()> {
+        assert!(self.before.take().is_some(), "no transaction is open");
+        self.commits += 1;
+        Ok(())
+    }
+    fn rollback(&mut self) {
+        if let Some(before) = self.before.take() {
+            self.data = *before;
+        }
+    }
+    fn identity(&mut self) -> Answer<PhoneIdentity> {
+        Ok(self.data.identity.clone())
+    }
+    fn sync_state(&mut self) -> Answer<Option<Vec<u8>>> {
+        Ok(self.data.state.clone())
+    }
+    fn put_sync_state(&mut self, state: &[u8]) -> Answer<()> {
+        assert!(self.before.is_some());
+        self.data.state = Some(state.to_vec());
+        Ok(())
+    }
+    fn actor(&mut self) -> Answer<ActorId> {
+        Ok(self.data.actor)
+    }
+    fn set_actor(&mut self, actor: ActorId) -> Answer<()> {
+        self.data.actor = actor;
+        Ok(())
+    }
+    fn feeds(&mut self) -> Answer<Vec<FollowedFeed>> {
+        Ok(self.data.feeds.clone())
+    }
+    fn set_feeds(&mut self, feeds: &[(FeedId, u32)], _roles: &[(Role, String)]) -> Answer<()> {
+        let old = std::mem::take(&mut self.data.feeds);
+        for (feed, epoch) in feeds {
+            let held = old.iter().find(|held| held.feed == *feed && held.epoch == *epoch).cloned();
+            self.data.feeds.push(held.unwrap_or(FollowedFeed {
+                feed: feed.clone(),
+                epoch: *epoch,
+                position: 0,
+                chain: [0; 32],
+                head_position: 0,
+            }));
+        }
+        Ok(())
+    }
+    fn put_cursor(&mut self, feed: &FeedId, position: u64, chain: &[u8; 32]) -> Answer<()> {
+        assert!(self.before.is_some());
+        let followed = self.feed(feed);
+        followed.position = position;
+        followed.chain = *chain;
+        Ok(())
+    }
+    fn put_head(&mut self, head: &SignedHead) -> Answer<()> {
+        self.feed(&head.feed).head_position = head.position;
+        let metas = self.data.metas.clone();
+        self.data.outbox.retain(|own| {
+            let here = metas.get(&own.record).is_some_and(|meta| meta.feed == head.feed);
+            !(here && matches!(own.status, OutboxStatus::Entered(position) if position <= head.position))
+        });
+        Ok(())
+    }
+    fn put_feed_entry(&mut self, feed: &FeedId, position: u64, _: &RecordId, hash: &ChangeHash) -> Answer<()> {
+        self.data.entries.insert((feed.clone(), position), *hash);
+        Ok(())
+    }
+    fn unstated(&mut self, limit: usize) -> Answer<Vec<Unstated>> {
+        let open = self.data.outbox.iter().filter(|own| own.status == OutboxStatus::Unstated);
+        let found = open.take(limit).map(|own| Unstated {
+            record: own.record,
+            feed: self.data.metas[&own.record].feed.clone(),
+            actor: self.data.documents[&own.record].change(&own.hash).unwrap().actor,
+            hash: own.hash,
+        });
+        Ok(found.collect())
+    }
+    fn put_statement(&mut self, statement: &StoredStatement, changes: &[ChangeHash]) -> Answer<()> {
+        for (index, hash) in changes.iter().enumerate() {
+            let own = self.own(hash).unwrap();
+            own.statement = Some((statement.number, index as u32));
+            own.status = OutboxStatus::Stated;
+        }
+        self.data.statements.insert(statement.number, statement.clone());
+        Ok(())
+    }
+    fn last_statement(&mut self) -> Answer<(u64, StatementHash)> {
+        Ok(self.data.statements.last_key_value().map_or((0, [0; 32]), |(number, stored)| (*number, stored.hash)))
+    }
+    fn statement_hash(&mut self, number: u64) -> Answer<Option<StatementHash>> {
+        Ok(self.data.statements.get(&number).map(|stored| stored.hash))
+    }
+    fn adopt_statement(&mut self, number: u64, hash: &StatementHash) -> Answer<()> {
+        self.data.statements.retain(|held, _| *held < number);
+        let adopted = StoredStatement { number, hash: *hash, bytes: Vec::new(), signature: [0; 64] };
+        self.data.statements.insert(number, adopted);
+        for own in &mut self.data.outbox {
+            if own.status == OutboxStatus::Stated && own.statement.is_some_and(|(stated, _)| stated > number) {
+                own.status = OutboxStatus::Unstated;
+                own.statement = None;
+            }
+        }
+        Ok(())
+    }
+    fn statements_after(&mut self, number: u64, limit: usize) -> Answer<Vec<StoredStatement>> {
+        Ok(self.data.statements.range(number + 1..).take(limit).map(|(_, stored)| stored.clone()).collect())
+    }
+    fn unsent(&mut self, after: Option<(u64, u32)>, limit: usize) -> Answer<Vec<ChangeUp>> {
+        let mut open: Vec<&OutboxChange> =
+            self.data.outbox.iter().filter(|own| own.status == OutboxStatus::Stated && own.statement > after).collect();
+        open.sort_by_key(|own| own.statement);
+        let up = open.into_iter().take(limit).map(|own| {
+            let meta = &self.data.metas[&own.record];
+            let (statement, index) = own.statement.unwrap();
+            ChangeUp {
+                statement,
+                index,
+                record: own.record,
+                kind: meta.kind.clone(),
+                created_version: meta.created_version.clone(),
+                form_version: meta.created_version.clone(),
+                bytes: own.bytes.clone().into(),
+            }
+        });
+        Ok(up.collect())
+    }
+    fn mark_sent(&mut self, through: (u64, u32)) -> Answer<u64> {
+        let mut count = 0;
+        for own in &mut self.data.outbox {
+            if own.status == OutboxStatus::Stated && own.statement.is_some_and(|at| at <= through) {
+                own.status = OutboxStatus::Sent;
+                count += 1;
+            }
+        }
+        Ok(count)
+    }
+    fn outbox_records(&mut self, after: Option<&RecordId>, limit: usize) -> Answer<Vec<RecordId>> {
+        let open = |status| matches!(status, OutboxStatus::Unstated | OutboxStatus::Stated | OutboxStatus::Sent);
+        let records: BTreeSet<RecordId> =
+            self.data.outbox.iter().filter(|own| open(own.status)).map(|own| own.record).collect();
+        Ok(records.into_iter().filter(|record| after.is_none_or(|after| record > after)).take(limit).collect())
+    }
+    fn outbox_of(&mut self, record: &RecordId) -> Answer<Vec<OutboxChange>> {
+        Ok(self.data.outbox.iter().filter(|own| own.record == *record).cloned().collect())
+    }
+    fn own_change(&mut self, record: &RecordId, prefix: &[u8; 8]) -> Answer<Option<OutboxChange>> {
+        let named = |hash: &ChangeHash| hash.as_bytes().starts_with(prefix);
+        let own = self.data.outbox.iter().find(|own| own.record == *record && named(&own.hash));
+        if let Some(own) = own {
+            return Ok(Some(own.clone()));
+        }
+        let changes = self.data.documents.get(record).map(Document::changes).unwrap_or_default();
+        Ok(changes.into_iter().find(|change| named(&change.hash)).map(|change| OutboxChange {
+            hash: change.hash,
+            record: *record,
+            statement: None,
+            status: OutboxStatus::Entered(0),
+            bytes: Vec::new(),
+        }))
+    }
+    fn set_status(&mut self, hash: &ChangeHash, status: OutboxStatus) -> Answer<()> {
+        if let Some(own) = self.own(hash) {
+            own.status = status;
+        }
+        Ok(())
+    }
+    fn add_to_outbox(&mut self, record: &RecordId, change: &RawChange) -> Answer<()> {
+        self.data.outbox.push(OutboxChange {
+            hash: change.hash,
+            record: *record,
+            statement: None,
+            status: OutboxStatus::Unstated,
+            bytes: change.bytes.clone(),
+        });
+        Ok(())
+    }
+    fn put_verdict(&mut self, verdict: &Verdict) -> Answer<()> {
+        self.data.unsettled.insert(verdict.record);
+        self.data.verdicts.insert(verdict.change, verdict.clone());
+        Ok(())
+    }
+    fn verdict(&mut self, change: &ChangeHash) -> Answer<Option<Verdict>> {
+        Ok(self.data.verdicts.get(change).cloned())
+    }
+    fn unsettled(&mut self, limit: usize) -> Answer<Vec<RecordId>> {
+        Ok(self.data.unsettled.iter().take(limit).copied().collect())
+    }
+    fn settle(&mut self, record: &RecordId, not_taken: &[NotTaken]) -> Answer<()> {
+        self.data.unsettled.remove(record);
+        self.data.not_taken.extend_from_slice(not_taken);
+        Ok(())
+    }
+    fn record_meta(&mut self, record: &RecordId) -> Answer<Option<RecordMeta>> {
+        Ok(self.data.metas.get(record).cloned())
+    }
+    fn put_record_meta(&mut self, record: &RecordId, meta: &RecordMeta) -> Answer<()> {
+        self.data.metas.insert(*record, meta.clone());
+        Ok(())
+    }
+    fn document(&mut self, record: &RecordId) -> Answer<Option<Document>> {
+        Ok(self.data.documents.get(record).cloned())
+    }
+    fn put_document(&mut self, record: &RecordId, document: &Document) -> Answer<u32> {
+        assert!(self.before.is_some());
+        assert!(!self.data.purged.contains(record));
+        self.data.documents.insert(*record, document.clone());
+        Ok(document.conflicts(&self.form_now("household")).len() as u32)
+    }
+    fn form(&mut self, kind: &str, version: Option<&str>) -> Answer<Option<Arc<FormDefinition>>> {
+        let forms = self.data.forms.get(kind);
+        Ok(forms.and_then(|forms| match version {
+            None => forms.last().cloned(),
+            Some(version) => forms.iter().find(|form| form.version == version).cloned(),
+        }))
+    }
+    fn apply_notice(&mut self, _: &FeedId, _: u64, notice: &Notice) -> Answer<()> {
+        self.data.notices += 1;
+        if let Notice::Form { kind, form, .. } = notice {
+            let form: FormDefinition = crate::sync::from_cbor(form).unwrap();
+            let forms = self.data.forms.entry(kind.clone()).or_default();
+            if !forms.iter().any(|held| held.version == form.version) {
+                forms.push(Arc::new(form));
+            }
+        }
+        Ok(())
+    }
+    fn purge(&mut self, record: &RecordId) -> Answer<()> {
+        self.data.purged.insert(*record);
+        self.data.documents.remove(record);
+        self.data.metas.remove(record);
+        self.data.outbox.retain(|own| own.record != *record);
+        self.data.pending.retain(|entry| entry.record != *record);
+        Ok(())
+    }
+    fn is_purged(&mut self, record: &RecordId) -> Answer<bool> {
+        Ok(self.data.purged.contains(record))
+    }
+    fn move_record(&mut self, record: &RecordId, to: &FeedId) -> Answer<()> {
+        if self.data.feeds.iter().any(|followed| followed.feed == *to) {
+            self.data.metas.get_mut(record).unwrap().feed = to.clone();
+        } else {
+            self.data.documents.remove(record);
+        }
+        Ok(())
+    }
+    fn put_pending(&mut self, entry: &PendingEntry) -> Answer<()> {
+        self.data.pending.push(entry.clone());
+        Ok(())
+    }
+    fn has_pending(&mut self, record: &RecordId) -> Answer<bool> {
+        Ok(self.data.pending.iter().any(|entry| entry.record == *record))
+    }
+    fn pending_records(&mut self, kind: &str, after: Option<&RecordId>, limit: usize) -> Answer<Vec<RecordId>> {
+        let records: BTreeSet<RecordId> = self
+            .data
+            .pending
+            .iter()
+            .map(|entry| entry.record)
+            .filter(|record| self.data.metas.get(record).is_some_and(|meta| meta.kind == kind))
+            .filter(|record| after.is_none_or(|after| record > after))
+            .collect();
+        Ok(records.into_iter().take(limit).collect())
+    }
+    fn pending_of(&mut self, record: &RecordId) -> Answer<Vec<PendingEntry>> {
+        Ok(self.data.pending.iter().filter(|entry| entry.record == *record).cloned().collect())
+    }
+    fn drop_pending(&mut self, entry: &PendingEntry) -> Answer<()> {
+        self.data.pending.retain(|held| held != entry);
+        Ok(())
+    }
+}

@@ -1,0 +1,89 @@
+//! Changes that the server does not take, and what survives of them.
+
+use super::*;
+use crate::document::tests::{set, text};
+use crate::forms::Edit;
+use crate::sync::phone::OutboxStatus;
+
+#[test]
+fn a_quarantined_change_in_the_middle_blocks_nothing() {
+    let mut world = World::new(2);
+    world.sync_all();
+    let (record, other) = (world.record(), world.record());
+    world.phones[0].save(record, 1, &[set("name", "before")]);
+    // `decided` is for county supervisors; the name in the same save is allowed.
+    let bad = world.phones[0].save(record, 2, &[set("decided", "approved"), set("name", "with it")]).unwrap();
+    let after = world.phones[0].save(record, 3, &[Edit::Set { path: "age".parse().unwrap(), value: Some(crate::forms::Scalar::Integer(40)) }]).unwrap();
+    world.phones[0].save(other, 4, &[set("name", "another record")]);
+    let actor = world.phones[0].data.actor;
+    let events = world.sync(0);
+    assert!(events.contains(&PhoneEvent::NotTaken { record, reason: "role".to_owned() }));
+    assert_ne!(world.phones[0].data.actor, actor, "a new actor for the whole installation");
+    world.sync_all();
+    assert_eq!(world.phones[0].picture(), world.phones[1].picture());
+    for phone in &world.phones {
+        assert_eq!(phone.shown(&record, "name").as_deref(), Some("with it"));
+        assert_eq!(phone.values(&record).fields.get("age"), Some(&crate::forms::Scalar::Integer(40)));
+        assert_eq!(phone.shown(&record, "decided"), None);
+        assert_eq!(phone.shown(&other, "name").as_deref(), Some("another record"));
+    }
+    assert_eq!(world.server.data.quarantine.len(), 2);
+    assert_eq!(world.server.data.quarantine[&after].0.reason, "depends_on_quarantined");
+    let left = &world.phones[0].data.not_taken;
+    assert_eq!(left.len(), 1);
+    assert_eq!((left[0].change, left[0].reason.as_str()), (bad, "role"));
+    assert_eq!(left[0].fields.len(), 1);
+    assert_eq!((left[0].fields[0].path.to_string(), left[0].fields[0].value.clone()), ("decided".to_owned(), text("approved")));
+    assert_eq!(world.phones[0].status(&bad), Some(OutboxStatus::NotTaken));
+    assert!(!world.exchange(0, Fault::default()).result.unwrap().progress);
+}
+
+#[test]
+fn saves_made_after_the_verdict_was_on_its_way_survive() {
+    let mut world = World::new(2);
+    world.sync_all();
+    let record = world.record();
+    world.phones[0].save(record, 1, &[set("decided", "approved")]);
+    // The verdict is written, and its answer is lost; the user goes on meanwhile.
+    world.exchange(0, Fault { cut_up: None, cut_down: Some(0) });
+    world.phones[0].save(record, 2, &[set("name", "later")]);
+    world.sync_all();
+    assert_eq!(world.phones[1].shown(&record, "name").as_deref(), Some("later"));
+    assert_eq!(world.phones[0].picture(), world.phones[1].picture());
+    assert_eq!(world.server.data.quarantine.len(), 1);
+    assert_eq!(world.phones[0].data.not_taken.len(), 1);
+}
+
+#[test]
+fn an_admitted_change_comes_back_to_its_author() {
+    let mut world = World::new(2);
+    world.sync_all();
+    let record = world.record();
+    world.phones[0].save(record, 1, &[set("name", "a")]);
+    let bad = world.phones[0].save(record, 2, &[set("decided", "approved")]).unwrap();
+    world.sync_all();
+    assert_eq!(world.phones[0].shown(&record, "decided"), None);
+    world.server.admit(&bad, NOW_MS);
+    world.sync_all();
+    for phone in &world.phones {
+        assert_eq!(phone.shown(&record, "decided").as_deref(), Some("approved"));
+    }
+    assert_eq!(world.phones[0].picture(), world.phones[1].picture());
+    assert!(world.phones[0].data.outbox.is_empty());
+}
+
+#[test]
+fn a_change_that_is_not_the_stated_one_is_refused_and_blocks_nothing() {
+    let mut world = World::new(2);
+    world.sync_all();
+    let (record, other) = (world.record(), world.record());
+    let bad = world.phones[0].save(record, 1, &[set("name", "a")]).unwrap();
+    world.phones[0].save(other, 2, &[set("name", "b")]);
+    let own = world.phones[0].data.outbox.iter_mut().find(|own| own.hash == bad).unwrap();
+    *own.bytes.last_mut().unwrap() ^= 1;
+    world.sync_all();
+    assert_eq!(world.phones[0].data.verdicts[&bad].reason, "malformed");
+    assert_eq!(world.phones[1].shown(&other, "name").as_deref(), Some("b"));
+    assert_eq!(world.phones[0].data.not_taken.len(), 1);
+    assert_eq!(world.phones[0].picture().get(&other), world.phones[1].picture().get(&other));
+}

@@ -1,0 +1,335 @@
+//! Whole scenes: what two sides do when nothing breaks, and what is refused.
+
+use ed25519_dalek::SigningKey;
+
+use super::*;
+use crate::document::tests::{form, set};
+use crate::protocol::{Down, EntryBody, ErrorKind};
+use crate::sync::frames::FrameReader;
+use crate::sync::phone::{OutboxStatus, PhoneLog};
+
+#[test]
+fn an_idle_exchange_is_tiny() {
+    let units: Vec<String> = (0..20).map(|at| format!("6301{at:02}")).collect();
+    let units: Vec<&str> = units.iter().map(String::as_str).collect();
+    let mut world = World::with_feeds(1, &units);
+    world.sync(0);
+    for at in 0..30 {
+        let record = world.record();
+        world.phones[0].save(record, at, &[set("name", "才让卓玛")]);
+    }
+    world.sync(0);
+    let commits = (world.phones[0].commits, world.server.commits);
+    let sent = world.exchange(0, Fault::default());
+    let outcome = sent.result.unwrap();
+    let (up, down) = (sent.request.len(), sent.answer.len());
+    println!("idle exchange with {} feeds: {up} bytes up, {down} bytes down, {} together", units.len() + 1, up + down);
+    println!("request {}", hex::encode(sent.request.body()));
+    println!("answer  {}", hex::encode(&sent.answer));
+    assert!(!outcome.again && !outcome.progress);
+    assert!(up + down <= 230, "{up} + {down}");
+    assert_eq!(sent.answer_frames.len(), 1);
+    assert_eq!((world.phones[0].commits - commits.0, world.server.commits - commits.1), (2, 1));
+}
+
+#[test]
+fn two_phones_end_in_one_record_with_both_sides() {
+    let mut world = World::new(2);
+    world.sync_all();
+    let record = world.record();
+    let first = world.phones[0].save(record, 1, &[set("name", "才让卓玛")]).unwrap();
+    assert_eq!(world.phones[0].status(&first), Some(OutboxStatus::Unstated));
+    world.sync(0);
+    assert_eq!(world.phones[0].status(&first), None, "it is on the server, under a signed head");
+    world.sync(1);
+    assert_eq!(world.phones[1].shown(&record, "name").as_deref(), Some("才让卓玛"));
+    world.phones[0].save(record, 2, &[set("name", "才让")]);
+    world.phones[1].save(record, 3, &[set("name", "卓玛")]);
+    world.sync_all();
+    assert_eq!(world.phones[0].picture(), world.phones[1].picture());
+    let conflicts = world.phones[0].data.documents[&record].conflicts(&form("2"));
+    assert_eq!(conflicts.len(), 1);
+    assert_eq!(conflicts[0].values.len(), 2);
+    assert!(world.phones.iter().all(|phone| phone.data.outbox.is_empty()));
+}
+
+#[test]
+fn own_changes_come_back_as_names() {
+    let mut world = World::new(1);
+    world.sync(0);
+    let record = world.record();
+    world.phones[0].save(record, 1, &[set("name", "才让卓玛")]);
+    let sent = world.exchange(0, Fault::default());
+    let mut reader = FrameReader::<Down>::new();
+    reader.push(&sent.answer);
+    let messages = reader.next_frame().unwrap().unwrap();
+    assert!(messages.iter().any(|message| matches!(
+        message,
+        Down::Entry { entry, .. } if matches!(entry.body, EntryBody::Own { .. })
+    )));
+    assert!(messages.iter().any(|message| matches!(message, Down::Head(head) if head.position == 1)));
+}
+
+#[test]
+fn a_large_outbox_goes_up_in_bounded_exchanges() {
+    let mut world = World::new(2);
+    world.sync_all();
+    let mut seed = 1_u64;
+    for at in 0..60 {
+        let record = world.record();
+        let noise: String = (0..8000)
+            .map(|_| {
+                seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                char::from_u32(0x4e00 + ((seed >> 33) % 20_000) as u32).unwrap()
+            })
+            .collect();
+        world.phones[0].save(record, at, &[set("name", &noise)]);
+    }
+    let mut exchanges = 0;
+    loop {
+        let sent = world.exchange(0, Fault::default());
+        assert!(sent.request.len() < 128 * 1024 + 48 * 1024, "{}", sent.request.len());
+        assert!(sent.request.frames.iter().all(|frame| frame.len() < 48 * 1024));
+        exchanges += 1;
+        if !sent.result.unwrap().again {
+            break;
+        }
+    }
+    assert!((5..20).contains(&exchanges), "{exchanges}");
+    world.sync(1);
+    assert_eq!(world.phones[0].picture(), world.phones[1].picture());
+    assert_eq!(world.phones[1].data.documents.len(), 60);
+}
+
+#[test]
+fn a_large_answer_comes_in_bounded_exchanges() {
+    let mut world = World::new(1);
+    let mut seed = 1_u64;
+    for at in 0..120 {
+        let noise: Vec<u8> = (0..12_000)
+            .map(|_| {
+                seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                (seed >> 40) as u8
+            })
+            .collect();
+        let mut notice = form("2");
+        notice.kind = format!("kind{at}");
+        notice.xform = hex::encode(noise);
+        world.server.publish(notice, NOW_MS);
+    }
+    let sent = world.exchange(0, Fault::default());
+    let outcome = sent.result.unwrap();
+    assert!(outcome.again);
+    assert!(sent.answer.len() < 1024 * 1024 + 64 * 1024);
+    assert!(sent.answer_frames.iter().all(|frame| *frame < 48 * 1024));
+    world.sync(0);
+    assert_eq!(world.phones[0].data.forms.len(), 121);
+}
+
+#[test]
+fn a_request_for_another_server_or_by_another_key_is_refused() {
+    let mut world = World::new(1);
+    let refusal = |world: &mut World, key: &SigningKey| {
+        let log = &mut world.phones[0];
+        let (_, request) = Exchange::begin(log, key, &world.random, NOW_MS).unwrap();
+        answer_to(&mut world.server, &world.server_key, NOW_MS, &request.body(), false).unwrap_err()
+    };
+    let stranger = SigningKey::from_bytes(&[77; 32]);
+    assert_eq!(refusal(&mut world, &stranger).kind, ErrorKind::BadSignature);
+    let own = world.keys[0].clone();
+    world.phones[0].data.identity.server_key = stranger.public_key();
+    assert_eq!(refusal(&mut world, &own).kind, ErrorKind::WrongServer);
+    world.phones[0].data.identity.server_key = world.server_key.public_key();
+    world.phones[0].data.identity.device = DeviceId([99; 16]);
+    assert_eq!(refusal(&mut world, &own).kind, ErrorKind::UnknownDevice);
+    assert_eq!(world.server.commits, 0, "nothing of them is stored");
+}
+
+#[test]
+fn an_unknown_version_and_garbage_get_a_clear_answer() {
+    let mut world = World::new(1);
+    let mut answer = |body: &[u8]| answer_to(&mut world.server, &world.server_key, NOW_MS, body, false);
+    let mut later = vec![4, 0x82, 0x19, 0x03, 0xe7];
+    later.extend([0; 64]);
+    assert_eq!(answer(&later).unwrap_err().kind, ErrorKind::Version);
+    assert_eq!(answer(b"GET / HTTP/1.1\r\n\r\n").unwrap_err().kind, ErrorKind::Malformed);
+    assert_eq!(answer(&[0xff; 90]).unwrap_err().kind, ErrorKind::Malformed);
+    assert_eq!(answer(&[0xff, 0xff, 0xff, 0x7f]).unwrap_err().kind, ErrorKind::TooLarge);
+    assert_eq!(answer(b"").unwrap_err().kind, ErrorKind::Malformed);
+}
+
+#[test]
+fn a_replayed_request_changes_nothing_and_a_rolled_back_counter_recovers() {
+    let mut world = World::new(1);
+    world.sync(0);
+    let record = world.record();
+    world.phones[0].save(record, 1, &[set("name", "a")]);
+    let sent = world.exchange(0, Fault::default());
+    let body = sent.request.body();
+    let entries = world.server.data.feeds[&world.town()].len();
+    let answer = answer_to(&mut world.server, &world.server_key, NOW_MS, &body, false).unwrap_err();
+    assert_eq!((answer.kind, answer.counter.is_some()), (ErrorKind::Replayed, true));
+    assert_eq!(world.server.data.feeds[&world.town()].len(), entries);
+    world.phones[0].data.state = None;
+    world.sync(0);
+    assert!(!world.exchange(0, Fault::default()).result.unwrap().progress);
+}
+
+#[test]
+fn a_log_that_does_not_chain_is_not_believed() {
+    let mut world = World::new(2);
+    world.sync_all();
+    let record = world.record();
+    world.phones[0].save(record, 1, &[set("name", "a")]);
+    world.phones[0].save(record, 2, &[set("name", "b")]);
+    world.sync(0);
+    let town = world.town();
+    world.server.data.feeds.get_mut(&town).unwrap()[0].entry.received_ms += 1;
+    let sent = world.exchange(1, Fault::default());
+    assert!(matches!(sent.result, Err(SyncError::LogDoesNotFit { .. })), "{:?}", sent.result);
+    assert!(world.phones[1].data.documents.is_empty(), "nothing of the frame was applied");
+    world.server.data.feeds.get_mut(&town).unwrap()[0].entry.received_ms -= 1;
+    world.sync(1);
+    assert_eq!(world.phones[0].picture(), world.phones[1].picture());
+}
+
+#[test]
+fn a_head_signed_by_another_key_is_not_believed() {
+    let mut world = World::new(1);
+    world.phones[0].data.identity.server_key = world.server_key.public_key();
+    let log = &mut world.phones[0];
+    let (exchange, request) = Exchange::begin(log, &world.keys[0], &world.random, NOW_MS).unwrap();
+    let answer = answer_to(&mut world.server, &world.server_key, NOW_MS, &request.body(), false);
+    world.phones[0].data.identity.server_key = [3; 32];
+    let mut exchange = exchange;
+    exchange.identity.server_key = SigningKey::from_bytes(&[4; 32]).public_key();
+    let sent = world.deliver(0, exchange, request, answer, None);
+    assert!(matches!(sent.result, Err(SyncError::LogDoesNotFit { .. })));
+    assert!(world.phones[0].data.feeds.iter().all(|feed| feed.position == 0));
+}
+
+#[test]
+fn a_server_that_lost_entries_is_noticed() {
+    let mut world = World::new(1);
+    world.sync(0);
+    let record = world.record();
+    world.phones[0].save(record, 1, &[set("name", "a")]);
+    world.sync(0);
+    let town = world.town();
+    world.server.data.feeds.get_mut(&town).unwrap().clear();
+    let sent = world.exchange(0, Fault::default());
+    let Err(SyncError::Server(answer)) = sent.result else { panic!("{:?}", sent.result) };
+    assert_eq!(answer.kind, ErrorKind::LogMismatch);
+}
+
+#[test]
+fn a_revoked_device_hands_in_its_work_and_gets_nothing() {
+    let mut world = World::new(2);
+    world.sync_all();
+    let record = world.record();
+    world.phones[1].save(record, 1, &[set("name", "a")]);
+    world.sync(1);
+    let own = world.record();
+    let change = world.phones[0].save(own, 2, &[set("name", "b")]).unwrap();
+    let device = world.phones[0].data.identity.device;
+    world.server.data.devices.get_mut(&device).unwrap().row.revoked = true;
+    let sent = world.exchange(0, Fault::default());
+    let outcome = sent.result.unwrap();
+    assert!(outcome.revoked && !outcome.again);
+    assert_eq!(world.server.data.quarantine[&change].0.reason, "revoked");
+    assert!(!world.phones[0].data.documents.contains_key(&record));
+}
+
+#[test]
+fn a_change_for_a_foreign_unit_is_quarantined() {
+    let mut world = World::new(1);
+    world.sync(0);
+    world.phones[0].unit = "elsewhere".to_owned();
+    let record = world.record();
+    let change = world.phones[0].save(record, 1, &[set("name", "a")]).unwrap();
+    let events = world.sync(0);
+    assert_eq!(world.server.data.quarantine[&change].0.reason, "foreign_unit");
+    assert!(events.iter().any(|event| matches!(event, PhoneEvent::NotTaken { .. })));
+    assert_eq!(world.phones[0].data.not_taken.len(), 1);
+}
+
+#[test]
+fn what_needs_a_newer_form_waits_for_it() {
+    let mut world = World::new(2);
+    world.sync_all();
+    let mut newer = form("2");
+    newer.version = "3".to_owned();
+    let mut extra = newer.fields[0].clone();
+    extra.path = "extra".to_owned();
+    newer.fields.push(extra);
+    world.phones[0].data.forms.get_mut("household").unwrap().push(Arc::new(newer.clone()));
+    world.server.data.forms.push(Arc::new(newer.clone()));
+    let (old, new) = (world.record(), world.record());
+    world.phones[0].data.forms.get_mut("household").unwrap().pop();
+    world.phones[0].save(old, 1, &[set("name", "a")]);
+    world.phones[0].data.forms.get_mut("household").unwrap().push(Arc::new(newer.clone()));
+    world.phones[0].save(old, 2, &[set("extra", "x")]);
+    world.phones[0].save(new, 3, &[set("extra", "y")]);
+    world.phones[0].save(old, 4, &[set("name", "b")]);
+    world.sync(0);
+    let events = world.sync(1);
+    assert_eq!(world.phones[1].data.pending.len(), 3);
+    assert!(events.contains(&PhoneEvent::NeedsNewerApp { record: old }));
+    assert_eq!(world.phones[1].shown(&old, "name").as_deref(), Some("a"));
+    world.server.data.forms.pop();
+    world.server.publish(newer, NOW_MS);
+    world.sync(1);
+    assert!(world.phones[1].data.pending.is_empty());
+    assert_eq!(world.phones[1].shown(&old, "name").as_deref(), Some("b"));
+    assert_eq!(world.phones[1].shown(&new, "extra").as_deref(), Some("y"));
+}
+
+#[test]
+fn a_purged_record_never_comes_back() {
+    let mut world = World::new(2);
+    world.sync_all();
+    let record = world.record();
+    world.phones[0].save(record, 1, &[set("name", "a")]);
+    world.sync_all();
+    let town = world.town();
+    world.server.data.purged.insert(record);
+    world.server.append(&town, NOW_MS, EntryBody::Purge { record }, None, None);
+    world.phones[1].save(record, 2, &[set("name", "b")]);
+    world.sync_all();
+    assert!(world.phones.iter().all(|phone| !phone.data.documents.contains_key(&record)));
+    assert!(world.phones[1].is_purged(&record).unwrap());
+    assert!(world.phones.iter().all(|phone| phone.data.outbox.is_empty()));
+}
+
+#[test]
+fn a_wrong_clock_is_told() {
+    let mut world = World::new(1);
+    world.sync(0);
+    let log = &mut world.phones[0];
+    let year_2010 = 1_262_304_000_000;
+    let (exchange, request) = Exchange::begin(log, &world.keys[0], &world.random, year_2010).unwrap();
+    let answer = answer_to(&mut world.server, &world.server_key, NOW_MS, &request.body(), false);
+    let sent = world.deliver(0, exchange, request, answer, None);
+    assert!(sent.result.is_ok());
+    let told = PhoneEvent::ClockWrong { server_time_ms: NOW_MS, device_time_ms: year_2010 };
+    assert_eq!(sent.events, vec![told]);
+}
+
+#[test]
+fn a_new_role_brings_its_feeds() {
+    let mut world = World::with_feeds(1, &["town", "village"]);
+    let other = world.add_phone("town", &["town"], Role::Field);
+    world.sync_all();
+    world.phones[0].unit = "village".to_owned();
+    let record = world.record();
+    world.phones[0].save(record, 1, &[set("name", "a")]);
+    world.sync_all();
+    assert!(world.phones[other].data.documents.is_empty());
+    let scope = world.server.data.devices[&world.phones[0].data.identity.device].scope.clone();
+    let device = world.phones[other].data.identity.device;
+    let row = world.server.data.devices.get_mut(&device).unwrap();
+    row.scope = crate::sync::server::Scope { registry: 2, ..scope };
+    let events = world.sync(other);
+    assert!(events.contains(&PhoneEvent::FeedsChanged));
+    assert_eq!(world.phones[other].shown(&record, "name").as_deref(), Some("a"));
+}

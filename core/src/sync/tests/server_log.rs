@@ -1,0 +1,325 @@
+//! A server's log in memory, with real documents and intake.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::access::{Area, FeedId, Role};
+use crate::document::Document;
+use crate::forms::FormDefinition;
+use crate::ids::{ActorId, ChangeHash, DeviceId, LogId, RecordId, UserId};
+use crate::intake::{self, Rights};
+use crate::protocol::{Entry, EntryBody, Notice, RecordStart, StatementHash, Verdict};
+use crate::sync::server::{
+    DeviceRow, Fate, FeedHead, LogEntry, Scope, ServerLog, StatementRow, TakenChange, fate_of,
+};
+use crate::sync::{LogError, chain};
+
+#[derive(Clone)]
+pub struct Device {
+    pub row: DeviceRow,
+    pub scope: Scope,
+    pub verdicts: Vec<(u64, Verdict)>,
+    pub verdict_number: u64,
+    pub cursor_sets: Vec<Vec<u8>>,
+}
+
+#[derive(Clone)]
+pub struct Stored {
+    pub feed: FeedId,
+    pub kind: String,
+    pub created_version: String,
+    pub document: Document,
+    pub salt: Option<[u8; 8]>,
+}
+
+#[derive(Clone, Default)]
+pub struct Data {
+    pub devices: BTreeMap<DeviceId, Device>,
+    pub statements: BTreeMap<(DeviceId, u64), StatementRow>,
+    pub actors: BTreeMap<ActorId, DeviceId>,
+    pub feeds: BTreeMap<FeedId, Vec<LogEntry>>,
+    pub records: BTreeMap<RecordId, Stored>,
+    pub quarantine: BTreeMap<ChangeHash, (Verdict, Vec<u8>, DeviceId)>,
+    pub accepted: BTreeSet<ChangeHash>,
+    pub forms: Vec<Arc<FormDefinition>>,
+    pub purged: BTreeSet<RecordId>,
+}
+
+pub struct MemoryServer {
+    pub log: LogId,
+    pub data: Data,
+    before: Option<Box<Data>>,
+    pub commits: usize,
+}
+
+type Answer<T> = Result<T, LogError>;
+
+impl MemoryServer {
+    pub fn new(log: LogId) -> Self {
+        Self { log, data: Data::default(), before: None, commits: 0 }
+    }
+
+    pub fn add_device(&mut self, device: DeviceId, user: UserId, key: [u8; 32], role: Role, feeds: &[FeedId]) {
+        let row = DeviceRow {
+            key,
+            user,
+            revoked: false,
+            counter: 0,
+            statement: 0,
+            statement_hash: [0; 32],
+            taken: None,
+        };
+        let mut feeds: Vec<(FeedId, u32)> = feeds.iter().map(|feed| (feed.clone(), 0)).collect();
+        feeds.sort();
+        let scope = Scope { registry: 1, feeds, roles: vec![(role, "county".to_owned())] };
+        let device_row = Device { row, scope, verdicts: Vec::new(), verdict_number: 0, cursor_sets: Vec::new() };
+        self.data.devices.insert(device, device_row);
+    }
+
+    pub fn publish(&mut self, form: FormDefinition, now_ms: i64) {
+        let notice = Notice::Form {
+            kind: form.kind.clone(),
+            version: form.version.clone(),
+            form: crate::sync::to_cbor(&form).into(),
+        };
+        self.data.forms.push(Arc::new(form));
+        self.append(&general(), now_ms, EntryBody::Notice(notice), None, None);
+    }
+
+    pub fn append(
+        &mut self,
+        feed: &FeedId,
+        received_ms: i64,
+        body: EntryBody,
+        author: Option<DeviceId>,
+        change: Option<(ChangeHash, [u8; 8])>,
+    ) -> u64 {
+        let entries = self.data.feeds.entry(feed.clone()).or_default();
+        let previous = entries.last().map_or(chain::START, |last| last.chain);
+        let position = entries.len() as u64 + 1;
+        let leaf = match &change {
+            Some((hash, salt)) => chain::change_leaf(salt, hash),
+            None => chain::body_leaf(&body).unwrap(),
+        };
+        let chain = chain::next(&previous, position, received_ms, &leaf);
+        let entry = Entry { position, received_ms, body };
+        entries.push(LogEntry { entry, author, hash: change.map(|(hash, _)| hash), chain });
+        position
+    }
+
+    fn known(&self, change: &TakenChange<'_>) -> Option<Fate> {
+        if self.data.accepted.contains(&change.hash) {
+            return Some(Fate::Known);
+        }
+        self.data.quarantine.get(&change.hash).map(|(verdict, _, _)| Fate::NotTaken(verdict.clone()))
+    }
+
+    fn set_apart(&mut self, change: &TakenChange<'_>, verdict: Verdict) -> Fate {
+        let kept = (verdict.clone(), change.bytes.to_vec(), change.device);
+        self.data.quarantine.insert(change.hash, kept);
+        Fate::NotTaken(verdict)
+    }
+
+    fn accept(&mut self, change: &TakenChange<'_>, mut stored: Stored) -> Fate {
+        let first = stored.salt.is_none().then(|| {
+            let mut salt = [7; 8];
+            salt.copy_from_slice(&change.hash.as_bytes()[8..16]);
+            RecordStart { kind: stored.kind.clone(), created_version: stored.created_version.clone(), salt }
+        });
+        let salt = stored.salt.or(first.as_ref().map(|first| first.salt)).unwrap();
+        stored.salt = Some(salt);
+        let body = EntryBody::Change { record: change.record, first, bytes: change.bytes.to_vec().into() };
+        let feed = stored.feed.clone();
+        self.data.records.insert(change.record, stored);
+        self.data.accepted.insert(change.hash);
+        let author = Some(change.device);
+        Fate::Accepted(self.append(&feed, change.received_ms, body, author, Some((change.hash, salt))))
+    }
+
+    /// A supervisor admits a quarantined change.
+    pub fn admit(&mut self, hash: &ChangeHash, now_ms: i64) {
+        let (verdict, bytes, device) = self.data.quarantine.remove(hash).unwrap();
+        let mut stored = self.data.records[&verdict.record].clone();
+        let form = self.data.forms.last().unwrap().clone();
+        intake::admit(&mut stored.document, &form, &bytes, None).unwrap();
+        let feed = stored.feed.clone();
+        let change = TakenChange {
+            device,
+            user: UserId([0; 16]),
+            actor: ActorId([0; 16]),
+            statement: 0,
+            index: 0,
+            feed: &feed,
+            record: verdict.record,
+            kind: "household",
+            created_version: "2",
+            form_version: "2",
+            hash: *hash,
+            bytes: &bytes,
+            received_ms: now_ms,
+            quarantine: None,
+        };
+        self.accept(&change, stored);
+    }
+}
+
+pub fn general() -> FeedId {
+    FeedId { unit: "county".to_owned(), area: Area::General }
+}
+
+impl ServerLog for MemoryServer {
+    fn begin(&mut self) -> Answer<()> {
+        assert!(self.before.is_none());
+        self.before = Some(Box::new(self.data.clone()));
+        Ok(())
+    }
+    fn commit(&mut self) -> Answer<()> {
+        assert!(self.before.take().is_some());
+        self.commits += 1;
+        Ok(())
+    }
+    fn rollback(&mut self) {
+        if let Some(before) = self.before.take() {
+            self.data = *before;
+        }
+    }
+    fn log_id(&mut self) -> Answer<LogId> {
+        Ok(self.log)
+    }
+    fn device(&mut self, device: &DeviceId) -> Answer<Option<DeviceRow>> {
+        Ok(self.data.devices.get(device).map(|device| device.row.clone()))
+    }
+    fn take_counter(&mut self, device: &DeviceId, counter: u64, _: i64) -> Answer<bool> {
+        let row = &mut self.data.devices.get_mut(device).unwrap().row;
+        let fresh = counter > row.counter;
+        row.counter = row.counter.max(counter);
+        Ok(fresh)
+    }
+    fn scope(&mut self, device: &DeviceId) -> Answer<Scope> {
+        Ok(self.data.devices[device].scope.clone())
+    }
+    fn cursor_sets(&mut self, device: &DeviceId) -> Answer<Vec<Vec<u8>>> {
+        Ok(self.data.devices[device].cursor_sets.clone())
+    }
+    fn put_cursor_sets(&mut self, device: &DeviceId, sets: &[Vec<u8>]) -> Answer<()> {
+        assert!(sets.len() <= 2);
+        self.data.devices.get_mut(device).unwrap().cursor_sets = sets.to_vec();
+        Ok(())
+    }
+    fn statement(&mut self, device: &DeviceId, number: u64) -> Answer<Option<StatementRow>> {
+        Ok(self.data.statements.get(&(*device, number)).cloned())
+    }
+    fn put_statement(&mut self, device: &DeviceId, number: u64, statement: &StatementRow) -> Answer<()> {
+        assert!(self.before.is_some());
+        self.data.statements.insert((*device, number), statement.clone());
+        let row = &mut self.data.devices.get_mut(device).unwrap().row;
+        let hash: StatementHash = statement.hash;
+        (row.statement, row.statement_hash) = (number, hash);
+        Ok(())
+    }
+    fn claim_actor(&mut self, actor: &ActorId, device: &DeviceId, _: &UserId) -> Answer<bool> {
+        Ok(*self.data.actors.entry(*actor).or_insert(*device) == *device)
+    }
+    fn take_change(&mut self, change: &TakenChange<'_>) -> Answer<Fate> {
+        assert!(self.before.is_some());
+        if let Some(fate) = self.known(change) {
+            return Ok(fate);
+        }
+        let refused = |reason| Ok(Fate::NotTaken(Verdict::refused(change.hash, change.record, reason)));
+        if self.data.purged.contains(&change.record) {
+            return refused("purged");
+        }
+        let Some(form) = self.data.forms.last().cloned() else { return refused("unknown_form") };
+        let mut stored = match self.data.records.get(&change.record) {
+            Some(stored) => stored.clone(),
+            None => {
+                let forms = &self.data.forms;
+                let Some(created) = forms.iter().find(|form| form.version == change.created_version) else {
+                    return refused("unknown_form");
+                };
+                Stored {
+                    feed: change.feed.clone(),
+                    kind: change.kind.to_owned(),
+                    created_version: change.created_version.to_owned(),
+                    document: Document::create(change.record, created).unwrap(),
+                    salt: None,
+                }
+            }
+        };
+        let foreign = (stored.feed != *change.feed).then_some("foreign_unit");
+        let roles: Vec<Role> =
+            self.data.devices[&change.device].scope.roles.iter().map(|(role, _)| *role).collect();
+        let rights = Rights { roles: &roles, last_review: None, reopened: None };
+        match intake::admit(&mut stored.document, &form, change.bytes, Some(&rights)) {
+            Ok(admitted) => {
+                if admitted.actor != change.actor {
+                    return refused("wrong_actor");
+                }
+                match change.quarantine.or(foreign) {
+                    Some(reason) => {
+                        let verdict = Verdict::quarantined(change.hash, change.record, reason, Vec::new());
+                        Ok(self.set_apart(change, verdict))
+                    }
+                    None => Ok(self.accept(change, stored)),
+                }
+            }
+            Err(refusal) => {
+                let quarantine = &self.data.quarantine;
+                let fate = fate_of(&refusal, change.hash, change.record, |hash| quarantine.contains_key(hash));
+                match fate {
+                    Fate::NotTaken(verdict) if verdict.kind == crate::protocol::VerdictKind::Quarantined => {
+                        Ok(self.set_apart(change, verdict))
+                    }
+                    other => Ok(other),
+                }
+            }
+        }
+    }
+    fn put_taken(&mut self, device: &DeviceId, taken: (u64, u32)) -> Answer<()> {
+        self.data.devices.get_mut(device).unwrap().row.taken = Some(taken);
+        Ok(())
+    }
+    fn put_verdict(&mut self, device: &DeviceId, verdict: &Verdict) -> Answer<()> {
+        let device = self.data.devices.get_mut(device).unwrap();
+        if !device.verdicts.iter().any(|(_, waiting)| waiting.change == verdict.change) {
+            device.verdict_number += 1;
+            device.verdicts.push((device.verdict_number, verdict.clone()));
+        }
+        Ok(())
+    }
+    fn verdicts(&mut self, device: &DeviceId, after: u64, limit: usize) -> Answer<Vec<(u64, Verdict)>> {
+        let waiting = self.data.devices[device].verdicts.iter().filter(|(number, _)| *number > after);
+        Ok(waiting.take(limit).cloned().collect())
+    }
+    fn drop_verdicts(&mut self, device: &DeviceId, through: u64) -> Answer<()> {
+        self.data.devices.get_mut(device).unwrap().verdicts.retain(|(number, _)| *number > through);
+        Ok(())
+    }
+    fn heads(&mut self, feeds: &[FeedId]) -> Answer<Vec<FeedHead>> {
+        let head = |feed: &FeedId| {
+            let last = self.data.feeds.get(feed).and_then(|entries| entries.last());
+            FeedHead {
+                epoch: 0,
+                position: last.map_or(0, |last| last.entry.position),
+                chain: last.map_or(chain::START, |last| last.chain),
+            }
+        };
+        Ok(feeds.iter().map(head).collect())
+    }
+    fn chain_at(&mut self, feed: &FeedId, position: u64) -> Answer<Option<[u8; 32]>> {
+        let entries = self.data.feeds.get(feed);
+        Ok(entries.and_then(|entries| entries.get(position as usize - 1)).map(|entry| entry.chain))
+    }
+    fn entries(&mut self, feed: &FeedId, after: u64, through: u64, limit: usize, max: usize) -> Answer<Vec<LogEntry>> {
+        let mut bytes = 0;
+        let mut page = Vec::new();
+        for entry in &self.data.feeds[feed][after as usize..through as usize] {
+            if page.len() >= limit || (bytes >= max && !page.is_empty()) {
+                break;
+            }
+            bytes += 200;
+            page.push(entry.clone());
+        }
+        Ok(page)
+    }
+}
