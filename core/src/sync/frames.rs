@@ -21,6 +21,8 @@ pub const LEVEL_LARGE: i32 = 9;
 
 /// Smallest window that zstd knows.
 const WINDOW_LOG_MIN: u32 = 10;
+/// Log2 of the entries of the compressor's tables: 4 bytes each.
+const HASH_LOG_MAX: u32 = 18;
 /// Bytes that a message may have beyond its largest payload.
 const MESSAGE_ENVELOPE_BYTES: usize = 8 * 1024;
 /// Share of raw bytes that the first frame is guessed to take compressed, in percent.
@@ -181,7 +183,14 @@ impl FrameWriter {
             (LEVEL_LARGE, self.window_log)
         };
         let mut encoder = Encoder::new(level).map_err(|_| FrameError::Compression)?;
-        encoder.set_parameter(CParameter::WindowLog(window_log)).map_err(|_| FrameError::Compression)?;
+        // The tables too: left to itself, zstd makes them for a stream of unknown size, megabytes to be cleared first.
+        for parameter in [
+            CParameter::WindowLog(window_log),
+            CParameter::HashLog(window_log.min(HASH_LOG_MAX)),
+            CParameter::ChainLog(window_log.min(HASH_LOG_MAX)),
+        ] {
+            encoder.set_parameter(parameter).map_err(|_| FrameError::Compression)?;
+        }
         Ok(encoder)
     }
 }

@@ -1,11 +1,13 @@
 //! Applies one frame of the answer within the transaction that its caller opened.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::exchange::Exchange;
 use super::{OutboxStatus, PendingEntry, PhoneEvent, PhoneLog, RecordMeta, SyncError};
 use crate::access::{FeedId, Role};
 use crate::document::Document;
+use crate::forms::FormDefinition;
 use crate::ids::{ChangeHash, LogId, RecordId};
 use crate::intake::{self, Refusal};
 use crate::protocol::limits::CLOCK_TOLERANCE_MS;
@@ -90,8 +92,8 @@ impl<'a> Applier<'a> {
             if self.applied.done.is_some() || self.applied.failure.is_some() {
                 return Err(SyncError::Protocol("a message behind the last one").into());
             }
-            if self.exchange.hello_seen == matches!(message, Down::Hello { .. }) {
-                return Err(SyncError::Protocol("an answer begins with one Hello").into());
+            if !self.exchange.hello_seen && !matches!(message, Down::Hello { .. }) {
+                return Err(SyncError::Protocol("an answer begins with Hello").into());
             }
             self.message(message)?;
         }
@@ -305,6 +307,25 @@ impl<'a> Applier<'a> {
 
     /// The inner error is the reason for which the change must wait.
     fn merge(&mut self, record: RecordId, hash: ChangeHash, bytes: &[u8]) -> Result<Result<(), String>, Stop> {
+        let (held, form) = match self.hold(record)? {
+            Ok(found) => found,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        if held.document.contains(&hash) {
+            return Ok(Ok(()));
+        }
+        match intake::admit(&mut held.document, &form, bytes, None) {
+            Ok(_) => {
+                held.changed = true;
+                self.exchange.stats.changes_received += 1;
+                Ok(Ok(()))
+            }
+            Err(refusal) => Ok(Err(reason_of(&refusal))),
+        }
+    }
+
+    /// The record's document and its kind's current form, or why there is none.
+    fn hold(&mut self, record: RecordId) -> Result<Result<(&mut Held, Arc<FormDefinition>), String>, Stop> {
         let Some(meta) = self.log.record_meta(&record)? else { return Ok(Err("unknown_record".to_owned())) };
         let Some(created_form) = self.log.form(&meta.kind, Some(&meta.created_version))? else {
             return Ok(Err("unknown_form".to_owned()));
@@ -323,42 +344,20 @@ impl<'a> Applier<'a> {
             };
             self.documents.insert(record, Held { document, changed: false });
         }
-        let Some(held) = self.documents.get_mut(&record) else { return Ok(Ok(())) };
-        if held.document.contains(&hash) {
-            return Ok(Ok(()));
-        }
-        match intake::admit(&mut held.document, &form, bytes, None) {
-            Ok(_) => {
-                held.changed = true;
-                self.exchange.stats.changes_received += 1;
-                Ok(Ok(()))
-            }
-            Err(refusal) => Ok(Err(reason_of(&refusal))),
-        }
+        Ok(self.documents.get_mut(&record).map(|held| (held, form)).ok_or_else(|| "unknown_record".to_owned()))
     }
 
-    /// Tries what waits for a record again, until nothing more of it fits.
+    /// Tries what waits for a record again.
     fn retry_pending(&mut self, record: RecordId) -> Result<(), Stop> {
-        let mut waiting = self.log.pending_of(&record)?;
-        loop {
-            let mut left = Vec::new();
-            let before = waiting.len();
-            for entry in waiting {
-                let fits = match change_hash(&entry.bytes) {
-                    Some(hash) => self.merge(record, hash, &entry.bytes)?.is_ok(),
-                    None => false,
-                };
-                if fits {
-                    self.log.drop_pending(&entry)?;
-                } else {
-                    left.push(entry);
-                }
-            }
-            if left.is_empty() || left.len() == before {
-                return Ok(());
-            }
-            waiting = left;
+        let waiting = self.log.pending_of(&record)?;
+        let Ok((held, form)) = self.hold(record)? else { return Ok(()) };
+        let merged = merge_waiting(&mut held.document, &form, &waiting);
+        held.changed |= !merged.is_empty();
+        for entry in merged {
+            self.log.drop_pending(entry)?;
+            self.exchange.stats.changes_received += 1;
         }
+        Ok(())
     }
 
     fn notice(&mut self, place: &Place, notice: &Notice) -> Result<(), Stop> {
@@ -441,6 +440,29 @@ impl<'a> Applier<'a> {
         self.state_changed = true;
         self.applied.done = Some((more, revoked));
         Ok(())
+    }
+}
+
+/// Merges what now fits of the changes that waited for a record, and says which did.
+pub(super) fn merge_waiting<'w>(
+    document: &mut Document,
+    form: &FormDefinition,
+    waiting: &'w [PendingEntry],
+) -> Vec<&'w PendingEntry> {
+    let mut merged = Vec::new();
+    let mut left: Vec<&PendingEntry> = waiting.iter().collect();
+    loop {
+        let before = left.len();
+        left.retain(|entry| {
+            let fits = intake::admit(document, form, &entry.bytes, None).is_ok();
+            if fits {
+                merged.push(*entry);
+            }
+            !fits
+        });
+        if left.is_empty() || left.len() == before {
+            return merged;
+        }
     }
 }
 

@@ -283,7 +283,9 @@ pub trait PhoneLog {
     /// # Errors
     /// [`LogError`].
     fn own_change(&mut self, record: &RecordId, prefix: &[u8; 8]) -> Result<Option<OutboxChange>, LogError>;
-    /// Sets where an own change stands; nothing if it is not in the outbox.
+    /// Sets where an own change stands; nothing if it is not in the outbox. A change that becomes
+    /// [`OutboxStatus::Entered`] was taken after all (a supervisor admitted it): what [`PhoneLog::settle`] stored of it
+    /// for the user goes.
     ///
     /// # Errors
     /// [`LogError`].

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::apply::merge_waiting;
 use super::state::transact;
 use super::{NotTaken, OutboxChange, OutboxStatus, PhoneEvent, PhoneLog, SyncError};
 use crate::document::{Document, DocumentError, RawChange, TouchedField};
@@ -78,7 +79,7 @@ impl Run<'_> {
                 actor
             }
         };
-        let done = case.issue_again(actor);
+        let mut done = case.issue_again(actor);
         for change in &case.dropped {
             if outbox.get(&change.hash).is_some_and(|own| own.status != OutboxStatus::NotTaken) {
                 log.set_status(&change.hash, OutboxStatus::Withdrawn)?;
@@ -86,6 +87,11 @@ impl Run<'_> {
         }
         for change in &done.issued {
             log.add_to_outbox(record, change)?;
+        }
+        // What did not fit beside the changes that are gone now: after a fork, those of the other half.
+        let waiting = log.pending_of(record)?;
+        for entry in merge_waiting(&mut done.document, &case.form, &waiting) {
+            log.drop_pending(entry)?;
         }
         let conflicts = log.put_document(record, &done.document)?;
         log.settle(record, &done.not_taken)?;

@@ -247,6 +247,9 @@ impl Answer {
             return Err(LogError::damaged(format!("{} has no entry {}", self.reaches[feed].point.feed, after + 1)));
         }
         for entry in page {
+            if self.writer.bytes_estimate() >= EXCHANGE_DOWN_BYTES_TARGET {
+                break;
+            }
             let (position, chain) = (entry.entry.position, entry.chain);
             let message = Down::Entry { feed: feed as u32, entry: self.as_sent(entry) };
             self.put(&message)?;

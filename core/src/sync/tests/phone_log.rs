@@ -26,7 +26,7 @@ pub struct Data {
     pub unsettled: BTreeSet<RecordId>,
     pub not_taken: Vec<NotTaken>,
     pub metas: BTreeMap<RecordId, RecordMeta>,
-    pub documents: BTreeMap<RecordId, Document>,
+    pub documents: BTreeMap<RecordId, Arc<Document>>,
     pub forms: BTreeMap<String, Vec<Arc<FormDefinition>>>,
     pub pending: Vec<PendingEntry>,
     pub purged: BTreeSet<RecordId>,
@@ -72,15 +72,10 @@ impl MemoryPhone {
     pub fn save(&mut self, record: RecordId, time_s: i64, edits: &[Edit]) -> Option<ChangeHash> {
         let form = self.form_now("household");
         let feed = FeedId { unit: self.unit.clone(), area: Area::Aid };
-        let meta = RecordMeta {
-            kind: "household".to_owned(),
-            created_version: form.version.clone(),
-            feed,
-            salt: None,
-        };
+        let meta = RecordMeta { kind: "household".to_owned(), created_version: form.version.clone(), feed, salt: None };
         self.data.metas.entry(record).or_insert(meta);
-        let document =
-            self.data.documents.entry(record).or_insert_with(|| Document::create(record, &form).unwrap());
+        let document = self.data.documents.entry(record);
+        let document = Arc::make_mut(document.or_insert_with(|| Document::create(record, &form).unwrap().into()));
         let at = document.heads();
         let change = document.edit(&form, &at, self.data.actor, time_s, edits).unwrap()?;
         let hash = change.hash;
@@ -274,7 +269,7 @@ impl PhoneLog for MemoryPhone {
         if let Some(own) = own {
             return Ok(Some(own.clone()));
         }
-        let changes = self.data.documents.get(record).map(Document::changes).unwrap_or_default();
+        let changes = self.data.documents.get(record).map(|document| document.changes()).unwrap_or_default();
         Ok(changes.into_iter().find(|change| named(&change.hash)).map(|change| OutboxChange {
             hash: change.hash,
             record: *record,
@@ -323,12 +318,12 @@ impl PhoneLog for MemoryPhone {
         Ok(())
     }
     fn document(&mut self, record: &RecordId) -> Answer<Option<Document>> {
-        Ok(self.data.documents.get(record).cloned())
+        Ok(self.data.documents.get(record).map(|document| Document::clone(document)))
     }
     fn put_document(&mut self, record: &RecordId, document: &Document) -> Answer<u32> {
         assert!(self.before.is_some());
         assert!(!self.data.purged.contains(record));
-        self.data.documents.insert(*record, document.clone());
+        self.data.documents.insert(*record, document.clone().into());
         Ok(document.conflicts(&self.form_now("household")).len() as u32)
     }
     fn form(&mut self, kind: &str, version: Option<&str>) -> Answer<Option<Arc<FormDefinition>>> {

@@ -13,13 +13,34 @@ const RECORDS: u8 = 3;
 
 #[derive(Clone, Debug)]
 enum Step {
-    Save { phone: usize, record: u8, field: u8, value: u8 },
-    AddRow { phone: usize, record: u8, value: u8 },
+    Save {
+        phone: usize,
+        record: u8,
+        field: u8,
+        value: u8,
+    },
+    AddRow {
+        phone: usize,
+        record: u8,
+        value: u8,
+    },
     /// Not allowed: quarantined, with whatever builds on it.
-    Overstep { phone: usize, record: u8, value: u8 },
-    Exchange { phone: usize },
-    CutUp { phone: usize, at: usize },
-    CutDown { phone: usize, at: usize },
+    Overstep {
+        phone: usize,
+        record: u8,
+        value: u8,
+    },
+    Exchange {
+        phone: usize,
+    },
+    CutUp {
+        phone: usize,
+        at: usize,
+    },
+    CutDown {
+        phone: usize,
+        at: usize,
+    },
 }
 
 fn step() -> impl Strategy<Value = Step> {

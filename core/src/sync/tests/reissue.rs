@@ -13,7 +13,9 @@ fn a_quarantined_change_in_the_middle_blocks_nothing() {
     world.phones[0].save(record, 1, &[set("name", "before")]);
     // `decided` is for county supervisors; the name in the same save is allowed.
     let bad = world.phones[0].save(record, 2, &[set("decided", "approved"), set("name", "with it")]).unwrap();
-    let after = world.phones[0].save(record, 3, &[Edit::Set { path: "age".parse().unwrap(), value: Some(crate::forms::Scalar::Integer(40)) }]).unwrap();
+    let after = world.phones[0]
+        .save(record, 3, &[Edit::Set { path: "age".parse().unwrap(), value: Some(crate::forms::Scalar::Integer(40)) }])
+        .unwrap();
     world.phones[0].save(other, 4, &[set("name", "another record")]);
     let actor = world.phones[0].data.actor;
     let events = world.sync(0);
@@ -33,7 +35,10 @@ fn a_quarantined_change_in_the_middle_blocks_nothing() {
     assert_eq!(left.len(), 1);
     assert_eq!((left[0].change, left[0].reason.as_str()), (bad, "role"));
     assert_eq!(left[0].fields.len(), 1);
-    assert_eq!((left[0].fields[0].path.to_string(), left[0].fields[0].value.clone()), ("decided".to_owned(), text("approved")));
+    assert_eq!(
+        (left[0].fields[0].path.to_string(), left[0].fields[0].value.clone()),
+        ("decided".to_owned(), text("approved"))
+    );
     assert_eq!(world.phones[0].status(&bad), Some(OutboxStatus::NotTaken));
     assert!(!world.exchange(0, Fault::default()).result.unwrap().progress);
 }

@@ -184,27 +184,39 @@ fn a_log_that_does_not_chain_is_not_believed() {
     world.phones[0].save(record, 2, &[set("name", "b")]);
     world.sync(0);
     let town = world.town();
-    world.server.data.feeds.get_mut(&town).unwrap()[0].entry.received_ms += 1;
+    Arc::make_mut(&mut world.server.data.feeds.get_mut(&town).unwrap()[0]).entry.received_ms += 1;
     let sent = world.exchange(1, Fault::default());
     assert!(matches!(sent.result, Err(SyncError::LogDoesNotFit { .. })), "{:?}", sent.result);
     assert!(world.phones[1].data.documents.is_empty(), "nothing of the frame was applied");
-    world.server.data.feeds.get_mut(&town).unwrap()[0].entry.received_ms -= 1;
+    Arc::make_mut(&mut world.server.data.feeds.get_mut(&town).unwrap()[0]).entry.received_ms -= 1;
     world.sync(1);
     assert_eq!(world.phones[0].picture(), world.phones[1].picture());
+}
+
+/// Says that it is one key and signs with another.
+struct Impostor(SigningKey);
+
+impl Signer for Impostor {
+    fn public_key(&self) -> [u8; 32] {
+        SigningKey::from_bytes(&[200; 32]).public_key()
+    }
+
+    fn sign(&self, message: &[u8]) -> [u8; 64] {
+        Signer::sign(&self.0, message)
+    }
 }
 
 #[test]
 fn a_head_signed_by_another_key_is_not_believed() {
     let mut world = World::new(1);
-    world.phones[0].data.identity.server_key = world.server_key.public_key();
     let log = &mut world.phones[0];
     let (exchange, request) = Exchange::begin(log, &world.keys[0], &world.random, NOW_MS).unwrap();
-    let answer = answer_to(&mut world.server, &world.server_key, NOW_MS, &request.body(), false);
-    world.phones[0].data.identity.server_key = [3; 32];
-    let mut exchange = exchange;
-    exchange.identity.server_key = SigningKey::from_bytes(&[4; 32]).public_key();
-    let sent = world.deliver(0, exchange, request, answer, None);
-    assert!(matches!(sent.result, Err(SyncError::LogDoesNotFit { .. })));
+    let mut session = Session::new(Arc::new(Impostor(SigningKey::from_bytes(&[5; 32]))));
+    session.receive(&mut world.server, NOW_MS, &request.body()).unwrap();
+    session.end_of_request(&mut world.server).unwrap();
+    let answer = session.next_frame(&mut world.server, NOW_MS).unwrap().unwrap();
+    let sent = world.deliver(0, exchange, request, Ok(vec![answer]), None);
+    assert!(matches!(sent.result, Err(SyncError::LogDoesNotFit { .. })), "{:?}", sent.result);
     assert!(world.phones[0].data.feeds.iter().all(|feed| feed.position == 0));
 }
 

@@ -9,9 +9,7 @@ use crate::forms::FormDefinition;
 use crate::ids::{ActorId, ChangeHash, DeviceId, LogId, RecordId, UserId};
 use crate::intake::{self, Rights};
 use crate::protocol::{Entry, EntryBody, Notice, RecordStart, StatementHash, Verdict};
-use crate::sync::server::{
-    DeviceRow, Fate, FeedHead, LogEntry, Scope, ServerLog, StatementRow, TakenChange, fate_of,
-};
+use crate::sync::server::{DeviceRow, Fate, FeedHead, LogEntry, Scope, ServerLog, StatementRow, TakenChange, fate_of};
 use crate::sync::{LogError, chain};
 
 #[derive(Clone)]
@@ -28,7 +26,7 @@ pub struct Stored {
     pub feed: FeedId,
     pub kind: String,
     pub created_version: String,
-    pub document: Document,
+    pub document: Arc<Document>,
     pub salt: Option<[u8; 8]>,
 }
 
@@ -37,7 +35,7 @@ pub struct Data {
     pub devices: BTreeMap<DeviceId, Device>,
     pub statements: BTreeMap<(DeviceId, u64), StatementRow>,
     pub actors: BTreeMap<ActorId, DeviceId>,
-    pub feeds: BTreeMap<FeedId, Vec<LogEntry>>,
+    pub feeds: BTreeMap<FeedId, Vec<Arc<LogEntry>>>,
     pub records: BTreeMap<RecordId, Stored>,
     pub quarantine: BTreeMap<ChangeHash, (Verdict, Vec<u8>, DeviceId)>,
     pub accepted: BTreeSet<ChangeHash>,
@@ -60,15 +58,8 @@ impl MemoryServer {
     }
 
     pub fn add_device(&mut self, device: DeviceId, user: UserId, key: [u8; 32], role: Role, feeds: &[FeedId]) {
-        let row = DeviceRow {
-            key,
-            user,
-            revoked: false,
-            counter: 0,
-            statement: 0,
-            statement_hash: [0; 32],
-            taken: None,
-        };
+        let row =
+            DeviceRow { key, user, revoked: false, counter: 0, statement: 0, statement_hash: [0; 32], taken: None };
         let mut feeds: Vec<(FeedId, u32)> = feeds.iter().map(|feed| (feed.clone(), 0)).collect();
         feeds.sort();
         let scope = Scope { registry: 1, feeds, roles: vec![(role, "county".to_owned())] };
@@ -103,7 +94,7 @@ impl MemoryServer {
         };
         let chain = chain::next(&previous, position, received_ms, &leaf);
         let entry = Entry { position, received_ms, body };
-        entries.push(LogEntry { entry, author, hash: change.map(|(hash, _)| hash), chain });
+        entries.push(Arc::new(LogEntry { entry, author, hash: change.map(|(hash, _)| hash), chain }));
         position
     }
 
@@ -141,7 +132,7 @@ impl MemoryServer {
         let (verdict, bytes, device) = self.data.quarantine.remove(hash).unwrap();
         let mut stored = self.data.records[&verdict.record].clone();
         let form = self.data.forms.last().unwrap().clone();
-        intake::admit(&mut stored.document, &form, &bytes, None).unwrap();
+        intake::admit(Arc::make_mut(&mut stored.document), &form, &bytes, None).unwrap();
         let feed = stored.feed.clone();
         let change = TakenChange {
             device,
@@ -241,16 +232,15 @@ impl ServerLog for MemoryServer {
                     feed: change.feed.clone(),
                     kind: change.kind.to_owned(),
                     created_version: change.created_version.to_owned(),
-                    document: Document::create(change.record, created).unwrap(),
+                    document: Document::create(change.record, created).unwrap().into(),
                     salt: None,
                 }
             }
         };
         let foreign = (stored.feed != *change.feed).then_some("foreign_unit");
-        let roles: Vec<Role> =
-            self.data.devices[&change.device].scope.roles.iter().map(|(role, _)| *role).collect();
+        let roles: Vec<Role> = self.data.devices[&change.device].scope.roles.iter().map(|(role, _)| *role).collect();
         let rights = Rights { roles: &roles, last_review: None, reopened: None };
-        match intake::admit(&mut stored.document, &form, change.bytes, Some(&rights)) {
+        match intake::admit(Arc::make_mut(&mut stored.document), &form, change.bytes, Some(&rights)) {
             Ok(admitted) => {
                 if admitted.actor != change.actor {
                     return refused("wrong_actor");
@@ -318,7 +308,7 @@ impl ServerLog for MemoryServer {
                 break;
             }
             bytes += 200;
-            page.push(entry.clone());
+            page.push(LogEntry::clone(entry));
         }
         Ok(page)
     }
