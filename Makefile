@@ -22,7 +22,7 @@ test: setup ## everything that CI checks
 	$(MAKE) --no-print-directory kotlin
 
 kotlin: setup ## the bindings on a JVM, against a real server
-	cargo build --quiet -p fieldbook-server -p fieldbook-bindings -p fieldbook-bindgen
+	cargo build --quiet --workspace
 	cd bindings/kotlin && mvn -B -q --no-transfer-progress -Dorg.slf4j.simpleLogger.log.org.apache.maven.plugin.surefire=info test
 
 bench: setup ## costs of saves, lists, search, answers and idle sync; medians, JSON under target/

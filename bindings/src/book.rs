@@ -1,16 +1,17 @@
 //! The phone: one object that screens hold.
 
 use std::path::Path;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use fieldbook_core::client::system::{SystemClock, SystemRandom};
 use fieldbook_core::client::{self, Language};
-use fieldbook_core::ids::RecordId;
 use fieldbook_core::{access, store};
 
+use crate::error::Sentence;
 use crate::vault::AppVault;
 use crate::{
-    CancelHandle, FieldbookError, Filter, KeyVault, ListRow, Page, Record, SyncListener, SyncReport, sync,
+    CancelHandle, FieldbookError, Filter, FormSession, KeyVault, ListRow, Page, Record, SyncListener, SyncReport, sync,
 };
 
 /// A kind of record that this phone can fill in.
@@ -169,12 +170,40 @@ impl From<client::DraftInfo> for Draft {
     }
 }
 
+/// What support calls a record's id.
+pub(crate) const RECORD_ID: &str = "record id";
+
+const CLOSED: Sentence =
+    Sentence { chinese: "走访本已经关闭，请重新打开。", english: "Fieldbook was closed. Open it again." };
+const NO_ID: Sentence = Sentence {
+    chinese: "编号读不懂，请从列表里重新打开。",
+    english: "This is no id. Open it from the list again.",
+};
+const NO_JSON: Sentence = Sentence {
+    chinese: "这个值读不懂，请重新填写。",
+    english: "This value cannot be read. Enter it again.",
+};
+
 /// The open store: the last object that holds it closes it cleanly.
 pub(crate) struct Phone(Option<Arc<client::Fieldbook>>);
 
 impl Phone {
     pub(crate) fn book(&self) -> Result<&Arc<client::Fieldbook>, FieldbookError> {
-        self.0.as_ref().ok_or_else(|| FieldbookError::of_app("走访本已经关闭，请重新打开。", "the phone is closed"))
+        self.0.as_ref().ok_or_else(|| FieldbookError::of_app(self.language(), CLOSED, "the phone is closed"))
+    }
+
+    fn language(&self) -> Language {
+        self.0.as_ref().map(|book| book.language()).unwrap_or_default()
+    }
+
+    /// Reads an id; `what` names it for support.
+    pub(crate) fn id<T: FromStr>(&self, text: &str, what: &str) -> Result<T, FieldbookError> {
+        text.parse().map_err(|_| FieldbookError::bad_input(self.language(), NO_ID, format!("no {what}: {text}")))
+    }
+
+    pub(crate) fn json(&self, text: &str) -> Result<serde_json::Value, FieldbookError> {
+        serde_json::from_str(text)
+            .map_err(|error| FieldbookError::bad_input(self.language(), NO_JSON, format!("no JSON: {error}")))
     }
 }
 
@@ -185,14 +214,6 @@ impl Drop for Phone {
             let _ = book.close();
         }
     }
-}
-
-pub(crate) fn record_id(text: &str) -> Result<RecordId, FieldbookError> {
-    text.parse().map_err(|_| FieldbookError::bad_input("记录编号读不懂，请从列表里打开。", format!("no record id: {text}")))
-}
-
-pub(crate) fn json(text: &str) -> Result<serde_json::Value, FieldbookError> {
-    serde_json::from_str(text).map_err(|error| FieldbookError::bad_input("这个值读不懂，请重新填写。", format!("no JSON: {error}")))
 }
 
 /// One phone of one user. Letting go of it (Kotlin: `close()` or `use`) and of its forms stops it cleanly.
@@ -262,7 +283,18 @@ impl Fieldbook {
     /// # Errors
     /// `NotFound`; errors of the store.
     pub fn record(&self, id: String) -> Result<Record, FieldbookError> {
-        Ok(self.phone.book()?.record(record_id(&id)?)?.into())
+        Ok(self.phone.book()?.record(self.phone.id(&id, RECORD_ID)?)?.into())
+    }
+
+    /// Opens a form: a new record of `kind`, or `record` as it is now. Where a draft is kept for `record`, the form goes on
+    /// with it.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown kind or record, `BadInput` when the record is of another kind, `NotEnrolled`, `Busy`
+    /// while the record is open in another form.
+    #[uniffi::method(default(record = None))]
+    pub fn open_form(&self, kind: String, record: Option<String>) -> Result<Arc<FormSession>, FieldbookError> {
+        FormSession::open(&self.phone, &kind, record)
     }
 
     /// Decides a conflict by an ordinary edit: writes `value` (JSON: one of the conflicting ones or another) at `path`.
@@ -271,7 +303,8 @@ impl Fieldbook {
     /// # Errors
     /// `NotFound` for an unknown record, `BadInput` when there is no conflict at `path` or the value is not valid.
     pub fn resolve(&self, id: String, path: String, value: String) -> Result<Option<String>, FieldbookError> {
-        let client::Saved { record: _, change } = self.phone.book()?.resolve(record_id(&id)?, &path, &json(&value)?)?;
+        let (id, value) = (self.phone.id(&id, RECORD_ID)?, self.phone.json(&value)?);
+        let client::Saved { record: _, change } = self.phone.book()?.resolve(id, &path, &value)?;
         Ok(change.map(|change| change.to_string()))
     }
 

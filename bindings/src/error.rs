@@ -1,6 +1,6 @@
 //! One error for every call: few stable kinds, each with words for the user and detail for support.
 
-use fieldbook_core::client::{ClientError, ErrorKind};
+use fieldbook_core::client::{ClientError, ErrorKind, Language};
 
 macro_rules! kinds {
     ($($(#[$doc:meta])* $kind:ident),+ $(,)?) => {
@@ -82,14 +82,30 @@ impl From<ClientError> for FieldbookError {
     }
 }
 
+/// A sentence of this crate, in the languages that the core speaks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sentence {
+    pub(crate) chinese: &'static str,
+    pub(crate) english: &'static str,
+}
+
 impl FieldbookError {
-    /// What was given cannot be read; `chinese` says so to the user.
-    pub(crate) fn bad_input(chinese: &str, detail: impl ToString) -> Self {
-        Self::of_kind(ErrorKind::BadInput, chinese.to_owned(), detail.to_string(), None, None)
+    /// What was given cannot be read.
+    pub(crate) fn bad_input(language: Language, sentence: Sentence, detail: impl ToString) -> Self {
+        Self::of_kind(ErrorKind::BadInput, sentence.say(language), detail.to_string(), None, None)
     }
 
-    /// What the app handed over failed.
-    pub(crate) fn of_app(chinese: &str, detail: impl ToString) -> Self {
-        Self::of_kind(ErrorKind::Internal, chinese.to_owned(), detail.to_string(), None, None)
+    /// What the app handed over failed, or the app misused it.
+    pub(crate) fn of_app(language: Language, sentence: Sentence, detail: impl ToString) -> Self {
+        Self::of_kind(ErrorKind::Internal, sentence.say(language), detail.to_string(), None, None)
+    }
+}
+
+impl Sentence {
+    fn say(self, language: Language) -> String {
+        match language {
+            Language::Chinese => self.chinese.to_owned(),
+            Language::English => self.english.to_owned(),
+        }
     }
 }

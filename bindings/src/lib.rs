@@ -6,6 +6,7 @@
 
 mod book;
 mod error;
+mod form;
 mod record;
 mod row;
 mod sync;
@@ -13,6 +14,7 @@ mod vault;
 
 pub use book::{Draft, Enrolment, Fieldbook, Grant, KindInfo, Status};
 pub use error::FieldbookError;
+pub use form::{AnswerType, Answered, Choice, FormSession, Question, QuestionKind, Saved};
 pub use record::{Conflict, ConflictValue, HistoryEntry, NotTaken, Problem, Record, Review, Touched};
 pub use row::{Filter, ListRow, Page, PersonHit, RecordState, SyncState};
 pub use sync::{CancelHandle, ListenerError, Progress, SyncListener, SyncReport};

@@ -108,12 +108,7 @@ pub struct HistoryEntry {
 impl From<client::HistoryView> for HistoryEntry {
     fn from(entry: client::HistoryView) -> Self {
         let client::HistoryView { change, author, time_ms, touched } = entry;
-        Self {
-            change: change.to_string(),
-            author,
-            time_ms,
-            touched: touched.into_iter().map(Into::into).collect(),
-        }
+        Self { change: change.to_string(), author, time_ms, touched: touched.into_iter().map(Into::into).collect() }
     }
 }
 

@@ -5,6 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use fieldbook_core::client::{self, net::CancelFlag};
 
 use crate::FieldbookError;
+use crate::error::Sentence;
+
+const LISTENER_FAILED: Sentence = Sentence {
+    chinese: "同步被应用自己的显示出错打断。已传的不会重来，请再试。",
+    english: "The app failed while showing the sync, which was stopped. What has arrived stays; try again.",
+};
 
 /// How a sync is going.
 #[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
@@ -173,7 +179,7 @@ pub(crate) fn run(
     let done = book.sync(&listener, &cancel.flag);
     let failed = listener.failed.into_inner().unwrap_or_else(PoisonError::into_inner);
     match failed {
-        Some(error) => Err(FieldbookError::of_app("同步被应用自己的显示出错打断。已传的不会重来，请再试。", error)),
+        Some(error) => Err(FieldbookError::of_app(book.language(), LISTENER_FAILED, error)),
         None => Ok(done?.into()),
     }
 }

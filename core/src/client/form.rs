@@ -141,9 +141,9 @@ impl FormHandle {
         self.with(|open| {
             let path: FieldPath =
                 path.parse().map_err(|_| Fault::new(ErrorKind::BadInput, Text::BadPath, path).path(path))?;
-            open.session.set(&path, value)?;
+            let changed = open.session.set(&path, value)?;
             self.keep_draft(open)?;
-            Ok(Answered { known: self.known(open, &path)? })
+            Ok(Answered { changed, known: self.known(open, &path)? })
         })
     }
 

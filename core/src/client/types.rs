@@ -4,6 +4,7 @@ use serde_json::Value as Json;
 
 use crate::access::{Area, Role};
 use crate::document::RecordState;
+use crate::forms::FieldPath;
 use crate::ids::{ActorId, ChangeHash, RecordId};
 use crate::store::{PersonHit, SyncState};
 
@@ -177,6 +178,8 @@ pub struct Patch {
 /// What an answer of a form led to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Answered {
+    /// Paths whose answer, or whether they are asked, changed.
+    pub changed: Vec<FieldPath>,
     /// Other records about the person whose identity was just answered.
     pub known: Vec<PersonHit>,
 }
