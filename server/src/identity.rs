@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use ed25519_dalek::{Signer, SigningKey};
+use ed25519_dalek::SigningKey;
 use fieldbook_core::ports::Random;
+use fieldbook_core::sync::signing;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_ED25519};
 use rusqlite::Connection;
 use rustls::ServerConfig;
@@ -106,9 +107,7 @@ impl Identity {
     /// The root's signature over the signing key, for enrolment answers.
     #[must_use]
     pub fn signing_key_signature(&self) -> [u8; 64] {
-        let mut message = b"fieldbook server key v1\0".to_vec();
-        message.extend_from_slice(self.signing.verifying_key().as_bytes());
-        self.root.sign(&message).to_bytes()
+        signing::sign(&self.root, signing::SERVER_KEY, self.signing.verifying_key().as_bytes())
     }
 
     /// TLS 1.3 only, X25519 only, the leaf alone, sessions resumable, HTTP/1.1.

@@ -3,8 +3,10 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-/// Attempts within [`WINDOW_MS`] after which more are refused.
-const ATTEMPTS_MAX: usize = 10;
+/// Attempts within [`WINDOW_MS`] on one login after which more are refused.
+pub(crate) const LOGIN_ATTEMPTS_MAX: usize = 10;
+/// Attempts from one address, which a whole office may share.
+pub(crate) const ADDRESS_ATTEMPTS_MAX: usize = 50;
 /// Milliseconds for which an attempt counts.
 const WINDOW_MS: i64 = 15 * 60 * 1000;
 /// Keys remembered at once; beyond, the whole table is cleared of what is old, then refused.
@@ -17,8 +19,9 @@ pub(crate) struct Limiter {
 }
 
 impl Limiter {
-    /// Counts an attempt of `key` and says whether it may go on. Call [`Self::forgive`] when it succeeded.
-    pub(crate) fn attempt(&self, key: &str, now_ms: i64) -> bool {
+    /// Counts an attempt of `key` and says whether it may go on: `max` in a quarter of an hour.
+    /// Call [`Self::forgive`] when it succeeded.
+    pub(crate) fn attempt(&self, key: &str, max: usize, now_ms: i64) -> bool {
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         let recent = |time: &i64| now_ms.saturating_sub(*time) < WINDOW_MS;
         if failures.len() >= KEYS_MAX {
@@ -29,7 +32,7 @@ impl Limiter {
         }
         let times = failures.entry(key.to_owned()).or_default();
         times.retain(recent);
-        if times.len() >= ATTEMPTS_MAX {
+        if times.len() >= max {
             return false;
         }
         times.push(now_ms);

@@ -83,7 +83,11 @@ pub async fn bind(store: &Store, options: &ServeOptions) -> Result<Bound, StoreE
         let config = store.identity().tls().map_err(|error| failed(&error))?;
         Some(TlsAcceptor::from(Arc::new(config)))
     };
-    store.set_setting("address", options.address.as_deref().unwrap_or(&local.to_string()))?;
+    // Nobody can reach `0.0.0.0`: without --address, links keep the address of an earlier start, or ask for one.
+    let reachable = (!local.ip().is_unspecified()).then(|| local.to_string());
+    if let Some(address) = options.address.clone().or(reachable) {
+        store.set_setting("address", &address)?;
+    }
     if let Some(name) = &options.name {
         store.set_setting("server_name", name)?;
     }

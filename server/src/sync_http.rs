@@ -19,6 +19,7 @@ use hyper::body::Frame;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use crate::api::{App, blocking};
+use crate::limiter::ADDRESS_ATTEMPTS_MAX;
 use crate::store::{Store, StoreError, StoreLog};
 
 /// Bytes of an enrolment request.
@@ -113,7 +114,7 @@ pub(crate) async fn enrol(
     request: Request,
 ) -> Result<Response, Refusal> {
     let key = format!("enrol {}", peer.ip());
-    if !app.limiter.attempt(&key, app.store.now_ms()) {
+    if !app.limiter.attempt(&key, ADDRESS_ATTEMPTS_MAX, app.store.now_ms()) {
         return Err(Refusal::busy());
     }
     let _place = Arc::clone(&app.exchanges).try_acquire_owned().map_err(|_| Refusal::busy())?;
@@ -193,7 +194,10 @@ pub(crate) async fn exchange(State(app): State<App>, request: Request) -> Result
         };
         (session, ()) = step(&app.store, session, work).await?;
     }
-    let work = |session: &mut Session, log: &mut StoreLog<'_>, now_ms| {
+    let work = |session: &mut Session, log: &mut StoreLog<'_>, now_ms: i64| {
+        if let (Some(device), Some(time_ms)) = (session.device(), session.device_time_ms()) {
+            log.note_clock(device, time_ms.saturating_sub(now_ms))?;
+        }
         session.end_of_request(log).map_err(Refusal)?;
         let first = session.next_frame(log, now_ms)?.unwrap_or_default();
         Ok((first, session.next_frame(log, now_ms)?))

@@ -15,8 +15,11 @@ use utoipa::ToSchema;
 
 use super::error::{ApiError, ProblemBody};
 use super::{App, blocking};
+use crate::limiter::{ADDRESS_ATTEMPTS_MAX, LOGIN_ATTEMPTS_MAX};
 use crate::store::{Problem, UserRow};
 
+/// Characters of a login that are remembered with its attempts.
+const LOGIN_CHARS_MAX: usize = 64;
 /// Name of the session cookie.
 const COOKIE: &str = "fieldbook_session";
 
@@ -115,8 +118,10 @@ pub(crate) async fn login(
 ) -> Result<Response, ApiError> {
     let Json(request) = body?;
     let now_ms = app.store.now_ms();
-    let keys = [format!("login {}", request.login), format!("login from {}", peer.ip())];
-    if !keys.iter().all(|key| app.limiter.attempt(key, now_ms)) {
+    let login = request.login.chars().take(LOGIN_CHARS_MAX).collect::<String>();
+    let keys =
+        [(format!("login {login}"), LOGIN_ATTEMPTS_MAX), (format!("login from {}", peer.ip()), ADDRESS_ATTEMPTS_MAX)];
+    if !keys.iter().all(|(key, max)| app.limiter.attempt(key, *max, now_ms)) {
         return Err(ApiError::new(StatusCode::TOO_MANY_REQUESTS, Problem::new("too_many_attempts")));
     }
     let store = Arc::clone(&app.store);
@@ -124,7 +129,7 @@ pub(crate) async fn login(
     let Some(session) = session else {
         return Err(ApiError::new(StatusCode::UNAUTHORIZED, Problem::new("login_refused")));
     };
-    keys.iter().for_each(|key| app.limiter.forgive(key));
+    keys.iter().for_each(|(key, _)| app.limiter.forgive(key));
     let set = cookie(&session.token, session.expires_ms.saturating_sub(now_ms) / 1000)?;
     let user = me_body(&app, session.user).await?;
     let mut response = Json(LoginAnswer { token: session.token, expires_ms: session.expires_ms, user }).into_response();

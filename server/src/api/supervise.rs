@@ -31,6 +31,8 @@ pub(crate) struct DeviceBody {
     enrolled_ms: i64,
     /// Last exchange, milliseconds since 1970 UTC.
     last_contact_ms: Option<i64>,
+    /// Its clock less the server's at a recent exchange, in milliseconds.
+    clock_skew_ms: Option<i64>,
     /// When it was revoked, milliseconds since 1970 UTC.
     revoked_ms: Option<i64>,
 }
@@ -124,6 +126,7 @@ pub(crate) async fn devices(State(app): State<App>, caller: Caller) -> Result<Js
         unit: device.unit,
         enrolled_ms: device.enrolled_ms,
         last_contact_ms: device.last_contact_ms,
+        clock_skew_ms: device.clock_skew_ms,
         revoked_ms: device.revoked_ms,
     };
     Ok(Json(devices.into_iter().map(body).collect()))

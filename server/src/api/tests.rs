@@ -182,6 +182,37 @@ async fn what_is_not_allowed_waits_in_quarantine_and_never_blocks() {
 }
 
 #[tokio::test]
+async fn what_a_stranger_writes_to_a_foreign_unit_waits_in_quarantine() {
+    let server = TestServer::new();
+    let mut phone = server.phone("外人", "b", Role::Field).await;
+    phone.unit = "a".to_owned();
+    let record = RecordId::new(server.random.as_ref());
+    let mut document = Document::create(record, form().definition()).unwrap();
+    let change = phone.save(&mut document, START_MS, &[set("name", "n")]);
+    let answer = phone.sync(&server, record, &[change]).await;
+    assert_eq!(verdicts(&answer)[0].1, "foreign_unit");
+    let feeds = answer.iter().find_map(|message| match message {
+        Down::Feeds { feeds, .. } => Some(feeds.clone()),
+        _ => None,
+    });
+    let units: Vec<String> = feeds.unwrap().into_iter().map(|(feed, _)| format!("{feed}")).collect();
+    assert_eq!(units, ["63/general", "6301/general", "b/general", "b/aid", "b/legal"]);
+    assert!(server.store.record_lines("note", None).unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_device_with_a_wrong_clock_is_shown() {
+    let server = TestServer::new();
+    let mut phone = server.phone("多杰", "a", Role::Field).await;
+    server.clock.0.fetch_add(3_600_000, Ordering::SeqCst);
+    phone.sync(&server, RecordId::new(server.random.as_ref()), &[]).await;
+    let county = server.supervisor("c", "6301", Role::County).await;
+    let (_, devices) = county.get("devices").await;
+    assert_eq!(devices[0]["clock_skew_ms"], -3_600_000);
+    assert_eq!(devices[0]["last_contact_ms"], START_MS + 3_600_000);
+}
+
+#[tokio::test]
 async fn a_revoked_device_is_heard_only_into_quarantine() {
     let server = TestServer::new();
     let mut phone = server.phone("多杰", "a", Role::Field).await;

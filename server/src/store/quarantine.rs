@@ -7,6 +7,9 @@ use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::StoreError;
 
+/// Changes of one device that wait here at once; more are refused until a supervisor has decided.
+const DEVICE_CHANGES_MAX: u64 = 20_000;
+
 /// A quarantined change.
 #[derive(Debug, Clone)]
 pub(crate) struct QuarantineRow {
@@ -92,6 +95,13 @@ pub(crate) fn put(tx: &Connection, change: &TakenChange<'_>, verdict: &Verdict) 
         change.received_ms,
     ])?;
     Ok(())
+}
+
+/// Whether the device has as many changes waiting here as one may have.
+pub(crate) fn is_full(tx: &Connection, device: DeviceId) -> Result<bool, StoreError> {
+    let sql = "SELECT count(*) FROM quarantine WHERE device = ?1 AND admitted_ms IS NULL";
+    let waiting: u64 = tx.prepare_cached(sql)?.query_row([device.as_bytes()], |row| row.get(0))?;
+    Ok(waiting >= DEVICE_CHANGES_MAX)
 }
 
 /// What waits, oldest first, above `after`.

@@ -70,6 +70,7 @@ CREATE TABLE quarantine (
   received_ms INTEGER NOT NULL, admitted_ms INTEGER, admitted_by BLOB
 ) STRICT;
 CREATE INDEX quarantine_record ON quarantine(record);
+CREATE INDEX quarantine_device ON quarantine(device) WHERE admitted_ms IS NULL;
 CREATE TABLE reviews (
   record BLOB NOT NULL, number INTEGER NOT NULL, decision TEXT NOT NULL, heads BLOB NOT NULL, submission TEXT,
   reasons TEXT NOT NULL, fields TEXT NOT NULL, reviewer BLOB NOT NULL, reviewer_name TEXT NOT NULL,

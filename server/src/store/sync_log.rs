@@ -15,6 +15,9 @@ use sha2::{Digest, Sha256};
 use super::records::OpenRecord;
 use super::{Store, StoreError, feeds, units, users};
 
+/// Change of a device's clock error that is worth a write.
+const CLOCK_STEP_MS: u64 = 60 * 1000;
+
 impl From<StoreError> for LogError {
     fn from(error: StoreError) -> Self {
         let kind = match &error {
@@ -59,6 +62,20 @@ impl<'a> StoreLog<'a> {
             Some(writer) => Ok(work(writer)?),
             None => Ok(self.store.write(|tx| work(tx))?),
         }
+    }
+
+    /// Remembers by how much a device's clock is off, if that changed by more than a minute.
+    pub(crate) fn note_clock(&self, device: DeviceId, skew_ms: i64) -> Result<(), StoreError> {
+        let tx = self.reader.as_ref().ok_or_else(|| StoreError::corrupt("session", "no connection"))?;
+        let mut statement = tx.prepare_cached("SELECT clock_skew_ms FROM devices WHERE id = ?1")?;
+        let known: Option<i64> = statement.query_row([device.as_bytes()], |row| row.get(0)).optional()?.flatten();
+        if known.is_some_and(|known| known.abs_diff(skew_ms) < CLOCK_STEP_MS) {
+            return Ok(());
+        }
+        self.store.write(|tx| {
+            tx.execute("UPDATE devices SET clock_skew_ms = ?2 WHERE id = ?1", (device.as_bytes(), skew_ms))?;
+            Ok(())
+        })
     }
 
     /// Writes what is pending of the open record.

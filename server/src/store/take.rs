@@ -98,9 +98,16 @@ impl Store {
                 }
                 Some(reason) => Verdict::quarantined(change.hash, change.record, reason, Vec::new()),
             },
+            // What bars the whole change says more than what bars its fields.
+            Err(Refusal::Quarantined { .. }) if barred.is_some() => {
+                Verdict::quarantined(change.hash, change.record, barred.unwrap_or_default(), Vec::new())
+            }
             Err(refusal) => self.verdict_of(tx, change, refusal)?,
         };
         if refusal.kind == VerdictKind::Quarantined {
+            if quarantine::is_full(tx, change.device)? {
+                return Ok(refused(change, "quarantine_full"));
+            }
             quarantine::put(tx, change, &refusal)?;
         }
         Ok(Fate::NotTaken(refusal))

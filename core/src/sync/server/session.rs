@@ -53,6 +53,7 @@ pub struct Session {
     signer: Arc<dyn Signer>,
     phase: Phase,
     device: Option<DeviceId>,
+    device_time_ms: Option<i64>,
     error: Option<ErrorAnswer>,
     traffic: Traffic,
 }
@@ -61,13 +62,19 @@ impl Session {
     /// A session of a server that signs heads with `signer`, whose public key enrolled devices hold.
     #[must_use]
     pub fn new(signer: Arc<dyn Signer>) -> Self {
-        Self { signer, phase: Phase::Header(Vec::new()), device: None, error: None, traffic: Traffic::default() }
+        Self { signer, phase: Phase::Header(Vec::new()), device: None, device_time_ms: None, error: None, traffic: Traffic::default() }
     }
 
     /// The device, once the request is verified.
     #[must_use]
     pub fn device(&self) -> Option<DeviceId> {
         self.device
+    }
+
+    /// The device's wall clock as the verified request says, milliseconds since 1970 UTC; may be wrong.
+    #[must_use]
+    pub fn device_time_ms(&self) -> Option<i64> {
+        self.device_time_ms
     }
 
     /// What was moved so far.
@@ -99,6 +106,7 @@ impl Session {
                     Some((header, signature, rest)) => {
                         let caller = verify(log, &self.signer.public_key(), now_ms, &header, &signature)?;
                         self.device = Some(caller.device);
+                        self.device_time_ms = Some(caller.header.device_time_ms);
                         self.phase = Phase::Frames(Box::new(Upload::new(log, caller)?));
                         rest
                     }
