@@ -141,3 +141,89 @@ fn builtin_kinds_are_filled_with_valid_answers() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+#[test]
+fn broken_workbooks_are_refused_with_sheet_row_and_column() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/xlsforms-broken");
+    let mut reader = csv::Reader::from_path(folder.join("expected.csv")).unwrap();
+    let mut seen = 0;
+    for record in reader.records() {
+        let record = record.unwrap();
+        let errors = compile_path(&folder.join(&record[0])).err().unwrap_or_else(|| panic!("{} compiled", &record[0]));
+        let error = &errors[0];
+        assert_eq!((error.sheet.as_str(), error.row), (&record[1], record[2].parse().ok()), "{}: {error}", &record[0]);
+        assert_eq!(error.column.as_deref().unwrap_or_default(), &record[3], "{}: {error}", &record[0]);
+        assert!(!error.message.is_empty());
+        seen += 1;
+    }
+    assert!(seen >= 5);
+}
+
+fn refusal(files: &[(&str, &str)]) -> SheetError {
+    compile_sheets("bad", files).unwrap_err().remove(0)
+}
+
+#[test]
+fn our_own_columns_are_checked() {
+    let survey = "type,name,label,bind::fb:merge,bind::fb:check,bind::fb:writers\ntext,a,A,sometimes,,\n";
+    let error = refusal(&[("survey.csv", survey)]);
+    assert_eq!((error.row, error.column.as_deref()), (Some(2), Some("bind::fb:merge")), "{error}");
+    let survey = "type,name,label,bind::fb:check\ntext,a,A,magic\n";
+    assert_eq!(refusal(&[("survey.csv", survey)]).column.as_deref(), Some("bind::fb:check"));
+    let survey = "type,name,label,bind::fb:writers\ntext,a,A,field nobody\n";
+    assert_eq!(refusal(&[("survey.csv", survey)]).column.as_deref(), Some("bind::fb:writers"));
+    let error = refusal(&[("survey.csv", "type,name,label\ntext,a,A\n"), ("settings.csv", "form_id,fb:area\nx,mars\n")]);
+    assert_eq!((error.sheet.as_str(), error.column.as_deref()), ("settings", Some("fb:area")), "{error}");
+}
+
+#[test]
+fn duplicate_columns_are_refused() {
+    let error = refusal(&[("survey.csv", "type,name,label,label\ntext,a,A,B\n")]);
+    assert_eq!((error.row, error.column.as_deref()), (Some(1), Some("label")), "{error}");
+}
+
+#[test]
+fn groups_hand_their_own_columns_down() {
+    let survey = "type,name,label,bind::fb:sensitivity,bind::fb:writers,bind::fb:list\n\
+        begin group,g,G,sensitive,county,\ntext,a,A,,,yes\ntext,b,B,plain,field,\nend group,,,,,\ntext,c,C,,,\n";
+    let form = compile_sheets("x", &[("survey.csv", survey)]).unwrap();
+    let of = |path: &str| form.field(path).unwrap();
+    use crate::forms::Sensitivity::{Personal, Plain, Sensitive};
+    assert_eq!((of("g/a").sensitivity, of("g/b").sensitivity, of("c").sensitivity), (Sensitive, Plain, Personal));
+    assert_eq!(of("g/a").writers, [crate::access::Role::County]);
+    assert_eq!(of("g/b").writers, [crate::access::Role::Field]);
+    assert_eq!(of("c").writers.len(), 5);
+    assert!(of("g/a").list && !of("g/b").list);
+}
+
+#[test]
+fn hostile_workbooks_are_refused_without_panic() {
+    let deep = "type,name,label\n".to_owned() + &(0..5000).map(|n| format!("begin group,g{n},G\n")).collect::<String>();
+    assert!(refusal(&[("survey.csv", &deep)]).message.contains("nest"));
+    let list: String = (0..1000).map(|n| format!("l,c{n},C\n")).collect();
+    let choices = format!("list_name,name,label\n{list}");
+    let loops = "type,name,label\nbegin loop over l,a,A\nbegin loop over l,b,B\nbegin loop over l,c,C\ntext,t,T\n\
+        end loop,,\nend loop,,\nend loop,,\n";
+    assert!(refusal(&[("survey.csv", loops), ("choices.csv", &choices)]).message.contains("questions"));
+    for bytes in [&b""[..], b"PK", b"PK\x03\x04garbage", b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1 and nothing", &[0xFF; 3000]] {
+        assert!(compile("x.xlsx", bytes).is_err());
+    }
+    let xlsx = std::fs::read(fixtures("xlsforms").iter().find(|p| p.extension().is_some_and(|e| e == "xlsx")).unwrap());
+    let xlsx = xlsx.unwrap();
+    for at in (0..xlsx.len()).step_by(xlsx.len() / 60) {
+        let mut broken = xlsx.clone();
+        broken[at] ^= 0x55;
+        let _ = compile("x.xlsx", &broken);
+        let _ = compile("x.xlsx", &xlsx[..at]);
+    }
+}
+
+#[test]
+fn reports_are_one_line() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures");
+    let good = check_path(&folder.join("xlsforms/herd-income"));
+    assert!(good.ok && good.to_string().starts_with("ok: "), "{good}");
+    let bad = check_path(&folder.join("xlsforms-broken/unknown-type"));
+    assert!(!bad.ok && bad.to_string().starts_with("refused: sheet survey, row 3, column type: "), "{bad}");
+    assert!(!bad.to_string().contains('\n'));
+}
