@@ -28,15 +28,17 @@ const FORKED: &str = "forked";
 pub(super) fn settle(log: &mut dyn PhoneLog, random: &dyn Random, forked: bool) -> Result<Vec<PhoneEvent>, SyncError> {
     let mut run = Run { random, actor: None, forked, events: Vec::new() };
     let mut after = None;
-    while forked {
-        let page = log.outbox_records(after.as_ref(), PAGE_RECORDS)?;
-        let Some(last) = page.last().copied() else { break };
-        run.records(log, page)?;
-        after = Some(last);
-    }
-    if forked && run.actor.is_none() {
-        let actor = ActorId::random(random);
-        transact(log, |log| log.set_actor(actor))?;
+    if forked {
+        loop {
+            let page = log.outbox_records(after.as_ref(), PAGE_RECORDS)?;
+            let Some(last) = page.last().copied() else { break };
+            run.records(log, page)?;
+            after = Some(last);
+        }
+        if run.actor.is_none() {
+            let actor = ActorId::random(random);
+            transact(log, |log| log.set_actor(actor))?;
+        }
     }
     loop {
         let page = log.unsettled(PAGE_RECORDS)?;
