@@ -109,13 +109,13 @@ pub enum FieldType {
     /// `acknowledge` / `trigger`: the text `OK`
     #[n(14)]
     Acknowledge,
-    /// `calculate`, and any read-only question whose value the form computes
+    /// `calculate`; a question of another type that the form computes keeps its type and is `calculated`
     #[n(15)]
     Calculate,
     /// `note`: shown, never answered
     #[n(16)]
     Note,
-    /// `hidden`, `deviceid`, `username` and other values the app fills
+    /// `hidden`, `deviceid`, `username` and other values the app fills; a `calculate` that is made once and stored
     #[n(17)]
     Meta,
 }

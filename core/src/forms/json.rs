@@ -17,6 +17,9 @@ use super::values::{Edit, Row, Scalar, Values};
 use crate::ids::RowId;
 use crate::ports::Random;
 
+/// A row to add, and the enclosing row.
+type NewRow<'a> = (&'a Map<String, Json>, Option<RowId>);
+
 /// Key of a row's id in JSON.
 const ROW_KEY: &str = "_row";
 /// Key of the enclosing row's id, where a row of a nested repeat is added on its own.
@@ -145,7 +148,7 @@ impl Form {
         current: &Values,
         repeat: &str,
         rows: &'a Json,
-    ) -> Result<Vec<(&'a Map<String, Json>, Option<RowId>)>, ValueError> {
+    ) -> Result<Vec<NewRow<'a>>, ValueError> {
         self.require_free_rows(repeat)?;
         let rows = rows.as_array().ok_or_else(|| ValueError::about(repeat, MessageKey::NotRows, repeat))?;
         let enclosing = self.enclosing_repeat(repeat);

@@ -221,10 +221,10 @@ impl Scoped<'_, '_> {
         if absolute {
             return self.absolute(steps);
         }
-        if !self.in_predicate {
-            if let Some((node, highest)) = self.follow(self.from, steps) {
-                return self.field(node, self.compiler.schema.node(highest).scope);
-            }
+        if !self.in_predicate
+            && let Some((node, highest)) = self.follow(self.from, steps)
+        {
+            return self.field(node, self.compiler.schema.node(highest).scope);
         }
         self.note_reads(self.context, steps);
         self.walk(Start::Context, &[], steps)

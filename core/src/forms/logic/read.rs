@@ -230,12 +230,12 @@ impl Reader<'_> {
 
     fn control(&mut self, control: NodeId) {
         let document = self.document;
-        if document.node(control).name == "repeat" {
-            if let (Some(place), Some(count)) = (self.place(control, "nodeset"), attribute(document, control, "count")) {
-                let scope = self.schema.node(place).scope;
-                let outer = self.schema.node(place).parent.unwrap_or(0);
-                self.rules.push((Rule::Count(scope), count.to_owned(), outer));
-            }
+        if document.node(control).name == "repeat"
+            && let (Some(place), Some(count)) = (self.place(control, "nodeset"), attribute(document, control, "count"))
+        {
+            let scope = self.schema.node(place).scope;
+            let outer = self.schema.node(place).parent.unwrap_or(0);
+            self.rules.push((Rule::Count(scope), count.to_owned(), outer));
         }
         let Some(place) = self.place(control, "ref").or_else(|| self.place(control, "nodeset")) else { return };
         if let Some(query) = attribute(document, control, "query") {

@@ -118,7 +118,7 @@ impl FormSession {
             None => FieldPath::root(&node.path),
         };
         let before = self.answer(&path);
-        if (only_empty && before.is_some()) || (only_empty && text.is_empty()) {
+        if only_empty && (before.is_some() || text.is_empty()) {
             return false;
         }
         // Defaults of numbers and dates may carry blanks or a time; type them as a user would.

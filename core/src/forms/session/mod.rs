@@ -136,10 +136,8 @@ impl FormSession {
     /// # Errors
     /// [`ValueError`] when the form has no such field or the answer breaks its type; nothing changes then.
     pub fn set(&mut self, path: &FieldPath, json: &Json) -> Result<Vec<FieldPath>, ValueError> {
-        if let Some((repeat, row)) = &path.row {
-            if self.values.row(repeat, *row).is_none() {
-                return Err(ValueError::about(path, MessageKey::WrongRow, path));
-            }
+        if path.row.as_ref().is_some_and(|(repeat, row)| self.values.row(repeat, *row).is_none()) {
+            return Err(ValueError::about(path, MessageKey::WrongRow, path));
         }
         let answer = self.form.parse_answer(path, json)?;
         let before = self.state();
