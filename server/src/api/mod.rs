@@ -41,7 +41,6 @@ pub(crate) struct App {
 }
 
 /// Every address that the server answers.
-#[must_use]
 pub fn router(store: Arc<Store>) -> Router {
     let app = App { store, limiter: Arc::new(Limiter::default()), exchanges: Arc::new(Semaphore::new(EXCHANGES_MAX)) };
     let (console, document) = console().split_for_parts();

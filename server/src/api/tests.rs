@@ -89,8 +89,7 @@ async fn a_supervisor_sees_both_values_chooses_and_approves() {
         .as_array()
         .unwrap()
         .iter()
-        .map(|entry| entry["wrote"].as_array().unwrap())
-        .flatten()
+        .flat_map(|entry| entry["wrote"].as_array().unwrap())
         .filter(|wrote| wrote["path"] == "phone")
         .count();
     assert_eq!(written, 3, "both values and the choice stay in the history");
@@ -234,7 +233,7 @@ async fn a_request_is_taken_once_and_a_change_too() {
     let record = RecordId::new(server.random.as_ref());
     let mut document = Document::create(record, form().definition()).unwrap();
     let change = phone.save(&mut document, START_MS, &[set("name", "n")]);
-    let body = phone.request(record, &[change.clone()]);
+    let body = phone.request(record, std::slice::from_ref(&change));
     assert_eq!(server.post("/sync/1", body.clone()).await.0, StatusCode::OK);
     assert_eq!(server.post("/sync/1", body.clone()).await.0, StatusCode::CONFLICT);
     assert!(verdicts(&phone.sync(&server, record, &[change]).await).is_empty());

@@ -85,6 +85,9 @@ fn areas_of(roles: &[(fieldbook_core::access::Role, String)]) -> Vec<Area> {
     areas
 }
 
+/// User, expiry, use and device of an enrolment.
+type Enrolment = ([u8; 16], i64, Option<i64>, Option<[u8; 16]>);
+
 impl Store {
     /// Makes a code with which one device of `user` can enrol within 24 hours.
     ///
@@ -121,7 +124,7 @@ impl Store {
         let fresh = DeviceId::random(self.random.as_ref());
         self.write(|tx| {
             let sql = "SELECT user, expires_ms, used_ms, device FROM enrolments WHERE code_hash = ?1";
-            let found: Option<([u8; 16], i64, Option<i64>, Option<[u8; 16]>)> =
+            let found: Option<Enrolment> =
                 tx.query_row(sql, [hash], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))).optional()?;
             let refused = || StoreError::from(Problem::new("enrolment_code"));
             let (user, expires_ms, used_ms, device) = found.ok_or_else(refused)?;

@@ -37,7 +37,7 @@ pub use listing::{RecordLine, RecordList, RecordRow};
 pub use page::RecordPage;
 pub use supervise::{QuarantineItem, QuarantinePage};
 pub(crate) use sync_log::StoreLog;
-pub use users::{UserRow, hash_password, password_fits};
+pub use users::{Granted, UserRow, hash_password, password_fits};
 pub use verify::Check;
 
 use crate::identity::Identity;

@@ -18,6 +18,9 @@ const PASSWORD_BYTES: usize = 10;
 /// Bytes of a password that is still hashed.
 pub(crate) const PASSWORD_BYTES_MAX: usize = 256;
 
+/// Roles, each with the unit from which it holds downwards.
+pub type Granted = Vec<(Role, String)>;
+
 /// A user as listed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UserRow {
@@ -213,7 +216,7 @@ impl Store {
     ///
     /// # Errors
     /// What the database said.
-    pub fn users(&self) -> Result<Vec<(UserRow, Vec<(Role, String)>)>, StoreError> {
+    pub fn users(&self) -> Result<Vec<(UserRow, Granted)>, StoreError> {
         self.read(|tx| {
             let mut statement = tx.prepare_cached("SELECT id, name, login, unit FROM users ORDER BY login")?;
             let rows: Vec<_> = statement.query_map([], user_of)?.collect::<Result<_, _>>()?;

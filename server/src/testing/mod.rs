@@ -74,7 +74,8 @@ pub(crate) struct TestServer {
     pub(crate) router: Router,
     pub(crate) clock: Arc<TestClock>,
     pub(crate) random: Arc<TestRandom>,
-    pub(crate) folder: tempfile::TempDir,
+    /// Removed with the server.
+    _folder: tempfile::TempDir,
 }
 
 pub(crate) struct Supervisor<'a> {
@@ -97,7 +98,7 @@ impl TestServer {
         }
         store.publish_form(&form(), None).unwrap();
         let router = crate::router(Arc::clone(&store));
-        Self { store, router, clock, random, folder }
+        Self { store, router, clock, random, _folder: folder }
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> (StatusCode, Vec<u8>) {
