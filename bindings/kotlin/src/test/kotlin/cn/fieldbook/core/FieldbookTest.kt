@@ -188,6 +188,34 @@ class FieldbookTest {
     }
 
     @Test
+    fun `a person whom the phone knows is named while the ID number is typed`() {
+        phone("knowing", "duojie").use { phone ->
+            val known = phone.book.openForm("household").use { form ->
+                form.set("head/name", text("才让卓玛"))
+                form.set("head/id_type", text("id_card"))
+                // Full-width digits as a Chinese keyboard may type them.
+                val answered = form.set("head/id_no", text("６３２３２３１９８５０４１２００２ｘ"))
+                assertTrue(answered.changed.containsAll(listOf("head/id_no", "head/sex", "head/birth_date")), "$answered")
+                assertEquals(emptyList<PersonHit>(), answered.known)
+                assertEquals(text("63232319850412002X"), form.question("head/id_no").value)
+                assertEquals(text("1985-04-12"), form.question("head/birth_date").value)
+                form.save().record
+            }
+            phone.book.openForm("household").use { form ->
+                form.set("head/id_type", text("id_card"))
+                val hit = form.set("head/id_no", text("63232319850412002X")).known.single()
+                assertEquals(listOf(known, "household", "head/id_no"), listOf(hit.record, hit.kind, hit.path))
+                assertEquals("才让卓玛", hit.name)
+                val wrong = assertThrows(FieldbookException.Busy::class.java) {
+                    phone.book.openForm("household", form.record())
+                }
+                assertEquals(form.record(), wrong.record)
+                form.discard()
+            }
+        }
+    }
+
+    @Test
     fun `a link with another server's key is refused`() {
         Phone(folder.resolve("misled")).use { phone ->
             val link = server.link("duojie")
