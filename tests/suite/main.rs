@@ -7,3 +7,4 @@ mod sheets;
 mod tidy;
 
 mod intake;
+mod phone;

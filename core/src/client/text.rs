@@ -93,8 +93,6 @@ catalogue! {
     OtherKind "这条记录不是“{0}”。" "This record is no {0}.";
     /// A record that was erased.
     Purged "记录 {0} 已被永久删除，不能再写。" "Record {0} was erased for good and cannot be written.";
-    /// The line cannot be read.
-    BadLine "这一行读不懂：{0}" "This line cannot be read: {0}";
     /// A path that is none.
     BadPath "“{0}”不是字段路径。" "{0} is no field path.";
     /// Resolving without a conflict.

@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 
 use serde_json::Value;
 
@@ -12,8 +13,20 @@ use crate::proxy::{Line, Proxy};
 /// What went wrong, for the person who runs the demo.
 pub type Failure = String;
 
+static PROGRAMS: OnceLock<PathBuf> = OnceLock::new();
+
+/// Says where the programs are, for a test binary that cargo keeps apart from them. The first call counts.
+pub fn programs_are_beside(program: &Path) {
+    if let Some(folder) = program.parent() {
+        PROGRAMS.get_or_init(|| folder.to_path_buf());
+    }
+}
+
 /// Folder of the programs that were built together with this one.
 fn programs() -> Result<PathBuf, Failure> {
+    if let Some(folder) = PROGRAMS.get() {
+        return Ok(folder.clone());
+    }
     let own = std::env::current_exe().map_err(|error| format!("where am I? {error}"))?;
     let mut dir = own.parent().ok_or("this program is in no folder")?.to_path_buf();
     if dir.ends_with("deps") {
@@ -89,7 +102,7 @@ impl Server {
             if let Some(rest) = line.split("https://").nth(1) {
                 address = rest.split([' ', '/']).next().and_then(|text| text.parse().ok());
             }
-            if let Some(rest) = line.split("pin ").nth(1).or_else(|| line.split("pin=").nth(1)) {
+            if let Some(rest) = ["pin: ", "pin ", "pin="].iter().find_map(|before| line.split(before).nth(1)) {
                 pin = Some(rest.trim().to_owned());
             }
             if let (Some(address), Some(pin)) = (address, &pin) {
