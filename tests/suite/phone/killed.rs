@@ -64,6 +64,7 @@ fn five_hundred_kills_lose_nothing_that_was_printed_as_saved() {
         // A last line may be cut; a whole id has 36 characters.
         printed.extend(reader.join().unwrap().into_iter().filter(|line| line.len() == 36));
     }
+    println!("{} records were printed as saved", printed.len());
     assert!(printed.len() > 100, "only {} records were saved: the kills came too early to mean anything", printed.len());
     let kept = ids(&phone(&home, &["list", "visit"]).stdout);
     let lost: Vec<_> = printed.difference(&kept).collect();
