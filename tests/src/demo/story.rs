@@ -158,7 +158,9 @@ pub async fn offline(cast: &Cast) -> Result<(), Failure> {
         .map(|(i, person)| (numbered("30000003", i), people::health_check(person, i + 1)))
         .collect();
     second.feed(&["import", "health_check"], &json_lines(&checks)).await?;
-    third.feed(&["import", "legal_checkup"], &json_lines(&[(numbered("40000004", 0), people::legal_checkup())])).await?;
+    third
+        .feed(&["import", "legal_checkup"], &json_lines(&[(numbered("40000004", 0), people::legal_checkup())]))
+        .await?;
     Ok(())
 }
 
@@ -192,8 +194,7 @@ pub async fn sync_over_the_bad_line(cast: &Cast) -> Result<Vec<Measured>, Failur
     let lines: Vec<_> = cast.phones.iter().map(|phone| (phone.user.clone(), &phone.line)).collect();
     let work = async {
         let [first, second, third] = &cast.phones[..] else { return Err("three phones are needed".to_owned()) };
-        let (first, second, third) =
-            tokio::join!(timed_sync(first), timed_sync(second), timed_sync(third));
+        let (first, second, third) = tokio::join!(timed_sync(first), timed_sync(second), timed_sync(third));
         Ok(vec![first?, second?, third?])
     };
     report::while_watching(&lines, work).await
@@ -240,15 +241,16 @@ pub async fn supervise(cast: &Cast, checks: &mut Checks) -> Result<String, Failu
     let heads = |record: &Value| record["heads"].clone();
     let early = supervisor.post(&format!("records/{FAMILY}/approve"), &json!({ "heads": heads(&record) })).await;
     checks.hold("approving before the conflict is settled is refused", early.is_err());
-    let resolve = |record: &Value, path: &str, value: Value| {
-        json!({ "path": path, "value": value, "heads": heads(record) })
-    };
+    let resolve =
+        |record: &Value, path: &str, value: Value| json!({ "path": path, "value": value, "heads": heads(record) });
     supervisor.post(&format!("records/{FAMILY}/resolve"), &resolve(&record, COMMON, json!(choice))).await?;
     let record = supervisor.get(&format!("records/{FAMILY}")).await?;
     // Each added one member to two: together they are four persons, which the form's own rule says after the merge.
     report::problems(&record);
     checks.hold("after the merge the form's own rule finds the wrong number of persons", has_problems(&record));
-    supervisor.post(&format!("records/{FAMILY}/resolve"), &resolve(&record, "economy/household_size", json!(4))).await?;
+    supervisor
+        .post(&format!("records/{FAMILY}/resolve"), &resolve(&record, "economy/household_size", json!(4)))
+        .await?;
     let record = supervisor.get(&format!("records/{FAMILY}")).await?;
     checks.hold("no conflict and no problem is left", !has_problems(&record) && is_empty(&record["conflicts"]));
     supervisor.post(&format!("records/{FAMILY}/approve"), &json!({ "heads": heads(&record) })).await?;
