@@ -6,5 +6,7 @@
 mod sheets;
 mod tidy;
 
+mod conflicts;
 mod intake;
+mod office;
 mod phone;
