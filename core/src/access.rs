@@ -53,7 +53,7 @@ word_enum!(
 );
 
 word_enum!(
-    /// What a user may do within a unit's subtree (DESIGN §9).
+    /// What a user may do within a unit's subtree.
     Role {
         /// Field staff.
         Field = 0 "field",

@@ -1,8 +1,8 @@
 //! Fieldbook's core: records as CRDT documents, forms on top of them, encrypted store and sync.
 //!
 //! Module arrows (checked by the tidy test): `client -> store, sync`; `sync -> document, protocol, intake`;
-//! `intake -> document`; `store -> document`; `document -> forms, protocol` (its limits); `forms` and `protocol` use nothing of ours.
-//! `ids`, `access` and `ports` are words and traits that everything may use.
+//! `intake -> document`; `store -> document`; `document -> forms, protocol` (its limits); `forms` and `protocol` use
+//! only what is free to all: `ids`, `access`, `limits` and `ports`, which are words, numbers and traits.
 
 pub mod access;
 #[cfg(feature = "client")]
@@ -11,6 +11,7 @@ pub mod document;
 pub mod forms;
 pub mod ids;
 pub mod intake;
+pub mod limits;
 pub mod ports;
 pub mod protocol;
 #[cfg(feature = "client")]

@@ -116,7 +116,7 @@ impl Identity {
     /// What rustls said about the keys.
     pub fn tls(&self) -> Result<ServerConfig, rustls::Error> {
         let mut crypto = provider::default_provider();
-        // The hybrid group would add more than 2 KB to each handshake (research/rust-stack.md).
+        // The hybrid group would add more than 2 KB to each handshake.
         crypto.kx_groups = vec![provider::kx_group::X25519];
         let chain = vec![CertificateDer::from(self.leaf_certificate.clone())];
         let mut config = ServerConfig::builder_with_provider(Arc::new(crypto))

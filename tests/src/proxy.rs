@@ -65,11 +65,8 @@ impl Direction {
     async fn carry(&self, line: Line, bytes: usize) -> Instant {
         let mut free_at = self.free_at.lock().await;
         let start = (*free_at).max(Instant::now());
-        let takes = if line.bits_per_s == 0 {
-            Duration::ZERO
-        } else {
-            Duration::from_micros(bytes as u64 * 8 * 1_000_000 / line.bits_per_s)
-        };
+        let takes_us = (bytes as u64 * 8 * 1_000_000).checked_div(line.bits_per_s).unwrap_or(0);
+        let takes = Duration::from_micros(takes_us);
         *free_at = start + takes;
         let left = *free_at;
         drop(free_at);

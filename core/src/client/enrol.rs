@@ -13,13 +13,12 @@ use super::types::EnrolmentInfo;
 use super::{ClientError, ErrorKind};
 use crate::access::{Area, Role, Unit};
 use crate::ids::{DeviceId, LogId, UserId};
+use crate::limits::DEVICE_NAME_CHARS_MAX;
 use crate::protocol::{EnrolAnswer, EnrolRequest, limits::PROTOCOL_VERSION};
 use crate::store::{View, Write};
 
 /// Setting: CBOR of [`Enrolment`].
 const ENROLMENT: &str = "enrolment";
-/// Characters of a device name that are sent.
-const DEVICE_NAME_CHARS_MAX: usize = 100;
 /// The answer to an enrolment is read up to here.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 /// Path of the endpoint.

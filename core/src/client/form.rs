@@ -196,7 +196,7 @@ impl FormHandle {
     pub fn discard(&self) -> Result<(), ClientError> {
         self.with(|open| {
             let record = open.key.record;
-            Ok(self.book.store.write(|write| Ok::<_, Fault>(write.remove_draft(&record)?))?)
+            self.book.store.write(|write| Ok(write.remove_draft(&record)?))
         })?;
         *locked(&self.open) = None;
         locked(&self.book.open_forms).remove(&self.record);

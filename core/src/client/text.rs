@@ -7,10 +7,6 @@ macro_rules! catalogue {
         pub(crate) enum Text { $($(#[$doc])* $variant),+ }
 
         impl Text {
-            /// Every sentence, for tests.
-            #[cfg(test)]
-            pub(crate) const ALL: &[Text] = &[$(Text::$variant),+];
-
             fn template(self, language: Language) -> &'static str {
                 match (self, language) {
                     $((Text::$variant, Language::Chinese) => $zh, (Text::$variant, Language::English) => $en),+

@@ -18,7 +18,8 @@ use super::types::RawChange;
 use super::{Document, raw_change};
 use crate::forms::{Edit, FieldPath, FormDefinition, Scalar};
 use crate::ids::{ActorId, RowId};
-use crate::protocol::limits::{CHANGE_BYTES_MAX, CHANGE_OPS_MAX, RECORD_OPS_MAX, RECORD_ROWS_MAX, TEXT_CHARS_MAX};
+use crate::limits::{RECORD_ROWS_MAX, TEXT_CHARS_MAX};
+use crate::protocol::limits::{CHANGE_BYTES_MAX, CHANGE_OPS_MAX, RECORD_OPS_MAX};
 
 /// Where a value is written.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -1,5 +1,5 @@
 //! Records as automerge documents: deterministic creation, saves at the heads that were read, conflicts as values,
-//! history by change (DESIGN §5).
+//! history by change.
 //!
 //! Root keys of a document: `_id`, `_kind`, `_form` (creation), `_submitted`; every answer outside repeats under its
 //! field path; a map per repeat, nested ones too, with a map per row under the row's id; a map per select_multiple
@@ -39,14 +39,12 @@ pub use types::{
 
 use crate::forms::{Edit, FormDefinition, Values};
 use crate::ids::{ActorId, ChangeHash, RecordId};
+use crate::limits::BODY_BYTES_MAX;
 use graph::Graph;
 use layout::{
     CREATION_ACTOR, Shape, am_actor, am_hash, am_hashes, container_actor, library_error, our_actor, our_hash,
 };
 use snapshot::{Place, Snapshot};
-
-/// A stored body, uncompressed.
-pub const BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// One record's document.
 #[derive(Clone, Debug)]

@@ -75,7 +75,7 @@ pub struct HistoryEntry {
     pub touched: Vec<TouchedField>,
 }
 
-/// Where a record stands (DESIGN §10). Derived, never stored in the document.
+/// Where a record stands. Derived, never stored in the document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RecordState {

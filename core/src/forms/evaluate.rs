@@ -1,6 +1,7 @@
 //! A form's rules run over one record: what is shown, and what is wrong.
 
-#[cfg(all(test, feature = "xlsform"))]
+#[cfg(test)]
+#[cfg(feature = "xlsform")]
 mod tests;
 
 use super::answer::time;

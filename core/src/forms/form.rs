@@ -7,9 +7,10 @@ use serde_json::Value as Json;
 use super::answer::{self, Answer, ValueError};
 use super::catalogue::MessageKey;
 use super::definition::{Choice, Field, FormDefinition, Labels, QuestionItem, SurveyItem};
-use super::limits::{DEPTH_MAX, FIELDS_MAX, FORM_BYTES_MAX};
+use super::limits::{DEPTH_MAX, FIELDS_MAX};
 use super::logic::Logic;
 use super::path::FieldPath;
+use crate::limits::FORM_BYTES_MAX;
 
 /// A definition that is no form.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -1,6 +1,7 @@
 //! Values as JSON, nested as in the form: groups are objects, repeats arrays whose items carry `_row`.
 
-#[cfg(all(test, feature = "xlsform"))]
+#[cfg(test)]
+#[cfg(feature = "xlsform")]
 mod tests;
 
 use std::collections::BTreeSet;
@@ -11,10 +12,11 @@ use super::answer::{Answer, ValueError};
 use super::catalogue::MessageKey;
 use super::definition::{Field, FieldType};
 use super::form::{Form, Outline};
-use super::limits::{DEPTH_MAX, ROWS_MAX};
+use super::limits::DEPTH_MAX;
 use super::path::FieldPath;
 use super::values::{Edit, Row, Scalar, Values};
 use crate::ids::RowId;
+use crate::limits::RECORD_ROWS_MAX;
 use crate::ports::Random;
 
 /// A row to add, and the enclosing row.
@@ -279,8 +281,8 @@ impl Reader<'_> {
         depth: usize,
     ) -> Result<(), ValueError> {
         self.rows += 1;
-        if self.rows > ROWS_MAX {
-            return Err(ValueError::about(repeat, MessageKey::TooManyRows, ROWS_MAX));
+        if self.rows > RECORD_ROWS_MAX {
+            return Err(ValueError::about(repeat, MessageKey::TooManyRows, RECORD_ROWS_MAX));
         }
         let id = RowId::random(self.random);
         self.edits.push(Edit::AddRow { repeat: repeat.to_owned(), row: id, parent });

@@ -1,19 +1,14 @@
-//! Limits of forms and answers. Everything that comes from outside is held against them before it is used.
+//! Limits of forms and answers. Everything that comes from outside is held against them, and
+//! against [`crate::limits`], before it is used.
 
-/// Characters of one text answer, after canonicalisation.
-pub const TEXT_CHARS_MAX: usize = 20_000;
 /// Digits of a decimal answer, before and after the point together.
 pub const DECIMAL_DIGITS_MAX: usize = 30;
 /// Points of a geotrace or geoshape.
 pub const GEO_POINTS_MAX: usize = 1_000;
 /// Choices that one answer to a select_multiple or rank question names.
 pub const CHOSEN_MAX: usize = 1_000;
-/// Rows of all repeats of one record.
-pub const ROWS_MAX: usize = 2_000;
 /// Nesting of groups and repeats in a form and in JSON values.
 pub const DEPTH_MAX: usize = 32;
-/// Bytes of a compiled form.
-pub const FORM_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Fields of a form.
 pub const FIELDS_MAX: usize = 5_000;
 /// Characters of one expression.

@@ -1,5 +1,5 @@
 //! Forms: a kind is data. An XLSForm is compiled into a [`Form`], which knows fields, logic, merge rules and what a
-//! screen shows, and runs identically on phone, server and in tests (DESIGN §4).
+//! screen shows, and runs identically on phone, server and in tests.
 
 mod answer;
 pub mod catalogue;

@@ -1,4 +1,4 @@
-//! What a change must pass before it is believed (DESIGN §7).
+//! What a change must pass before it is believed.
 //!
 //! The CRDT library does not defend itself: hostile changes made it panic, spin, allocate gigabytes and leave
 //! documents that save but never load again. So a change is read by our own strict reader first, held against the

@@ -14,7 +14,7 @@ use crate::document::layout::{
 use crate::document::snapshot::{Snapshot, op_of};
 use crate::forms::{Field, Scalar};
 use crate::ids::{ActorId, RowId};
-use crate::protocol::limits::{RECORD_ROWS_MAX, TEXT_CHARS_MAX};
+use crate::limits::{RECORD_ROWS_MAX, TEXT_CHARS_MAX};
 
 /// An operation, wherever it is from.
 type OpId = (u64, ActorId);

@@ -1,4 +1,5 @@
-//! The one table of limits. Everything that comes from outside is held against it before it is used.
+//! Limits of what travels (docs/PROTOCOL.md §8). Everything that arrives is held against them, and against
+//! [`crate::limits`], before it is used.
 
 /// Protocol version that this build speaks.
 pub const PROTOCOL_VERSION: u16 = 1;
@@ -45,21 +46,13 @@ pub const STATEMENT_CHANGES_MAX: usize = 1_000;
 pub const STATEMENT_CHANGES_TARGET: usize = 250;
 /// Characters of a kind or form version that a change names.
 pub const NAME_CHARS_MAX: usize = 128;
-/// Characters of a unit code.
-pub const UNIT_CODE_CHARS_MAX: usize = 32;
 /// Feeds that one device follows.
 pub const DEVICE_FEEDS_MAX: usize = 5_000;
 /// Unsent changes that a phone keeps for one record before it asks to sync.
 pub const RECORD_OUTBOX_MAX: usize = 1_000;
-/// A compiled form.
-pub const FORM_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// Rows of all repeats of one record.
-pub const RECORD_ROWS_MAX: usize = 2_000;
-/// Characters of one text answer.
-pub const TEXT_CHARS_MAX: usize = 20_000;
 /// A part of a message that does not fit a frame.
 pub const PART_BYTES: usize = 12 * 1024;
 /// Parts of one message.
 pub const PARTS_MAX: u32 = 400;
-/// Minutes by which a device's clock may differ before it is told.
+/// Milliseconds by which a device's clock may differ before it is told.
 pub const CLOCK_TOLERANCE_MS: i64 = 5 * 60 * 1000;

@@ -402,7 +402,7 @@ pub struct Verdict {
     pub fields: Vec<String>,
 }
 
-/// Refused or quarantined (DESIGN §2).
+/// Refused or quarantined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(index_only)]
 pub enum VerdictKind {

@@ -1,6 +1,7 @@
 //! How bodies lie in the file: one byte that names the codec, then the compressed bytes.
 
-use super::{BODY_BYTES_MAX, StoreError};
+use super::StoreError;
+use crate::limits::BODY_BYTES_MAX;
 
 /// zstd without a dictionary. Other codes are free for dictionaries.
 const ZSTD: u8 = 1;

@@ -1,4 +1,4 @@
-//! The phone's store: one encrypted SQLite file, `fieldbook.db`, in the phone's folder (DESIGN §8).
+//! The phone's store: one encrypted SQLite file, `fieldbook.db`, in the phone's folder.
 //!
 //! * **One writer.** [`Store::begin`] opens a transaction, [`Write`] holds it, [`Write::commit`] makes it durable: the
 //!   write-ahead log is synced once (`synchronous=FULL`), so what was reported as saved is there after a power cut.
@@ -58,8 +58,6 @@ pub const SEARCH_CHARS_MAX: usize = 64;
 pub const SEARCH_WORDS_MAX: usize = 8;
 /// Characters of one record that are indexed for search.
 pub const INDEXED_CHARS_MAX: usize = 8_000;
-/// Bytes of a stored body when inflated.
-pub const BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Bytes of a draft.
 pub const DRAFT_BYTES_MAX: usize = 4 * 1024 * 1024;
 

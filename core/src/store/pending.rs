@@ -1,4 +1,4 @@
-//! Accepted changes that this app cannot apply yet: kept raw (DESIGN §6.10).
+//! Accepted changes that this app cannot apply yet: kept raw.
 
 use fieldbook_sqlite::rusqlite;
 use fieldbook_sqlite::rusqlite::{Row, params};

@@ -1,4 +1,4 @@
-//! Whom the records are about: an index by keyed hash (DESIGN §2), so that "this ID number is already here" is
+//! Whom the records are about: an index by keyed hash, so that "this ID number is already here" is
 //! answered at once, and the index alone tells nobody an ID number.
 
 use fieldbook_sqlite::rusqlite::params;

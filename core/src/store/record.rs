@@ -10,7 +10,7 @@ use crate::access::{Area, FeedId};
 use crate::document::RecordState;
 use crate::ids::{ChangeHash, RecordId};
 
-/// How far a record has got; shown as it is (DESIGN §6.11).
+/// How far a record has got; shown as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SyncState {
     /// At least one change is only here.

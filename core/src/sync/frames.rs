@@ -7,10 +7,10 @@ use minicbor::{Decode, Encode};
 use zstd::stream::raw::{CParameter, DParameter, Decoder, Encoder, Operation};
 
 use super::wire::{Varint, put_varint, read_varint, to_cbor};
+use crate::limits::FORM_BYTES_MAX;
 use crate::protocol::limits::{
-    CHANGE_BYTES_MAX, EXCHANGE_FRAMES_MAX, EXCHANGE_INFLATED_BYTES_MAX, FORM_BYTES_MAX, FRAME_BYTES_MAX,
-    FRAME_INFLATED_BYTES_MAX, FRAME_MESSAGES_MAX, FRAME_RAW_TARGET_BYTES, FRAME_TARGET_BYTES, PART_BYTES, PARTS_MAX,
-    ZSTD_WINDOW_LOG_MAX,
+    CHANGE_BYTES_MAX, EXCHANGE_FRAMES_MAX, EXCHANGE_INFLATED_BYTES_MAX, FRAME_BYTES_MAX, FRAME_INFLATED_BYTES_MAX,
+    FRAME_MESSAGES_MAX, FRAME_RAW_TARGET_BYTES, FRAME_TARGET_BYTES, PART_BYTES, PARTS_MAX, ZSTD_WINDOW_LOG_MAX,
 };
 use crate::protocol::{Down, Up};
 

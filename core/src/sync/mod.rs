@@ -1,6 +1,6 @@
 //! The sync machines: pure, no I/O, no clock of their own. A device and the server exchange one signed request and
-//! one answer, both as streams of frames; every frame is applied and made durable by itself (DESIGN §6,
-//! `docs/PROTOCOL.md`).
+//! one answer, both as streams of frames; every frame is applied and made durable by itself
+//! (`docs/PROTOCOL.md`).
 //!
 //! `phone` drives a [`PhoneLog`], `server` a [`ServerLog`]: the stores implement these, and the rest is here.
 

@@ -2,6 +2,7 @@
 
 use fieldbook_core::access::Area;
 use fieldbook_core::ids::{DeviceId, UserId};
+use fieldbook_core::limits::DEVICE_NAME_CHARS_MAX;
 use fieldbook_core::protocol::EnrolAnswer;
 use rusqlite::{Connection, OptionalExtension, Row};
 use sha2::{Digest, Sha256};
@@ -13,8 +14,6 @@ use crate::code;
 const CODE_BYTES: usize = 16;
 /// How long an enrolment code works.
 pub const CODE_LIFETIME_MS: i64 = 24 * 3600 * 1000;
-/// Characters of a device's name.
-const DEVICE_NAME_CHARS_MAX: usize = 100;
 
 /// A fresh enrolment code.
 #[derive(Debug, Clone)]

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use fieldbook_core::access::Area;
 use fieldbook_core::forms::Form;
 use fieldbook_core::ids::RecordId;
+use fieldbook_core::limits::FORM_BYTES_MAX;
 use fieldbook_core::protocol::Notice;
-use fieldbook_core::protocol::limits::FORM_BYTES_MAX;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::{Problem, Store, StoreError, feeds, records, units};

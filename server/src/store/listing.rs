@@ -108,7 +108,7 @@ fn point(cursor: &str) -> Option<(Sql, Vec<u8>)> {
     Some((key, hex::decode(id).ok()?))
 }
 
-/// The middle dots that keyboards offer become the one that is stored (DESIGN §4).
+/// The middle dots that keyboards offer become the one that is stored.
 fn folded(text: &str) -> String {
     let dot = |letter: char| {
         if matches!(letter, '•' | '・' | '‧' | '∙' | '⋅' | '.' | '\u{ff0e}') { '·' } else { letter }

@@ -6,6 +6,7 @@ use fieldbook_core::access::FeedId;
 use fieldbook_core::document::{Document, ReviewMark, state_of};
 use fieldbook_core::forms::{EvalTime, Form, FormDefinition, Scalar, Values};
 use fieldbook_core::ids::{ActorId, ChangeHash, DeviceId, RecordId, UserId};
+use fieldbook_core::limits::BODY_BYTES_MAX;
 use fieldbook_core::protocol::{EntryBody, RecordStart};
 use fieldbook_core::sync::chain;
 use rusqlite::{Connection, OptionalExtension};
@@ -16,8 +17,6 @@ use super::{Store, StoreError, reviews};
 
 /// zstd level of bodies: they are written with every change and read seldom.
 const BODY_ZSTD_LEVEL: i32 = 3;
-/// A body inflated.
-const BODY_BYTES_MAX: usize = fieldbook_core::document::BODY_BYTES_MAX;
 /// Characters of a record's search text.
 const SEARCH_CHARS_MAX: usize = 2_000;
 

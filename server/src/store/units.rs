@@ -2,13 +2,12 @@
 
 use fieldbook_core::access::{Area, Role, Unit};
 use fieldbook_core::ids::UserId;
+use fieldbook_core::limits::UNIT_CODE_BYTES_MAX;
 use fieldbook_core::protocol::Notice;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction};
 
 use super::{Problem, Store, StoreError, feeds};
 
-/// Bytes of a unit's code.
-const CODE_BYTES_MAX: usize = 32;
 /// Characters of a name of a unit or user.
 pub(crate) const NAME_CHARS_MAX: usize = 100;
 /// Levels of the tree.
@@ -98,7 +97,7 @@ pub(crate) fn scope(tx: &Connection, user: UserId) -> Result<Vec<(String, Area)>
 
 fn check_code(code: &str) -> Result<(), Problem> {
     let fits = !code.is_empty()
-        && code.len() <= CODE_BYTES_MAX
+        && code.len() <= UNIT_CODE_BYTES_MAX
         && code.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
     if fits { Ok(()) } else { Err(Problem::new("unit_code_malformed").with("unit", code)) }
 }

@@ -88,7 +88,7 @@ impl ServerCertVerifier for PinnedRoot {
 pub fn config(root_key: &[u8; 32]) -> Result<Arc<ClientConfig>, String> {
     let base = ring::default_provider();
     let algorithms = base.signature_verification_algorithms;
-    // One classical group: a hybrid one adds 2.2 KB to every handshake (research/rust-stack.md).
+    // One classical group: a hybrid one adds 2.2 KB to every handshake.
     let provider = CryptoProvider { kx_groups: vec![ring::kx_group::X25519], ..base };
     let mut spki = ED25519_SPKI_PREFIX.to_vec();
     spki.extend_from_slice(root_key);

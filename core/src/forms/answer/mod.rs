@@ -1,4 +1,4 @@
-//! One answer from JSON to its canonical value: types, limits, choices (DESIGN §4).
+//! One answer from JSON to its canonical value: types, limits, choices.
 
 mod geo;
 #[cfg(test)]
@@ -14,8 +14,9 @@ use super::catalogue::{Message, MessageKey};
 use super::checks;
 use super::definition::{Field, FieldType};
 use super::form::Form;
-use super::limits::{CHOSEN_MAX, DECIMAL_DIGITS_MAX, TEXT_CHARS_MAX};
+use super::limits::{CHOSEN_MAX, DECIMAL_DIGITS_MAX};
 use super::values::Scalar;
+use crate::limits::TEXT_CHARS_MAX;
 
 /// A canonical answer.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,5 +1,5 @@
 //! Dates and times in their canonical form, and the day numbers that logic counts with. Time zone: Asia/Shanghai,
-//! +08:00, no daylight saving (DESIGN §4).
+//! +08:00, no daylight saving.
 
 /// Seconds by which Asia/Shanghai is ahead of UTC.
 pub(crate) const ZONE_OFFSET_S: i64 = 8 * 3600;

@@ -412,7 +412,7 @@ fn check(own: &Own, errors: &mut Vec<SheetError>) -> Option<Check> {
     }
 }
 
-/// Drawn or fixed at the save and stored (DESIGN §4).
+/// Drawn or fixed at the save and stored.
 fn is_stored(calculation: &str) -> bool {
     let bare: String = calculation.chars().filter(|c| !c.is_whitespace()).collect();
     ["random(", "uuid(", "once("].iter().any(|call| bare.contains(call))

@@ -17,7 +17,7 @@ use rxform::model::Survey;
 
 use super::definition::FormDefinition;
 use super::form::Form;
-use super::limits::FORM_BYTES_MAX;
+use crate::limits::FORM_BYTES_MAX;
 pub use builtin::builtin;
 pub use check::{CheckReport, check_path};
 use sheets::Source;

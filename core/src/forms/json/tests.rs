@@ -82,7 +82,7 @@ fn wrong_values_are_named_and_nothing_is_taken() {
     let error = applied(&form, &json!({"g": {"r": [{"gg": {"day": "gestern"}}]}})).unwrap_err();
     assert_eq!(error.path, "g/r[0101010101010101]/gg/day");
     assert_eq!(error.text("zh-Hans"), "应填写日期，例如 2024-05-01");
-    let rows: Vec<Json> = (0..=ROWS_MAX).map(|_| json!({})).collect();
+    let rows: Vec<Json> = (0..=RECORD_ROWS_MAX).map(|_| json!({})).collect();
     assert_eq!(applied(&form, &json!({"g": {"r": rows}})).unwrap_err().message.key, MessageKey::TooManyRows);
 }
 

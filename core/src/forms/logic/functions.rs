@@ -111,7 +111,7 @@ functions! {
     SelectedAt "selected-at" 2 2;
 }
 
-/// Functions whose value is drawn or fixed at the save and stored, not computed again (DESIGN §4).
+/// Functions whose value is drawn or fixed at the save and stored, not computed again.
 pub(crate) const STORED: &[&str] = &["random(", "uuid(", "once("];
 
 /// The arguments of one call.

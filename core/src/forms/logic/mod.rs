@@ -12,7 +12,8 @@ mod geometry;
 mod order;
 mod read;
 pub(crate) mod schema;
-#[cfg(all(test, feature = "xlsform"))]
+#[cfg(test)]
+#[cfg(feature = "xlsform")]
 mod tests;
 pub(crate) mod tree;
 
@@ -27,8 +28,8 @@ use tree::{BlockId, NodeId, Tree};
 use super::answer::time;
 use super::definition::{FieldType, FormDefinition};
 use super::form::FormError;
-use super::limits::ROWS_MAX;
 use super::values::Values;
+use crate::limits::RECORD_ROWS_MAX;
 
 /// What an expression may ask beyond the record: time, record, labels of choices.
 pub(crate) struct Surroundings<'a> {
@@ -209,7 +210,7 @@ impl Logic {
             };
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped; NaN becomes 0")]
             let wanted = wanted.clamp(0.0, 1e6) as usize;
-            let wanted = wanted.min(ROWS_MAX);
+            let wanted = wanted.min(RECORD_ROWS_MAX);
             let block = ran.tree.block_of[node as usize];
             ran.tree.hide_surplus(block, scope, wanted);
             ran.counts.push((block, scope, wanted));

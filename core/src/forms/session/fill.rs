@@ -8,13 +8,13 @@ use super::FormSession;
 use crate::forms::answer::{Answer, time};
 use crate::forms::checks;
 use crate::forms::definition::{Check, FieldType};
-use crate::forms::limits::ROWS_MAX;
 use crate::forms::logic::schema::{SchemaId, ScopeId};
 use crate::forms::logic::tree::NodeId;
 use crate::forms::logic::{Action, Surroundings};
 use crate::forms::path::FieldPath;
 use crate::forms::values::{Edit, Scalar};
 use crate::ids::RowId;
+use crate::limits::RECORD_ROWS_MAX;
 
 /// Rounds in which values that the form fills may bring about others.
 const ROUNDS_MAX: usize = 8;
@@ -230,7 +230,7 @@ impl FormSession {
         }
         let mut added = false;
         for (repeat, parent, number) in missing {
-            if self.row_count() >= ROWS_MAX {
+            if self.row_count() >= RECORD_ROWS_MAX {
                 break;
             }
             let mut salt = 0;

@@ -2,7 +2,8 @@
 
 mod fill;
 mod questions;
-#[cfg(all(test, feature = "xlsform"))]
+#[cfg(test)]
+#[cfg(feature = "xlsform")]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -16,12 +17,12 @@ use super::catalogue::MessageKey;
 use super::evaluate::{EvalTime, Evaluation};
 use super::form::Form;
 use super::json::push_answer;
-use super::limits::ROWS_MAX;
 use super::logic::Ran;
 use super::logic::schema::SchemaId;
 use super::path::FieldPath;
 use super::values::{Edit, Row, Scalar, Values};
 use crate::ids::RowId;
+use crate::limits::RECORD_ROWS_MAX;
 pub use questions::{OfferedChoice, Question, QuestionKind};
 
 /// Version of the drafts that this build writes.
@@ -164,8 +165,8 @@ impl FormSession {
         if !fits || self.values.row(repeat, row).is_some() {
             return Err(ValueError::about(repeat, MessageKey::WrongRow, repeat));
         }
-        if self.row_count() >= ROWS_MAX {
-            return Err(ValueError::about(repeat, MessageKey::TooManyRows, ROWS_MAX));
+        if self.row_count() >= RECORD_ROWS_MAX {
+            return Err(ValueError::about(repeat, MessageKey::TooManyRows, RECORD_ROWS_MAX));
         }
         let before = self.state();
         self.make_row(repeat, parent, row);

@@ -161,7 +161,7 @@ fn counted_rows_follow_their_count_and_surplus_is_kept_unseen() {
     assert_eq!(other.values().rows["r"].iter().map(|row| row.id).collect::<Vec<_>>(), rows);
     // A hostile count ends.
     other.set(&at("n"), &json!(9_000_000_000_i64)).unwrap();
-    assert_eq!(other.values().rows["r"].len(), ROWS_MAX);
+    assert_eq!(other.values().rows["r"].len(), RECORD_ROWS_MAX);
 }
 
 #[test]

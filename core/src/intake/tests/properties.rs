@@ -24,10 +24,12 @@ enum Key {
 /// A written value; choices and removals are 1 or 0.
 type Value = Option<u8>;
 
+type Writes = Vec<(Key, Value)>;
+
 /// Every change with its past and what it wrote: no CRDT, only who knew what.
 #[derive(Default)]
 struct Model {
-    changes: HashMap<Hash, (HashSet<Hash>, Vec<(Key, Value)>)>,
+    changes: HashMap<Hash, (HashSet<Hash>, Writes)>,
 }
 
 impl Model {

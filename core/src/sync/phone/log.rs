@@ -63,7 +63,7 @@ pub struct StoredStatement {
     pub signature: [u8; 64],
 }
 
-/// Where an own change stands; what a screen shows of a record is derived from its changes (DESIGN §6.11).
+/// Where an own change stands; what a screen shows of a record is derived from its changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OutboxStatus {
     /// Saved here; no statement lists it yet.
@@ -76,7 +76,7 @@ pub enum OutboxStatus {
     Entered(u64),
     /// The server did not take it; it is kept, and never sent again.
     NotTaken,
-    /// It was issued again as part of another change and is never sent (DESIGN §6.10).
+    /// It was issued again as part of another change and is never sent.
     Withdrawn,
 }
 
@@ -108,7 +108,7 @@ pub struct RecordMeta {
     pub salt: Option<[u8; 8]>,
 }
 
-/// An accepted change that this app cannot apply: kept raw, shown as "needs a newer app" (DESIGN §6.10).
+/// An accepted change that this app cannot apply: kept raw, shown as "needs a newer app".
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PendingEntry {
     /// The feed that brought it.
@@ -204,13 +204,12 @@ pub trait PhoneLog {
     /// [`LogError`].
     fn put_cursor(&mut self, feed: &FeedId, position: u64, chain: &[u8; 32]) -> Result<(), LogError>;
     /// Stores the last signed head of a feed. Own changes [`OutboxStatus::Entered`] in this feed at or below its
-    /// position are now on the server: their outbox rows go (DESIGN §6.13: only a signed head removes them).
+    /// position are now on the server: their outbox rows go (only a signed head removes them).
     ///
     /// # Errors
     /// [`LogError`].
     fn put_head(&mut self, head: &SignedHead) -> Result<(), LogError>;
-    /// Remembers that `hash` is the change at `position` of a feed: the ordered hashes that prove what a server had
-    /// (DESIGN §6.9).
+    /// Remembers that `hash` is the change at `position` of a feed: the ordered hashes that prove what a server had.
     ///
     /// # Errors
     /// [`LogError`].

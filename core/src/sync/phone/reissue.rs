@@ -1,4 +1,4 @@
-//! What a phone does about changes that the server did not take (DESIGN §6.10): the record is rebuilt from the other
+//! What a phone does about changes that the server did not take: the record is rebuilt from the other
 //! changes, what is still allowed is issued again at the same heads under a new actor, and only the rest is put before
 //! the user. After a fork the same is done with everything that the server does not have.
 

@@ -181,7 +181,7 @@ pub trait ServerLog {
     /// # Errors
     /// [`LogError`].
     fn claim_actor(&mut self, actor: &ActorId, device: &DeviceId, user: &UserId) -> Result<bool, LogError>;
-    /// Puts a change through intake, into the log or the quarantine (DESIGN §7). In this order:
+    /// Puts a change through intake, into the log or the quarantine. In this order:
     ///
     /// 1. a hash that is in the log already: [`Fate::Known`]; in quarantine: its verdict again;
     /// 2. an unknown record is created by its kind and version (`unknown_form` refuses); a known one must have the

@@ -5,9 +5,8 @@ use std::sync::Arc;
 use super::session::{Caller, Traffic};
 use super::{Fate, Scope, ServerLog, StatementRow, TakenChange, error};
 use crate::ids::{ChangeHash, RecordId};
-use crate::protocol::limits::{
-    CHANGE_BYTES_MAX, NAME_CHARS_MAX, PROTOCOL_VERSION, STATEMENT_CHANGES_MAX, UNIT_CODE_CHARS_MAX,
-};
+use crate::limits::UNIT_CODE_BYTES_MAX;
+use crate::protocol::limits::{CHANGE_BYTES_MAX, NAME_CHARS_MAX, PROTOCOL_VERSION, STATEMENT_CHANGES_MAX};
 use crate::protocol::{ChangeUp, ErrorAnswer, ErrorKind, Statement, Up, Verdict, VerdictKind};
 use crate::sync::frames::{FrameError, FrameReader};
 use crate::sync::signing;
@@ -133,7 +132,7 @@ impl Upload {
         if statement.number == 0 || statement.changes.is_empty() {
             return malformed("has no number or lists nothing");
         }
-        if statement.feed.unit.is_empty() || statement.feed.unit.chars().count() > UNIT_CODE_CHARS_MAX {
+        if statement.feed.unit.is_empty() || statement.feed.unit.len() > UNIT_CODE_BYTES_MAX {
             return malformed("names no unit");
         }
         if statement.changes.len() > STATEMENT_CHANGES_MAX {
