@@ -9,11 +9,11 @@ use super::text::Text;
 use super::types::{NewRecord, Patch, Saved};
 use super::{ClientError, ErrorKind, day, records, session};
 use crate::access::FeedId;
-use crate::document::{Document, DocumentError, RawChange};
+use crate::document::{ChangeState, Document, DocumentError, RawChange, RecordMeta};
 use crate::forms::{Edit, FieldPath, Form};
 use crate::ids::{ActorId, ChangeHash, RecordId};
 use crate::protocol::limits::RECORD_OUTBOX_MAX;
-use crate::store::{ChangeState, OutboxRow, RecordMeta, Write};
+use crate::store::{OutboxRow, Write};
 
 /// Records that one transaction of an import takes.
 pub const BATCH_RECORDS_MAX: usize = 200;

@@ -13,18 +13,12 @@ use super::row::read_row;
 use super::session;
 use super::types::NotTakenView;
 use crate::access::{FeedId, Role};
-use crate::document::{Document, RawChange};
+use crate::document::{ChangeState, Document, PendingEntry, RawChange, RecordMeta};
 use crate::forms::FormDefinition;
 use crate::ids::{ActorId, ChangeHash, RecordId};
 use crate::protocol::{ChangeUp, Notice, SignedHead, StatementHash, Verdict};
-use crate::store::{
-    ActorRow, ChangeState, OutboxRow, PendingRow, RecordMeta as StoredMeta, ReviewRow, StatementRow, VerdictRow, View,
-    Write,
-};
-use crate::sync::phone::{
-    FollowedFeed, NotTaken, OutboxChange, OutboxStatus, PendingEntry, PhoneIdentity, PhoneLog, RecordMeta,
-    StoredStatement, Unstated,
-};
+use crate::store::{ActorRow, OutboxRow, ReviewRow, StatementRow, VerdictRow, View, Write};
+use crate::sync::phone::{FollowedFeed, NotTaken, OutboxChange, PhoneIdentity, PhoneLog, StoredStatement, Unstated};
 use crate::sync::{LogError, LogErrorKind};
 
 /// Setting: what the sync machine remembers.
@@ -117,36 +111,8 @@ impl From<Fault> for LogError {
     }
 }
 
-fn state_of(status: OutboxStatus) -> ChangeState {
-    match status {
-        OutboxStatus::Unstated => ChangeState::Unstated,
-        OutboxStatus::Stated => ChangeState::Stated,
-        OutboxStatus::Sent => ChangeState::Sent,
-        OutboxStatus::Entered(position) => ChangeState::Entered(position),
-        OutboxStatus::NotTaken => ChangeState::NotTaken,
-        OutboxStatus::Withdrawn => ChangeState::Withdrawn,
-    }
-}
-
-fn status_of(state: ChangeState) -> OutboxStatus {
-    match state {
-        ChangeState::Unstated => OutboxStatus::Unstated,
-        ChangeState::Stated => OutboxStatus::Stated,
-        ChangeState::Sent => OutboxStatus::Sent,
-        ChangeState::Entered(position) => OutboxStatus::Entered(position),
-        ChangeState::NotTaken => OutboxStatus::NotTaken,
-        ChangeState::Withdrawn => OutboxStatus::Withdrawn,
-    }
-}
-
 fn outbox_change(row: OutboxRow) -> OutboxChange {
-    OutboxChange {
-        hash: row.hash,
-        record: row.record,
-        statement: row.statement,
-        status: status_of(row.state),
-        bytes: row.bytes,
-    }
+    OutboxChange { hash: row.hash, record: row.record, statement: row.statement, status: row.state, bytes: row.bytes }
 }
 
 fn change_up(row: OutboxRow) -> ChangeUp {
@@ -166,21 +132,6 @@ fn stored_statement(row: StatementRow) -> Result<StoredStatement, Fault> {
     let signature = <[u8; 64]>::try_from(row.signature.as_slice())
         .map_err(|_| Fault::internal(format!("statement {} has no signature", row.number)))?;
     Ok(StoredStatement { number: row.number, hash: row.hash, bytes: row.bytes, signature })
-}
-
-fn pending_entry(row: PendingRow) -> PendingEntry {
-    PendingEntry {
-        feed: row.feed,
-        epoch: row.epoch,
-        position: row.position,
-        record: row.record,
-        bytes: row.bytes,
-        reason: row.reason,
-    }
-}
-
-fn meta_of(stored: StoredMeta) -> RecordMeta {
-    RecordMeta { kind: stored.kind, created_version: stored.created_version, feed: stored.feed, salt: stored.salt }
 }
 
 /// What the server did not take, as it is stored for the user.
@@ -365,14 +316,14 @@ impl PhoneLog for StoreLog<'_> {
                 hash: change.hash,
                 record: *record,
                 statement: None,
-                status: OutboxStatus::Sent,
+                status: ChangeState::Sent,
                 bytes: Vec::new(),
             }))
         })
     }
 
-    fn set_status(&mut self, hash: &ChangeHash, status: OutboxStatus) -> Result<(), LogError> {
-        self.put(|write| Ok(write.set_change_state(hash, state_of(status))?))
+    fn set_status(&mut self, hash: &ChangeHash, status: ChangeState) -> Result<(), LogError> {
+        self.put(|write| Ok(write.set_change_state(hash, status)?))
     }
 
     fn add_to_outbox(&mut self, record: &RecordId, change: &RawChange) -> Result<(), LogError> {
@@ -418,17 +369,11 @@ impl PhoneLog for StoreLog<'_> {
     }
 
     fn record_meta(&mut self, record: &RecordId) -> Result<Option<RecordMeta>, LogError> {
-        self.look(|view| Ok(view.meta(record)?.map(meta_of)))
+        self.look(|view| Ok(view.meta(record)?))
     }
 
     fn put_record_meta(&mut self, record: &RecordId, meta: &RecordMeta) -> Result<(), LogError> {
-        let stored = StoredMeta {
-            kind: meta.kind.clone(),
-            created_version: meta.created_version.clone(),
-            feed: meta.feed.clone(),
-            salt: meta.salt,
-        };
-        self.put(|write| Ok(write.put_meta(record, &stored)?))
+        self.put(|write| Ok(write.put_meta(record, meta)?))
     }
 
     fn document(&mut self, record: &RecordId) -> Result<Option<Document>, LogError> {
@@ -463,15 +408,7 @@ impl PhoneLog for StoreLog<'_> {
     }
 
     fn put_pending(&mut self, entry: &PendingEntry) -> Result<(), LogError> {
-        let row = PendingRow {
-            feed: entry.feed.clone(),
-            epoch: entry.epoch,
-            position: entry.position,
-            record: entry.record,
-            bytes: entry.bytes.clone(),
-            reason: entry.reason.clone(),
-        };
-        self.put(|write| Ok(write.put_pending(&row)?))
+        self.put(|write| Ok(write.put_pending(entry)?))
     }
 
     fn has_pending(&mut self, record: &RecordId) -> Result<bool, LogError> {
@@ -488,7 +425,7 @@ impl PhoneLog for StoreLog<'_> {
     }
 
     fn pending_of(&mut self, record: &RecordId) -> Result<Vec<PendingEntry>, LogError> {
-        self.look(|view| Ok(view.pending_of(record)?.into_iter().map(pending_entry).collect()))
+        self.look(|view| Ok(view.pending_of(record)?))
     }
 
     fn drop_pending(&mut self, entry: &PendingEntry) -> Result<(), LogError> {

@@ -10,11 +10,11 @@ use super::fieldbook::Fieldbook;
 use super::row::read_row;
 use super::session;
 use crate::access::FeedId;
-use crate::document::{Document, RawChange};
+use crate::document::{ChangeState, Document, RawChange, RecordMeta};
 use crate::forms::FormDefinition;
 use crate::ids::{ActorId, ChangeHash, RecordId};
 use crate::intake;
-use crate::store::{ChangeState, OutboxRow, RecordMeta, View, Write};
+use crate::store::{OutboxRow, View, Write};
 
 /// Records that one transaction works on.
 const BATCH: usize = 200;

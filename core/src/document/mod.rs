@@ -14,6 +14,7 @@ pub(crate) mod chunk;
 pub(crate) mod edit;
 mod error;
 pub(crate) mod graph;
+mod held;
 pub(crate) mod history;
 pub(crate) mod layout;
 mod read;
@@ -31,6 +32,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use automerge::{Automerge, ROOT, ReadDoc};
 
 pub use error::DocumentError;
+pub use held::{ChangeState, PendingEntry, RecordMeta};
 pub use history::HISTORY_TOUCHED_MAX;
 pub use types::{
     Conflict, ConflictValue, HistoryEntry, RawChange, RecordHead, RecordState, ReviewDecision, ReviewMark,

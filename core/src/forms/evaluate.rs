@@ -13,6 +13,7 @@ use super::logic::schema::SchemaId;
 use super::logic::tree::{BlockId, NodeId};
 use super::logic::{Ran, Surroundings};
 use super::path::FieldPath;
+use super::references;
 use super::values::{Row, Scalar, Values};
 use crate::ids::RecordId;
 
@@ -279,20 +280,9 @@ impl View<'_> {
 
     /// A text with its `${…}` replaced by what they mean at `node`.
     pub(crate) fn resolve(&self, text: &str, node: NodeId) -> String {
-        let mut out = String::new();
-        let mut rest = text;
-        while let Some((before, after)) = rest.split_once("${") {
-            out.push_str(before);
-            let Some((name, tail)) = after.split_once('}') else {
-                out.push_str("${");
-                rest = after;
-                continue;
-            };
-            out.push_str(&self.form.logic.referenced(&self.ran.tree, node, name.trim(), self.surroundings));
-            rest = tail;
-        }
-        out.push_str(rest);
-        out
+        references::replace(text, |name| {
+            self.form.logic.referenced(&self.ran.tree, node, name.trim(), self.surroundings)
+        })
     }
 
     /// A chosen name that the choice filter does not offer now.

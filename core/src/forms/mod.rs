@@ -15,6 +15,7 @@ mod json;
 pub mod limits;
 mod logic;
 mod path;
+mod references;
 mod session;
 mod values;
 

@@ -32,11 +32,10 @@ pub use draft::{Draft, DraftKey};
 pub use error::StoreError;
 pub use feed::FeedCursor;
 pub use open::{Store, View, Write};
-pub use outbox::{ChangeState, NotTakenRow, OutboxRow, StatementRow, VerdictRow};
-pub use pending::PendingRow;
+pub use outbox::{NotTakenRow, OutboxRow, StatementRow, VerdictRow};
 pub use person::{PersonEntry, PersonHit, PersonKey};
 pub use read::{KindCount, ListFilter, ListRow, RecordRow, Status};
-pub use record::{ReadRow, RecordMeta, SyncState};
+pub use record::{ReadRow, SyncState};
 pub use reference::{ActorRow, ReviewRow};
 pub use salvage::{SalvageReport, SalvagedTable};
 

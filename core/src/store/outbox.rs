@@ -5,24 +5,8 @@ use fieldbook_sqlite::rusqlite::{self, OptionalExtension, Row, ToSql, params};
 use super::record::{area_number, area_of_number};
 use super::{StoreError, View, Write};
 use crate::access::FeedId;
+use crate::document::ChangeState;
 use crate::ids::{ActorId, ChangeHash, RecordId};
-
-/// Where an own change stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ChangeState {
-    /// Saved here; no statement lists it yet.
-    Unstated,
-    /// A statement lists it; the server has not said that it has the body.
-    Stated,
-    /// Its body left in an exchange that the server answered.
-    Sent,
-    /// It came back as the entry at this position; a signed head at or beyond it is still to come.
-    Entered(u64),
-    /// The server did not take it; it is kept, and never sent again.
-    NotTaken,
-    /// It was issued again as part of another change, and is never sent.
-    Withdrawn,
-}
 
 impl ChangeState {
     fn columns(self) -> (i64, Option<i64>) {

@@ -7,27 +7,11 @@ use super::outbox::stored;
 use super::record::{area_number, area_of_number};
 use super::{StoreError, View, Write};
 use crate::access::FeedId;
+use crate::document::PendingEntry;
 use crate::ids::RecordId;
 
-/// A kept entry.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PendingRow {
-    /// The feed that brought it.
-    pub feed: FeedId,
-    /// Epoch of the feed.
-    pub epoch: u32,
-    /// Position in the feed.
-    pub position: u64,
-    /// The record.
-    pub record: RecordId,
-    /// Raw change.
-    pub bytes: Vec<u8>,
-    /// Stable reason word.
-    pub reason: String,
-}
-
-fn pending_row(row: &Row<'_>) -> rusqlite::Result<PendingRow> {
-    Ok(PendingRow {
+fn pending_row(row: &Row<'_>) -> rusqlite::Result<PendingEntry> {
+    Ok(PendingEntry {
         feed: FeedId { unit: row.get(0)?, area: area_of_number(row.get(1)?) },
         epoch: row.get(2)?,
         position: row.get::<_, i64>(3)?.unsigned_abs(),
@@ -42,7 +26,7 @@ impl View<'_> {
     ///
     /// # Errors
     /// [`StoreError`], as for every method here.
-    pub fn pending_of(&self, record: &RecordId) -> Result<Vec<PendingRow>, StoreError> {
+    pub fn pending_of(&self, record: &RecordId) -> Result<Vec<PendingEntry>, StoreError> {
         let failed = |error| self.failed("reading pending entries", error);
         let mut statement = self
             .connection
@@ -96,7 +80,7 @@ impl Write<'_> {
     ///
     /// # Errors
     /// [`StoreError`], as for every method here.
-    pub fn put_pending(&self, entry: &PendingRow) -> Result<(), StoreError> {
+    pub fn put_pending(&self, entry: &PendingEntry) -> Result<(), StoreError> {
         self.connection
             .prepare_cached(
                 "INSERT OR REPLACE INTO pending(unit, area, epoch, position, record, reason, bytes)

@@ -7,7 +7,7 @@ use super::person::PersonEntry;
 use super::search::index_text;
 use super::{RecordRow, StoreError, View, Write, codec, read};
 use crate::access::{Area, FeedId};
-use crate::document::RecordState;
+use crate::document::{RecordMeta, RecordState};
 use crate::ids::{ChangeHash, RecordId};
 
 /// How far a record has got; shown as it is.
@@ -68,19 +68,6 @@ pub(super) fn state_number(state: RecordState) -> i64 {
 /// The state of a stored number.
 pub(super) fn state_of_number(number: i64) -> RecordState {
     usize::try_from(number).ok().and_then(|at| STATES.get(at)).copied().unwrap_or(RecordState::Draft)
-}
-
-/// What is known of a record besides its document.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RecordMeta {
-    /// Its kind.
-    pub kind: String,
-    /// Form version of its creation change.
-    pub created_version: String,
-    /// The feed that it belongs to: its unit, and the area of its kind.
-    pub feed: FeedId,
-    /// Key of its chain leaves; `None` until its first entry came.
-    pub salt: Option<[u8; 8]>,
 }
 
 /// What screens, exports and searches read of a record, made from its document by one function

@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
+use crate::document::ChangeState;
 use support::*;
 
 mod damage;

@@ -15,8 +15,7 @@ impl Rng {
 
     /// Seeds from a product that was computed in floating point, as `>>> 0` would convert it.
     pub(super) fn from_product(product: f64) -> Self {
-        // In range by the remainder: 0 ≤ value < 2³², and whole.
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 ≤ remainder < 2³², and whole")]
         Self::new(product.rem_euclid(TWO_32) as u32)
     }
 
@@ -31,8 +30,7 @@ impl Rng {
 
     /// A whole number, 0 ≤ x < `n`.
     pub(super) fn int(&mut self, n: u32) -> u32 {
-        // Below `n`, so it fits.
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "below `n`")]
         let whole = (self.next() * f64::from(n)).floor() as u32;
         whole
     }

@@ -256,7 +256,12 @@ fn free_text(r: &mut Rng) -> String {
     let mut text = String::new();
     for _ in 0..4 + r.int(6) {
         let share = r.next().powf(WORD_SKEW);
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            clippy::cast_precision_loss,
+            reason = "an index below the number of words"
+        )]
         let at = (share * t::WORDS.len() as f64).floor() as usize;
         text.push_str(t::WORDS[at.min(t::WORDS.len() - 1)]);
         if r.int(5) == 0 {

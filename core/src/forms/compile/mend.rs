@@ -27,6 +27,7 @@ use rxform::xls::{Sheet, Workbook, sheet_from_rows};
 use super::SheetError;
 use super::sheets::{Rows, Source};
 use crate::forms::limits::{DEPTH_MAX, FIELDS_MAX};
+use crate::forms::references;
 
 /// Longest cell that is read.
 const CELL_CHARS_MAX: usize = 32_000;
@@ -377,23 +378,10 @@ fn each_question(
 
 /// `${name}` as the path that it means.
 fn expand(cell: &str, paths: &BTreeMap<String, String>) -> String {
-    let mut out = String::new();
-    let mut rest = cell;
-    while let Some((before, after)) = rest.split_once("${") {
-        out.push_str(before);
-        let Some((name, tail)) = after.split_once('}') else {
-            out.push_str("${");
-            rest = after;
-            continue;
-        };
-        match paths.get(name.trim()) {
-            Some(path) => out.push_str(&format!(" {path} ")),
-            None => out.push_str(&format!("${{{name}}}")),
-        }
-        rest = tail;
-    }
-    out.push_str(rest);
-    out
+    references::replace(cell, |name| match paths.get(name.trim()) {
+        Some(path) => format!(" {path} "),
+        None => format!("${{{name}}}"),
+    })
 }
 
 /// A default like `${household}家` is text with answers in it, not an expression: written as `concat(…)`.

@@ -1,6 +1,7 @@
 //! Whatever is saved, changed, removed, purged or given up: list, search, person index and outbox say what a naive
 //! model says, also after the store was opened again.
 
+use crate::document::ChangeState;
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;

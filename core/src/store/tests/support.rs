@@ -2,9 +2,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::super::{PersonEntry, PersonKey, ReadRow, RecordMeta, Store, StoreError, Write};
+use super::super::{PersonEntry, PersonKey, ReadRow, Store, StoreError, Write};
 use crate::access::{Area, FeedId};
-use crate::document::RecordState;
+use crate::document::{RecordMeta, RecordState};
 use crate::ids::{ChangeHash, RecordId};
 use crate::ports::Random;
 

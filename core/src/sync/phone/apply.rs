@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::exchange::Exchange;
-use super::{OutboxStatus, PendingEntry, PhoneEvent, PhoneLog, RecordMeta, SyncError};
+use super::{PhoneEvent, PhoneLog, SyncError};
 use crate::access::{FeedId, Role};
-use crate::document::Document;
+use crate::document::{ChangeState, Document, PendingEntry, RecordMeta};
 use crate::forms::FormDefinition;
 use crate::ids::{ChangeHash, LogId, RecordId};
 use crate::intake::{self, Refusal};
@@ -194,8 +194,8 @@ impl<'a> Applier<'a> {
         self.log.put_verdict(verdict)?;
         let own = self.log.outbox_of(&verdict.record)?.into_iter().find(|own| own.hash == verdict.change);
         match own.map(|own| own.status) {
-            None | Some(OutboxStatus::Withdrawn | OutboxStatus::Entered(_)) => Ok(()),
-            Some(_) => Ok(self.log.set_status(&verdict.change, OutboxStatus::NotTaken)?),
+            None | Some(ChangeState::Withdrawn | ChangeState::Entered(_)) => Ok(()),
+            Some(_) => Ok(self.log.set_status(&verdict.change, ChangeState::NotTaken)?),
         }
     }
 
@@ -261,12 +261,12 @@ impl<'a> Applier<'a> {
         match body {
             EntryBody::Change { record, bytes, .. } => {
                 let hash = change_hash(&bytes).ok_or_else(|| place.misfit("a change is no change"))?;
-                self.log.set_status(&hash, OutboxStatus::Entered(place.position))?;
+                self.log.set_status(&hash, ChangeState::Entered(place.position))?;
                 self.enter(place, record, hash, &bytes)?;
             }
             EntryBody::Own { record, prefix, .. } => {
                 let own = self.log.own_change(&record, &prefix)?.ok_or(Stop::OwnBodiesMissing)?;
-                self.log.set_status(&own.hash, OutboxStatus::Entered(place.position))?;
+                self.log.set_status(&own.hash, ChangeState::Entered(place.position))?;
                 self.enter(place, record, own.hash, &own.bytes)?;
             }
             EntryBody::MovedOut { record, to } => {

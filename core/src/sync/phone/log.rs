@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::access::{FeedId, Role};
-use crate::document::{Document, RawChange, TouchedField};
+use crate::document::{ChangeState, Document, PendingEntry, RawChange, RecordMeta, TouchedField};
 use crate::forms::FormDefinition;
 use crate::ids::{ActorId, ChangeHash, DeviceId, LogId, RecordId, UserId};
 use crate::protocol::{ChangeUp, Notice, SignedHead, StatementHash, Verdict};
@@ -63,23 +63,6 @@ pub struct StoredStatement {
     pub signature: [u8; 64],
 }
 
-/// Where an own change stands; what a screen shows of a record is derived from its changes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OutboxStatus {
-    /// Saved here; no statement lists it yet.
-    Unstated,
-    /// A statement lists it; the server has not yet said that it has the body.
-    Stated,
-    /// Its body left in an exchange that the server answered.
-    Sent,
-    /// It came back as the entry at this position; a signed head at or beyond it is still to come.
-    Entered(u64),
-    /// The server did not take it; it is kept, and never sent again.
-    NotTaken,
-    /// It was issued again as part of another change and is never sent.
-    Withdrawn,
-}
-
 /// One own change that is not yet under a signed head.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutboxChange {
@@ -90,39 +73,9 @@ pub struct OutboxChange {
     /// Statement number and position in its list, once stated.
     pub statement: Option<(u64, u32)>,
     /// Where it stands.
-    pub status: OutboxStatus,
+    pub status: ChangeState,
     /// Raw change.
     pub bytes: Vec<u8>,
-}
-
-/// What the phone knows of a record besides its document.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RecordMeta {
-    /// Its kind.
-    pub kind: String,
-    /// Form version of its creation change.
-    pub created_version: String,
-    /// The feed that it belongs to.
-    pub feed: FeedId,
-    /// Key of its chain leaves; `None` until its first entry came.
-    pub salt: Option<[u8; 8]>,
-}
-
-/// An accepted change that this app cannot apply: kept raw, shown as "needs a newer app".
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PendingEntry {
-    /// The feed that brought it.
-    pub feed: FeedId,
-    /// Epoch of the feed.
-    pub epoch: u32,
-    /// Position in the feed.
-    pub position: u64,
-    /// The record.
-    pub record: RecordId,
-    /// Raw change.
-    pub bytes: Vec<u8>,
-    /// Stable word: `unknown_form`, `newer_form`, `missing_dependency`, or what intake refused it for.
-    pub reason: String,
 }
 
 /// What is put before the user: answers that the server did not take and that were not issued again.
@@ -130,8 +83,8 @@ pub struct PendingEntry {
 pub struct NotTaken {
     /// The record.
     pub record: RecordId,
-    /// The change as it was made; its body stays in the outbox under [`OutboxStatus::NotTaken`] or
-    /// [`OutboxStatus::Withdrawn`].
+    /// The change as it was made; its body stays in the outbox under [`ChangeState::NotTaken`] or
+    /// [`ChangeState::Withdrawn`].
     pub change: ChangeHash,
     /// The author's time, seconds since 1970 UTC.
     pub time_s: i64,
@@ -203,7 +156,7 @@ pub trait PhoneLog {
     /// # Errors
     /// [`LogError`].
     fn put_cursor(&mut self, feed: &FeedId, position: u64, chain: &[u8; 32]) -> Result<(), LogError>;
-    /// Stores the last signed head of a feed. Own changes [`OutboxStatus::Entered`] in this feed at or below its
+    /// Stores the last signed head of a feed. Own changes [`ChangeState::Entered`] in this feed at or below its
     /// position are now on the server: their outbox rows go (only a signed head removes them).
     ///
     /// # Errors
@@ -227,7 +180,7 @@ pub trait PhoneLog {
     /// [`LogError`].
     fn unstated(&mut self, limit: usize) -> Result<Vec<Unstated>, LogError>;
     /// Stores a statement, and number and index with each change that it lists (in this order, index from 0), which
-    /// become [`OutboxStatus::Stated`].
+    /// become [`ChangeState::Stated`].
     ///
     /// # Errors
     /// [`LogError`].
@@ -243,7 +196,7 @@ pub trait PhoneLog {
     /// [`LogError`].
     fn statement_hash(&mut self, number: u64) -> Result<Option<StatementHash>, LogError>;
     /// Takes over the server's last statement after a fork: numbering goes on behind it. Statements with a higher
-    /// number are dropped; their changes go back to [`OutboxStatus::Unstated`].
+    /// number are dropped; their changes go back to [`ChangeState::Unstated`].
     ///
     /// # Errors
     /// [`LogError`].
@@ -253,20 +206,20 @@ pub trait PhoneLog {
     /// # Errors
     /// [`LogError`].
     fn statements_after(&mut self, number: u64, limit: usize) -> Result<Vec<StoredStatement>, LogError>;
-    /// Changes [`OutboxStatus::Stated`], ready to send, by (statement, index), beginning behind `after`, at most
+    /// Changes [`ChangeState::Stated`], ready to send, by (statement, index), beginning behind `after`, at most
     /// `limit`.
     ///
     /// # Errors
     /// [`LogError`].
     fn unsent(&mut self, after: Option<(u64, u32)>, limit: usize) -> Result<Vec<ChangeUp>, LogError>;
-    /// The server has the bodies up to this statement and index: [`OutboxStatus::Stated`] becomes
-    /// [`OutboxStatus::Sent`]. Returns how many did.
+    /// The server has the bodies up to this statement and index: [`ChangeState::Stated`] becomes
+    /// [`ChangeState::Sent`]. Returns how many did.
     ///
     /// # Errors
     /// [`LogError`].
     fn mark_sent(&mut self, through: (u64, u32)) -> Result<u64, LogError>;
-    /// Records with changes in the outbox that are [`OutboxStatus::Unstated`] or [`OutboxStatus::Stated`] or
-    /// [`OutboxStatus::Sent`], by record id, beginning behind `after`, at most `limit`.
+    /// Records with changes in the outbox that are [`ChangeState::Unstated`] or [`ChangeState::Stated`] or
+    /// [`ChangeState::Sent`], by record id, beginning behind `after`, at most `limit`.
     ///
     /// # Errors
     /// [`LogError`].
@@ -283,13 +236,13 @@ pub trait PhoneLog {
     /// [`LogError`].
     fn own_change(&mut self, record: &RecordId, prefix: &[u8; 8]) -> Result<Option<OutboxChange>, LogError>;
     /// Sets where an own change stands; nothing if it is not in the outbox. A change that becomes
-    /// [`OutboxStatus::Entered`] was taken after all (a supervisor admitted it): what [`PhoneLog::settle`] stored of it
+    /// [`ChangeState::Entered`] was taken after all (a supervisor admitted it): what [`PhoneLog::settle`] stored of it
     /// for the user goes.
     ///
     /// # Errors
     /// [`LogError`].
-    fn set_status(&mut self, hash: &ChangeHash, status: OutboxStatus) -> Result<(), LogError>;
-    /// Adds a change that this installation issued again to the end of the outbox, as [`OutboxStatus::Unstated`].
+    fn set_status(&mut self, hash: &ChangeHash, status: ChangeState) -> Result<(), LogError>;
+    /// Adds a change that this installation issued again to the end of the outbox, as [`ChangeState::Unstated`].
     /// The document that holds it is stored by [`PhoneLog::put_document`] in the same transaction.
     ///
     /// # Errors

@@ -10,9 +10,6 @@ mod request;
 mod state;
 
 pub use exchange::Exchange;
-pub use log::{
-    FollowedFeed, NotTaken, OutboxChange, OutboxStatus, PendingEntry, PhoneIdentity, PhoneLog, RecordMeta,
-    StoredStatement, Unstated,
-};
+pub use log::{FollowedFeed, NotTaken, OutboxChange, PhoneIdentity, PhoneLog, StoredStatement, Unstated};
 pub use outcome::{Outcome, PhoneEvent, Stats, SyncError};
 pub use request::Request;

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::apply::merge_waiting;
 use super::state::transact;
-use super::{NotTaken, OutboxChange, OutboxStatus, PhoneEvent, PhoneLog, SyncError};
-use crate::document::{Document, DocumentError, RawChange, TouchedField};
+use super::{NotTaken, OutboxChange, PhoneEvent, PhoneLog, SyncError};
+use crate::document::{ChangeState, Document, DocumentError, RawChange, TouchedField};
 use crate::forms::{Edit, FieldPath, FormDefinition};
 use crate::ids::{ActorId, ChangeHash, RecordId};
 use crate::ports::Random;
@@ -83,8 +83,8 @@ impl Run<'_> {
         };
         let mut done = case.issue_again(actor);
         for change in &case.dropped {
-            if outbox.get(&change.hash).is_some_and(|own| own.status != OutboxStatus::NotTaken) {
-                log.set_status(&change.hash, OutboxStatus::Withdrawn)?;
+            if outbox.get(&change.hash).is_some_and(|own| own.status != ChangeState::NotTaken) {
+                log.set_status(&change.hash, ChangeState::Withdrawn)?;
             }
         }
         for change in &done.issued {
@@ -112,9 +112,9 @@ impl Run<'_> {
     ) -> Result<Option<Case>, SyncError> {
         let Some(document) = log.document(record)? else { return Ok(None) };
         let out = |own: &&OutboxChange| match own.status {
-            OutboxStatus::NotTaken => true,
-            OutboxStatus::Unstated | OutboxStatus::Stated | OutboxStatus::Sent => self.forked,
-            OutboxStatus::Entered(_) | OutboxStatus::Withdrawn => false,
+            ChangeState::NotTaken => true,
+            ChangeState::Unstated | ChangeState::Stated | ChangeState::Sent => self.forked,
+            ChangeState::Entered(_) | ChangeState::Withdrawn => false,
         };
         let roots: Vec<ChangeHash> =
             outbox.values().filter(out).map(|own| own.hash).filter(|hash| document.contains(hash)).collect();
@@ -126,7 +126,7 @@ impl Run<'_> {
         let (Some(form), false) = (form, roots.is_empty()) else { return Ok(None) };
         let (rebuilt, dropped) = document.without(&roots).map_err(|failure| LogError::damaged(failure.to_string()))?;
         let own = |change: &RawChange| {
-            outbox.get(&change.hash).is_some_and(|own| !matches!(own.status, OutboxStatus::Entered(_)))
+            outbox.get(&change.hash).is_some_and(|own| !matches!(own.status, ChangeState::Entered(_)))
         };
         // Something that the server did take builds on it: then so is what it builds on, and its entry is on its way.
         if !dropped.iter().all(own) {

@@ -1,11 +1,11 @@
 //! Cuts at every frame and in between, in both directions; everything sent twice; answers that never arrive; clones.
 
 use super::*;
+use crate::document::ChangeState;
 use crate::document::tests::set;
 use crate::ids::ChangeHash;
 use crate::protocol::{Down, Up};
 use crate::sync::frames::{FrameReader, FrameWriter, Message};
-use crate::sync::phone::OutboxStatus;
 
 fn noise(seed: &mut u64, chars: usize) -> String {
     let mut next = || {
@@ -72,9 +72,9 @@ fn a_request_cut_anywhere_loses_at_most_a_frame() {
         let on_server = world.server.data.feeds[&world.town()].len() - 30;
         let probe = world.exchange(0, Fault::default());
         assert!(probe.request.frames.is_empty() && probe.result.is_ok());
-        let sent = saved.iter().filter(|hash| {
-            !matches!(world.phones[0].status(hash), Some(OutboxStatus::Unstated | OutboxStatus::Stated))
-        });
+        let sent = saved
+            .iter()
+            .filter(|hash| !matches!(world.phones[0].status(hash), Some(ChangeState::Unstated | ChangeState::Stated)));
         assert_eq!(sent.count(), on_server, "cut at {cut}");
         ends_well(world, &saved);
     }
@@ -175,12 +175,12 @@ fn a_lost_answer_is_made_up_for_without_sending_again() {
 fn states_are_honest_at_every_step() {
     let (mut world, saved) = busy();
     let all =
-        |world: &World, is: fn(Option<OutboxStatus>) -> bool| saved.iter().all(|hash| is(world.phones[0].status(hash)));
-    assert!(all(&world, |status| status == Some(OutboxStatus::Unstated)));
+        |world: &World, is: fn(Option<ChangeState>) -> bool| saved.iter().all(|hash| is(world.phones[0].status(hash)));
+    assert!(all(&world, |status| status == Some(ChangeState::Unstated)));
     let probe = world.exchange(0, Fault { cut_up: None, cut_down: Some(0) });
     let frame = world.exchange(0, Fault { cut_up: None, cut_down: Some(10) });
     assert!(probe.result.is_err() && frame.result.is_err());
-    assert!(all(&world, |status| status == Some(OutboxStatus::Stated)), "on the server, but nobody has said so");
+    assert!(all(&world, |status| status == Some(ChangeState::Stated)), "on the server, but nobody has said so");
     let whole = world.exchange(0, Fault::default());
     assert!(whole.result.is_ok());
     assert!(all(&world, |status| status.is_none()), "on the server, under a signed head");

@@ -4,15 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::access::{Area, FeedId, Role};
-use crate::document::{Document, RawChange};
+use crate::document::{ChangeState, Document, PendingEntry, RawChange, RecordMeta};
 use crate::forms::{Edit, FormDefinition, Values};
 use crate::ids::{ActorId, ChangeHash, RecordId};
 use crate::protocol::{ChangeUp, Notice, SignedHead, StatementHash, Verdict};
 use crate::sync::LogError;
-use crate::sync::phone::{
-    FollowedFeed, NotTaken, OutboxChange, OutboxStatus, PendingEntry, PhoneIdentity, PhoneLog, RecordMeta,
-    StoredStatement, Unstated,
-};
+use crate::sync::phone::{FollowedFeed, NotTaken, OutboxChange, PhoneIdentity, PhoneLog, StoredStatement, Unstated};
 
 #[derive(Clone)]
 pub struct Data {
@@ -94,7 +91,7 @@ impl MemoryPhone {
         }
     }
 
-    pub fn status(&self, hash: &ChangeHash) -> Option<OutboxStatus> {
+    pub fn status(&self, hash: &ChangeHash) -> Option<ChangeState> {
         self.data.outbox.iter().find(|own| own.hash == *hash).map(|own| own.status)
     }
 
@@ -177,7 +174,7 @@ impl PhoneLog for MemoryPhone {
         let metas = self.data.metas.clone();
         self.data.outbox.retain(|own| {
             let here = metas.get(&own.record).is_some_and(|meta| meta.feed == head.feed);
-            !(here && matches!(own.status, OutboxStatus::Entered(position) if position <= head.position))
+            !(here && matches!(own.status, ChangeState::Entered(position) if position <= head.position))
         });
         Ok(())
     }
@@ -186,7 +183,7 @@ impl PhoneLog for MemoryPhone {
         Ok(())
     }
     fn unstated(&mut self, limit: usize) -> Answer<Vec<Unstated>> {
-        let open = self.data.outbox.iter().filter(|own| own.status == OutboxStatus::Unstated);
+        let open = self.data.outbox.iter().filter(|own| own.status == ChangeState::Unstated);
         let found = open.take(limit).map(|own| Unstated {
             record: own.record,
             feed: self.data.metas[&own.record].feed.clone(),
@@ -199,7 +196,7 @@ impl PhoneLog for MemoryPhone {
         for (index, hash) in changes.iter().enumerate() {
             let own = self.own(hash).unwrap();
             own.statement = Some((statement.number, index as u32));
-            own.status = OutboxStatus::Stated;
+            own.status = ChangeState::Stated;
         }
         self.data.statements.insert(statement.number, statement.clone());
         Ok(())
@@ -215,8 +212,8 @@ impl PhoneLog for MemoryPhone {
         let adopted = StoredStatement { number, hash: *hash, bytes: Vec::new(), signature: [0; 64] };
         self.data.statements.insert(number, adopted);
         for own in &mut self.data.outbox {
-            if own.status == OutboxStatus::Stated && own.statement.is_some_and(|(stated, _)| stated > number) {
-                own.status = OutboxStatus::Unstated;
+            if own.status == ChangeState::Stated && own.statement.is_some_and(|(stated, _)| stated > number) {
+                own.status = ChangeState::Unstated;
                 own.statement = None;
             }
         }
@@ -227,7 +224,7 @@ impl PhoneLog for MemoryPhone {
     }
     fn unsent(&mut self, after: Option<(u64, u32)>, limit: usize) -> Answer<Vec<ChangeUp>> {
         let mut open: Vec<&OutboxChange> =
-            self.data.outbox.iter().filter(|own| own.status == OutboxStatus::Stated && own.statement > after).collect();
+            self.data.outbox.iter().filter(|own| own.status == ChangeState::Stated && own.statement > after).collect();
         open.sort_by_key(|own| own.statement);
         let up = open.into_iter().take(limit).map(|own| {
             let meta = &self.data.metas[&own.record];
@@ -247,15 +244,15 @@ impl PhoneLog for MemoryPhone {
     fn mark_sent(&mut self, through: (u64, u32)) -> Answer<u64> {
         let mut count = 0;
         for own in &mut self.data.outbox {
-            if own.status == OutboxStatus::Stated && own.statement.is_some_and(|at| at <= through) {
-                own.status = OutboxStatus::Sent;
+            if own.status == ChangeState::Stated && own.statement.is_some_and(|at| at <= through) {
+                own.status = ChangeState::Sent;
                 count += 1;
             }
         }
         Ok(count)
     }
     fn outbox_records(&mut self, after: Option<&RecordId>, limit: usize) -> Answer<Vec<RecordId>> {
-        let open = |status| matches!(status, OutboxStatus::Unstated | OutboxStatus::Stated | OutboxStatus::Sent);
+        let open = |status| matches!(status, ChangeState::Unstated | ChangeState::Stated | ChangeState::Sent);
         let records: BTreeSet<RecordId> =
             self.data.outbox.iter().filter(|own| open(own.status)).map(|own| own.record).collect();
         Ok(records.into_iter().filter(|record| after.is_none_or(|after| record > after)).take(limit).collect())
@@ -274,11 +271,11 @@ impl PhoneLog for MemoryPhone {
             hash: change.hash,
             record: *record,
             statement: None,
-            status: OutboxStatus::Entered(0),
+            status: ChangeState::Entered(0),
             bytes: Vec::new(),
         }))
     }
-    fn set_status(&mut self, hash: &ChangeHash, status: OutboxStatus) -> Answer<()> {
+    fn set_status(&mut self, hash: &ChangeHash, status: ChangeState) -> Answer<()> {
         if let Some(own) = self.own(hash) {
             own.status = status;
         }
@@ -289,7 +286,7 @@ impl PhoneLog for MemoryPhone {
             hash: change.hash,
             record: *record,
             statement: None,
-            status: OutboxStatus::Unstated,
+            status: ChangeState::Unstated,
             bytes: change.bytes.clone(),
         });
         Ok(())

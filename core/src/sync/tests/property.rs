@@ -115,7 +115,7 @@ proptest! {
             prop_assert!(phone.data.pending.is_empty());
             let open = phone.data.outbox.iter().filter(|own| !matches!(
                 own.status,
-                crate::sync::phone::OutboxStatus::NotTaken | crate::sync::phone::OutboxStatus::Withdrawn
+                crate::document::ChangeState::NotTaken | crate::document::ChangeState::Withdrawn
             ));
             prop_assert_eq!(open.count(), 0);
             for record in picture.keys() {

@@ -1,9 +1,9 @@
 //! Changes that the server does not take, and what survives of them.
 
 use super::*;
+use crate::document::ChangeState;
 use crate::document::tests::{set, text};
 use crate::forms::Edit;
-use crate::sync::phone::OutboxStatus;
 
 #[test]
 fn a_quarantined_change_in_the_middle_blocks_nothing() {
@@ -39,7 +39,7 @@ fn a_quarantined_change_in_the_middle_blocks_nothing() {
         (left[0].fields[0].path.to_string(), left[0].fields[0].value.clone()),
         ("decided".to_owned(), text("approved"))
     );
-    assert_eq!(world.phones[0].status(&bad), Some(OutboxStatus::NotTaken));
+    assert_eq!(world.phones[0].status(&bad), Some(ChangeState::NotTaken));
     assert!(!world.exchange(0, Fault::default()).result.unwrap().progress);
 }
 

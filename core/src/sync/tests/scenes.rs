@@ -1,12 +1,13 @@
 //! Whole scenes: what two sides do when nothing breaks, and what is refused.
 
+use crate::document::ChangeState;
 use ed25519_dalek::SigningKey;
 
 use super::*;
 use crate::document::tests::{form, set};
 use crate::protocol::{Down, EntryBody, ErrorKind};
 use crate::sync::frames::FrameReader;
-use crate::sync::phone::{OutboxStatus, PhoneLog};
+use crate::sync::phone::PhoneLog;
 
 #[test]
 fn an_idle_exchange_is_tiny() {
@@ -38,7 +39,7 @@ fn two_phones_end_in_one_record_with_both_sides() {
     world.sync_all();
     let record = world.record();
     let first = world.phones[0].save(record, 1, &[set("name", "才让卓玛")]).unwrap();
-    assert_eq!(world.phones[0].status(&first), Some(OutboxStatus::Unstated));
+    assert_eq!(world.phones[0].status(&first), Some(ChangeState::Unstated));
     world.sync(0);
     assert_eq!(world.phones[0].status(&first), None, "it is on the server, under a signed head");
     world.sync(1);
