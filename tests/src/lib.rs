@@ -1,5 +1,6 @@
 //! What tests, benchmarks, the headless phone and the demo share.
 
+pub mod bench;
 pub mod demo;
 pub mod hostile;
 pub mod phone;

@@ -3,10 +3,11 @@
 // All of it is test code; clippy's own exception covers only functions marked `#[test]`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod sheets;
-mod tidy;
-
 mod conflicts;
+mod enrol;
 mod intake;
 mod office;
 mod phone;
+mod sheets;
+mod tidy;
+mod xlsforms;

@@ -268,4 +268,5 @@ impl Fieldbook {
     pub(super) fn now_s(&self) -> i64 {
         self.clock.now_ms().div_euclid(1000)
     }
+
 }

@@ -20,7 +20,7 @@ async fn play(folder: &std::path::Path) -> Result<(story::Cast, story::Checks), 
     heading("Three days without a network: all work goes on");
     story::offline(&cast).await?;
     for phone in &cast.phones {
-        println!("  {}: {}", phone.user, phone.run(&["status"]).await?.trim().replace('\n', "  ·  "));
+        println!("  {}: {}", phone.user, report::status(&phone.run(&["status"]).await?));
     }
 
     heading("At the township: 60 kbit/s, 600 ms round trip, and the first phone's line breaks in the middle");
@@ -32,12 +32,14 @@ async fn play(folder: &std::path::Path) -> Result<(story::Cast, story::Checks), 
     println!("{}", report::costs(&measured));
 
     heading("What the supervisor sees, by HTTP API alone");
-    let choice = story::supervise(&cast, &mut checks).await?;
+    let supervisor = story::supervise(&cast, &mut checks).await?;
+    story::correct(&cast, &mut checks).await?;
+    story::approve(&supervisor, &mut checks).await?;
 
     heading("The phones after their next sync");
     let measured = story::sync_again(&cast).await?;
     println!("{}", report::costs(&measured));
-    story::afterwards(&cast, &choice, &mut checks).await?;
+    story::afterwards(&cast, &mut checks).await?;
 
     heading("A phone is found on the road");
     let family = &people::HEADS[0];
@@ -60,10 +62,7 @@ fn end(cast: story::Cast, checks: &story::Checks, once: bool, folder: std::path:
         let _ = std::fs::remove_dir_all(folder);
         return ExitCode::SUCCESS;
     }
-    println!(
-        "The server goes on at https://{}/api/v1/openapi.json (self-signed; pin {})",
-        cast.server.address, cast.server.pin
-    );
+    println!("The server goes on at https://{}/api/v1/openapi.json (self-signed; pin {})", cast.server.address, cast.server.pin);
     println!("Login: {}  password: {}  data: {}", cast.login.0, cast.login.1, folder.display());
     let process = cast.server.leave_running();
     println!("End it with: kill {process}");

@@ -28,11 +28,10 @@ pub struct Measured {
     pub seconds: f64,
 }
 
-/// The generated password that `user add` prints: its last word.
+/// The generated password in what `user add` prints.
 #[must_use]
 pub fn password(printed: &str) -> Option<String> {
-    let line = printed.lines().rev().find(|line| line.to_lowercase().contains("password"))?;
-    line.split_whitespace().last().map(str::to_owned)
+    printed.split_once("password ").and_then(|(_, rest)| rest.split_whitespace().next()).map(str::to_owned)
 }
 
 /// Runs `work` and shows meanwhile what crosses each line.
@@ -81,20 +80,7 @@ fn sum(reports: &[Value], key: &str) -> u64 {
 /// Bytes, requests and seconds of each phone, counted by the line and by the phone.
 #[must_use]
 pub fn costs(measured: &[Measured]) -> String {
-    let head = [
-        "phone",
-        "kB up",
-        "kB down",
-        "own up",
-        "own down",
-        "requests",
-        "own",
-        "connections",
-        "breaks",
-        "sent",
-        "received",
-        "s",
-    ];
+    let head = ["phone", "kB up", "kB down", "own up", "own down", "requests", "own", "connections", "breaks", "sent", "received", "s"];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
     for one in measured {
         rows.push(vec![
@@ -112,7 +98,7 @@ pub fn costs(measured: &[Measured]) -> String {
             format!("{:.1}", one.seconds),
         ]);
     }
-    table(&rows) + "  (kB and requests: counted on the line, with TLS; own: HTTP as the phone counts it)\n"
+    table(&rows) + "  (kB and requests: counted on the line, with TLS; own: HTTP as the phone counts it, with what a break lost on the way)\n"
 }
 
 /// Records by kind and state, as the API counts them.
@@ -123,12 +109,30 @@ pub async fn states(supervisor: &Supervisor) -> Result<String, Failure> {
     let kinds = supervisor.get("kinds").await?;
     let mut rows = vec![vec!["kind".to_owned(), "title".to_owned(), "records by state".to_owned()]];
     for kind in kinds["kinds"].as_array().or(kinds.as_array()).into_iter().flatten() {
-        let by_state: Vec<String> =
-            kind["states"].as_object().into_iter().flatten().map(|(state, count)| format!("{state} {count}")).collect();
+        let by_state: Vec<String> = kind["states"]
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(state, count)| format!("{state} {count}"))
+            .collect();
         let text = |key: &str| kind[key].as_str().unwrap_or_default().to_owned();
         rows.push(vec![text("kind"), text("title"), by_state.join(", ")]);
     }
     Ok(table(&rows))
+}
+
+/// What a phone's status says in a line: records by kind, and what waits.
+#[must_use]
+pub fn status(printed: &str) -> String {
+    let status: Value = serde_json::from_str(printed.trim()).unwrap_or_default();
+    let kinds: Vec<String> = status["kinds"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(|kind| kind["records"].as_u64().unwrap_or(0) > 0)
+        .map(|kind| format!("{} {}", kind["title"].as_str().unwrap_or_default(), kind["records"]))
+        .collect();
+    format!("{}  ·  waiting to be sent: {}", kinds.join(", "), status["saved_here"])
 }
 
 /// Every conflict with its values, authors and times.
@@ -157,18 +161,24 @@ pub fn problems(record: &Value) {
     }
 }
 
+/// Time of day in Asia/Shanghai (+08:00, no daylight saving) of milliseconds since 1970 UTC.
+fn clock_time(time_ms: i64) -> String {
+    let seconds = (time_ms / 1000 + 8 * 3600).rem_euclid(86_400);
+    format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
+}
+
 /// What a phone tells of the common field's history.
 pub fn history(user: &str, shown: &str) {
     let Ok(record) = serde_json::from_str::<Value>(shown.trim()) else { return };
     println!("  history of {} on {user}'s phone:", super::story::COMMON);
     for entry in record["history"].as_array().into_iter().flatten() {
-        for written in entry["wrote"].as_array().into_iter().flatten() {
+        for written in entry["touched"].as_array().into_iter().flatten() {
             if written["path"] == super::story::COMMON {
                 println!(
                     "    {}  by {} at {}",
                     written["value"],
                     entry["author"].as_str().unwrap_or("?"),
-                    entry["time"].as_str().unwrap_or("?")
+                    clock_time(entry["time_ms"].as_i64().unwrap_or(0))
                 );
             }
         }
@@ -180,7 +190,8 @@ pub fn history(user: &str, shown: &str) {
 pub fn same_answers(written: &Value, shown: &Value) -> bool {
     match (written, shown) {
         (Value::Object(written), Value::Object(shown)) => {
-            written.iter().all(|(key, value)| shown.get(key).is_some_and(|other| same_answers(value, other)))
+            let answers = written.iter().filter(|(key, _)| *key != "_row");
+            answers.into_iter().all(|(key, value)| shown.get(key).is_some_and(|other| same_answers(value, other)))
         }
         (Value::Array(written), Value::Array(shown)) => {
             written.len() == shown.len() && written.iter().zip(shown).all(|(one, other)| same_answers(one, other))

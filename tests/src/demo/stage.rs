@@ -22,26 +22,20 @@ pub fn programs_are_beside(program: &Path) {
     }
 }
 
-/// Folder of the programs that were built together with this one.
-fn programs() -> Result<PathBuf, Failure> {
-    if let Some(folder) = PROGRAMS.get() {
-        return Ok(folder.clone());
-    }
-    let own = std::env::current_exe().map_err(|error| format!("where am I? {error}"))?;
-    let mut dir = own.parent().ok_or("this program is in no folder")?.to_path_buf();
-    if dir.ends_with("deps") {
-        dir.pop();
-    }
-    Ok(dir)
-}
-
-/// Path of a program that was built together with this one.
+/// Path of a program that was built together with this one: beside it, or in the checkout's build folder.
 ///
 /// # Errors
 /// When it was not built.
 pub fn program(name: &str) -> Result<PathBuf, Failure> {
-    let path = programs()?.join(name);
-    if path.exists() { Ok(path) } else { Err(format!("{} is not built", path.display())) }
+    let own = std::env::current_exe().map_err(|error| format!("where am I? {error}"))?;
+    let profile = if cfg!(debug_assertions) { "debug" } else { "release" };
+    let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target").join(profile);
+    let beside = own.parent().into_iter().chain(own.parent().and_then(Path::parent));
+    let folders = PROGRAMS.get().map(PathBuf::as_path).into_iter().chain(beside).chain([built.as_path()]);
+    folders
+        .map(|folder| folder.join(name))
+        .find(|path| path.is_file())
+        .ok_or_else(|| format!("{name} is not built: cargo build --workspace --bins"))
 }
 
 /// Runs a program to its end and returns what it printed.
@@ -102,7 +96,7 @@ impl Server {
             if let Some(rest) = line.split("https://").nth(1) {
                 address = rest.split([' ', '/']).next().and_then(|text| text.parse().ok());
             }
-            if let Some(rest) = ["pin: ", "pin ", "pin="].iter().find_map(|before| line.split(before).nth(1)) {
+            if let Some(rest) = line.strip_prefix("root pin: ") {
                 pin = Some(rest.trim().to_owned());
             }
             if let (Some(address), Some(pin)) = (address, &pin) {
@@ -141,6 +135,8 @@ pub struct Phone {
     pub home: PathBuf,
     /// Its line to the server.
     pub line: Proxy,
+    /// What it believes the time is, where that is not the machine's.
+    clock: Option<String>,
 }
 
 impl Phone {
@@ -149,21 +145,39 @@ impl Phone {
     /// # Errors
     /// When server or phone refuse.
     pub async fn enrol(server: &Server, home: PathBuf, user: &str) -> Result<Self, Failure> {
-        let line = Proxy::start(server.address, Line::default()).await.map_err(|error| error.to_string())?;
+        let phone = Self::unenrolled(server, home, user).await?;
         let printed = server.administer(&["device", "enrol", user])?;
         let link = printed
             .split_whitespace()
             .find(|word| word.starts_with("fieldbook://"))
             .ok_or_else(|| format!("no link in: {printed}"))?;
         let query = link.split_once("/enrol").map(|(_, query)| query).ok_or("a link without /enrol")?;
-        let phone = Self { user: user.to_owned(), home, line };
         phone.run(&["enrol", &format!("fieldbook://{}/enrol{query}", phone.line.address())]).await?;
         Ok(phone)
+    }
+
+    /// A phone with a good line, before its first enrolment.
+    ///
+    /// # Errors
+    /// When no line can be had.
+    pub async fn unenrolled(server: &Server, home: PathBuf, user: &str) -> Result<Self, Failure> {
+        let line = Proxy::start(server.address, Line::default()).await.map_err(|error| error.to_string())?;
+        Ok(Self { user: user.to_owned(), home, line, clock: None })
+    }
+
+    /// The same phone with a clock that shows `clock` (`YYYY-MM-DDTHH:MM:SSZ`) whenever a command starts.
+    #[must_use]
+    pub fn with_clock(mut self, clock: &str) -> Self {
+        self.clock = Some(clock.to_owned());
+        self
     }
 
     fn command(&self, arguments: &[&str]) -> Result<Command, Failure> {
         let mut command = Command::new(program("fieldbook-phone")?);
         command.arg("--home").arg(&self.home).args(arguments);
+        if let Some(clock) = &self.clock {
+            command.env("FIELDBOOK_CLOCK", clock);
+        }
         Ok(command)
     }
 

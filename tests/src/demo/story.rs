@@ -21,7 +21,11 @@ const BAD: Line = Line { bits_per_s: 60_000, delay_ms: 300, cut_after_bytes: 0 }
 /// Where the line of the first phone breaks.
 const CUT_AFTER_BYTES: u64 = 60_000;
 /// The field on which both phones disagree.
-pub const COMMON: &str = "head/phone";
+pub const COMMON: &str = "economy/annual_income";
+/// The field that the merged record breaks.
+const SIZE: &str = "economy/household_size";
+/// What each of them writes there, in fen.
+pub const INCOMES: [i64; 2] = [1_980_000, 2_340_000];
 
 /// Everything that the story needs at hand.
 pub struct Cast {
@@ -96,8 +100,10 @@ pub async fn set_up(folder: &Path) -> Result<Cast, Failure> {
     administer(&["form", "publish", &workload_form().to_string_lossy()])?;
     let server = Server::start(&data)?;
     let mut phones = Vec::new();
-    for login in ["duojie", "maxiuying", "wangjianguo"] {
-        phones.push(Phone::enrol(&server, folder.join(format!("phone-{login}")), login).await?);
+    for (login, name) in [("duojie", "多杰"), ("maxiuying", "马秀英"), ("wangjianguo", "王建国")] {
+        let mut phone = Phone::enrol(&server, folder.join(format!("phone-{login}")), login).await?;
+        phone.user = name.to_owned();
+        phones.push(phone);
     }
     Ok(Cast { server, phones, login: ("licuomao".to_owned(), password) })
 }
@@ -130,16 +136,16 @@ pub async fn before(cast: &Cast) -> Result<(), Failure> {
 /// When a phone refuses.
 pub async fn offline(cast: &Cast) -> Result<(), Failure> {
     let [first, second, third] = &cast.phones[..] else { return Err("three phones are needed".into()) };
-    let edit = |phone: &str, set: Value, member: Value| {
+    let edit = |income: i64, set: Value, member: Value| {
         let mut set = set;
-        set[COMMON] = json!(phone);
+        set[COMMON] = json!(income);
         json!({ "id": FAMILY, "set": set, "add": { "members": [member] }, "submit": true }).to_string()
     };
-    let joined = json!({ "economy/household_size": 3 });
+    let joined = json!({ SIZE: 3 });
     let mother = people::member("卓玛吉", "19600303", 24, "5", "farming");
     let brother = people::member("才让东主", "19920817", 45, "7", "unemployed");
-    first.feed(&["edit"], &[edit("13997601111", joined.clone(), mother)]).await?;
-    second.feed(&["edit"], &[edit("13997602222", joined, brother)]).await?;
+    first.feed(&["edit"], &[edit(INCOMES[0], joined.clone(), mother)]).await?;
+    second.feed(&["edit"], &[edit(INCOMES[1], joined, brother)]).await?;
 
     let records: Vec<String> = workload::records(1, WORKLOAD_RECORDS).collect();
     first.feed(&["import", "bench_household"], &records).await?;
@@ -158,9 +164,7 @@ pub async fn offline(cast: &Cast) -> Result<(), Failure> {
         .map(|(i, person)| (numbered("30000003", i), people::health_check(person, i + 1)))
         .collect();
     second.feed(&["import", "health_check"], &json_lines(&checks)).await?;
-    third
-        .feed(&["import", "legal_checkup"], &json_lines(&[(numbered("40000004", 0), people::legal_checkup())]))
-        .await?;
+    third.feed(&["import", "legal_checkup"], &json_lines(&[(numbered("40000004", 0), people::legal_checkup())])).await?;
     Ok(())
 }
 
@@ -194,7 +198,8 @@ pub async fn sync_over_the_bad_line(cast: &Cast) -> Result<Vec<Measured>, Failur
     let lines: Vec<_> = cast.phones.iter().map(|phone| (phone.user.clone(), &phone.line)).collect();
     let work = async {
         let [first, second, third] = &cast.phones[..] else { return Err("three phones are needed".to_owned()) };
-        let (first, second, third) = tokio::join!(timed_sync(first), timed_sync(second), timed_sync(third));
+        let (first, second, third) =
+            tokio::join!(timed_sync(first), timed_sync(second), timed_sync(third));
         Ok(vec![first?, second?, third?])
     };
     report::while_watching(&lines, work).await
@@ -213,11 +218,11 @@ pub async fn sync_again(cast: &Cast) -> Result<Vec<Measured>, Failure> {
     report::while_watching(&lines[..2], work).await
 }
 
-/// Reads, chooses, approves.
+/// Reads, tries to approve too early, chooses one value, returns the record for what the merge brought to light.
 ///
 /// # Errors
 /// When the API refuses.
-pub async fn supervise(cast: &Cast, checks: &mut Checks) -> Result<String, Failure> {
+pub async fn supervise(cast: &Cast, checks: &mut Checks) -> Result<Supervisor, Failure> {
     let supervisor = Supervisor::log_in(&cast.server, &cast.login.0, &cast.login.1).await?;
     let states = report::states(&supervisor).await?;
     println!("{states}");
@@ -228,59 +233,83 @@ pub async fn supervise(cast: &Cast, checks: &mut Checks) -> Result<String, Failu
         .and_then(|all| all.iter().find(|conflict| conflict["path"] == COMMON))
         .ok_or("the supervisor sees no conflict in the common field")?;
     let values: Vec<&Value> = conflict["values"].as_array().map(|all| all.iter().collect()).unwrap_or_default();
-    let mut shown: Vec<&str> = values.iter().filter_map(|value| value["value"].as_str()).collect();
+    let mut shown: Vec<i64> = values.iter().filter_map(|value| value["value"].as_i64()).collect();
     shown.sort_unstable();
-    checks.hold("the supervisor sees both values of the common field", shown == ["13997601111", "13997602222"]);
+    checks.hold("the supervisor sees both values of the common field", shown == INCOMES);
     let mut authors: Vec<&str> = values.iter().filter_map(|value| value["author"].as_str()).collect();
     authors.sort_unstable();
     checks.hold("and who wrote each", authors == ["多杰", "马秀英"]);
     let members = record["values"]["members"].as_array().map_or(0, Vec::len);
     checks.hold("both added members are in the one record (3 with the child)", members == 3);
 
-    let choice = "13997602222";
     let heads = |record: &Value| record["heads"].clone();
     let early = supervisor.post(&format!("records/{FAMILY}/approve"), &json!({ "heads": heads(&record) })).await;
     checks.hold("approving before the conflict is settled is refused", early.is_err());
-    let resolve =
-        |record: &Value, path: &str, value: Value| json!({ "path": path, "value": value, "heads": heads(record) });
-    supervisor.post(&format!("records/{FAMILY}/resolve"), &resolve(&record, COMMON, json!(choice))).await?;
+    let chosen = json!({ "path": COMMON, "value": INCOMES[1], "heads": heads(&record) });
+    supervisor.post(&format!("records/{FAMILY}/resolve"), &chosen).await?;
     let record = supervisor.get(&format!("records/{FAMILY}")).await?;
-    // Each added one member to two: together they are four persons, which the form's own rule says after the merge.
+    checks.hold("she chooses one value: no conflict is left", is_empty(&record["conflicts"]));
+    // Each phone added one member to two persons: together they are four, which the form's own rule says after the merge.
     report::problems(&record);
-    checks.hold("after the merge the form's own rule finds the wrong number of persons", has_problems(&record));
-    supervisor
-        .post(&format!("records/{FAMILY}/resolve"), &resolve(&record, "economy/household_size", json!(4)))
-        .await?;
+    checks.hold("after the merge the form's own rule finds the wrong number of persons", !is_empty(&record["problems"]));
+    let returned = json!({ "heads": heads(&record), "reasons": "家庭人口数与成员不符，请核对", "fields": [SIZE] });
+    supervisor.post(&format!("records/{FAMILY}/return"), &returned).await?;
+    println!("  She returns the record: 家庭人口数与成员不符，请核对");
+    Ok(supervisor)
+}
+
+/// The phone that got the record back corrects it and hands it in again.
+///
+/// # Errors
+/// When the phone refuses or cannot sync.
+pub async fn correct(cast: &Cast, checks: &mut Checks) -> Result<(), Failure> {
+    let phone = &cast.phones[0];
+    phone.sync().await?;
+    let family = family_on(phone).await?;
+    checks.hold(&format!("{}'s phone shows it returned", phone.user), family["state"] == "returned");
+    let line = json!({ "id": FAMILY, "set": { SIZE: 4 }, "submit": true }).to_string();
+    phone.feed(&["edit"], &[line]).await?;
+    phone.sync().await?;
+    Ok(())
+}
+
+/// What she approves now is exactly what she read.
+///
+/// # Errors
+/// When the API refuses.
+pub async fn approve(supervisor: &Supervisor, checks: &mut Checks) -> Result<(), Failure> {
     let record = supervisor.get(&format!("records/{FAMILY}")).await?;
-    checks.hold("no conflict and no problem is left", !has_problems(&record) && is_empty(&record["conflicts"]));
-    supervisor.post(&format!("records/{FAMILY}/approve"), &json!({ "heads": heads(&record) })).await?;
+    checks.hold("corrected: no conflict and no problem", is_empty(&record["problems"]) && is_empty(&record["conflicts"]));
+    let body = json!({ "heads": record["heads"] });
+    supervisor.post(&format!("records/{FAMILY}/approve"), &body).await?;
     let record = supervisor.get(&format!("records/{FAMILY}")).await?;
     checks.hold("the record is approved", record["state"] == "approved");
-    Ok(choice.to_owned())
+    println!("{}", report::states(supervisor).await?);
+    Ok(())
+}
+
+async fn family_on(phone: &Phone) -> Result<Value, Failure> {
+    let family = phone.export("household").await?.into_iter().find(|record| record["id"] == FAMILY);
+    family.ok_or_else(|| format!("{} has lost the family", phone.user))
 }
 
 fn is_empty(list: &Value) -> bool {
     list.as_array().is_none_or(Vec::is_empty)
 }
 
-fn has_problems(record: &Value) -> bool {
-    !is_empty(&record["problems"])
-}
-
 /// Both phones show her choice, the state, and the history of both values.
 ///
 /// # Errors
 /// When a phone refuses.
-pub async fn afterwards(cast: &Cast, choice: &str, checks: &mut Checks) -> Result<(), Failure> {
+pub async fn afterwards(cast: &Cast, checks: &mut Checks) -> Result<(), Failure> {
     let mut heads = Vec::new();
     for phone in &cast.phones[..2] {
-        let family = phone.export("household").await?.into_iter().find(|record| record["id"] == FAMILY);
-        let family = family.ok_or_else(|| format!("{} has lost the family", phone.user))?;
-        checks.hold(&format!("{}'s phone shows her choice", phone.user), family["values"]["head"]["phone"] == choice);
+        let family = family_on(phone).await?;
+        checks.hold(&format!("{}'s phone shows her choice", phone.user), family["values"]["economy"]["annual_income"] == INCOMES[1]);
         checks.hold(&format!("{}'s phone shows it approved", phone.user), family["state"] == "approved");
         let shown = phone.run(&["show", FAMILY]).await?;
         report::history(&phone.user, &shown);
-        let both = ["13997601111", "13997602222"].iter().all(|value| shown.contains(value));
+        let both = INCOMES.iter().all(|value| shown.contains(&value.to_string()));
         checks.hold(&format!("{}'s phone has both values in its history", phone.user), both);
         heads.push(family["heads"].clone());
     }
