@@ -11,3 +11,4 @@ mod phone;
 mod sheets;
 mod tidy;
 mod xlsforms;
+mod refusals;

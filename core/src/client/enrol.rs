@@ -6,6 +6,7 @@ use minicbor::{Decode, Encode};
 use super::error::Fault;
 use super::fieldbook::{Fieldbook, locked};
 use super::link::{EnrolLink, ServerAddress};
+use super::log::SYNC_STATE;
 use super::net::{CancelFlag, Connection};
 use super::session::{REVOKED, VAULT_DEVICE_KEY};
 use super::text::Text;
@@ -134,6 +135,10 @@ impl Fieldbook {
             self.store.write(|write| {
                 enrolment.store(write)?;
                 write.put_unit(&enrolment.unit)?;
+                // After a salvage that lost the enrolment, unsent changes may be left of what was another device: what
+                // that one had stated, this one states anew.
+                write.adopt_statement(0, &[0; 32])?;
+                write.remove_setting(SYNC_STATE)?;
                 Ok::<_, Fault>(write.remove_setting(REVOKED)?)
             })?;
             *connection = Some(fresh);

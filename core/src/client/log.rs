@@ -22,7 +22,7 @@ use crate::sync::phone::{FollowedFeed, NotTaken, OutboxChange, PhoneIdentity, Ph
 use crate::sync::{LogError, LogErrorKind};
 
 /// Setting: what the sync machine remembers.
-const SYNC_STATE: &str = "sync_state";
+pub(super) const SYNC_STATE: &str = "sync_state";
 
 /// The store of one phone, with the transaction that is open.
 pub(super) struct StoreLog<'s> {

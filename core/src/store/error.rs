@@ -90,6 +90,10 @@ pub enum StoreError {
 impl StoreError {
     /// Sorts what SQLite said while `doing` something.
     pub(super) fn from_sqlite(doing: &'static str, error: rusqlite::Error) -> Self {
+        // SQLite calls only ENOSPC a full disk; an exhausted quota and a file that may not grow are failed writes.
+        if error.sqlite_error().is_some_and(|error| error.extended_code == rusqlite::ffi::SQLITE_IOERR_WRITE) {
+            return Self::Full { doing, free_bytes: None };
+        }
         match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Self::Full { doing, free_bytes: None },
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy { doing },

@@ -214,6 +214,11 @@ impl Exchange {
         let mut state = SyncState::load(log)?;
         let mut events = Vec::new();
         if !more {
+            if state.forked {
+                // Statements that the server did not take may carry an actor that it will never take from this device.
+                let hash = log.statement_hash(state.statement)?.unwrap_or_default();
+                transact(log, |log| log.adopt_statement(state.statement, &hash))?;
+            }
             events = reissue::settle(log, random, state.forked)?;
             if state.forked {
                 state.forked = false;

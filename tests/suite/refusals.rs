@@ -1,0 +1,230 @@
+//! What a server does not take, and what a phone cannot store: said with what, where and why; honest work goes on.
+
+mod damaged;
+mod full;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use fieldbook_core::client::{ErrorKind, Fieldbook};
+use fieldbook_core::ports::Clock;
+use fieldbook_core::store::SyncState;
+use fieldbook_server::store::Store;
+use fieldbook_server::system::{SystemClock, SystemRandom};
+use serde_json::{Value, json};
+
+use super::office::{NOTE, Office, Phone, sync_all};
+
+const NEIGHBOUR: &str = "632323101";
+
+/// A record that both phones and the server hold.
+fn shared(a: &Phone, b: &Phone) -> fieldbook_core::ids::RecordId {
+    let record = a.create(NOTE, None, json!({ "title": "一户" }));
+    sync_all(&[a, b]);
+    record
+}
+
+/// Reason and fields of everything in quarantine.
+fn quarantined(waiting: &Value) -> BTreeSet<(String, Vec<String>)> {
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let fields = |item: &Value| item["fields"].as_array().unwrap().iter().map(text).collect();
+    waiting.as_array().unwrap().iter().map(|item| (text(&item["reason"]), fields(item))).collect()
+}
+
+#[test]
+fn one_change_beyond_the_role_holds_up_nothing_before_or_behind_it() {
+    let office = Office::open();
+    let (a, b) = office.two();
+    let county = office.county();
+    let record = shared(&a, &b);
+    a.set(record, "remark", "之前");
+    let both = json!({ "stage": "approved", "size": 4 });
+    a.try_edit(record, &both, &Value::Null, &Value::Null).unwrap();
+    a.set(record, "phone", "之后");
+    a.add(record, "people", json!({ "name": "后来的人" }));
+    let other = a.create(NOTE, None, json!({ "title": "另一户" }));
+    let report = a.sync();
+    assert!(report.not_taken > 0);
+    sync_all(&[&a, &b]);
+
+    for phone in [&a, &b] {
+        let values = phone.record(record).values;
+        assert_eq!(values["remark"], "之前");
+        assert_eq!(values["phone"], "之后");
+        assert_eq!(values["size"], 4, "what was allowed of the same save");
+        assert_eq!(values["people"][0]["name"], "后来的人");
+        assert_eq!(values.get("stage"), None);
+    }
+    assert_eq!(a.record(record).heads, b.record(record).heads);
+    assert_eq!(b.value(other, "/title"), "另一户");
+    let page = county.page(record)["values"].clone();
+    assert_eq!((&page["remark"], &page["phone"], page.get("stage")), (&json!("之前"), &json!("之后"), None));
+
+    let view = a.record(record);
+    assert_eq!(view.sync, SyncState::NotTaken);
+    assert!(view.not_taken.iter().any(|one| one.reason == "role" && one.fields == ["stage"]), "{:?}", view.not_taken);
+    assert!(view.not_taken.iter().all(|one| one.fields.iter().all(|field| field == "stage")), "{:?}", view.not_taken);
+    assert_eq!(a.book.status().unwrap().store.outbox_changes, 0);
+    assert!(b.record(record).not_taken.is_empty());
+
+    let waiting = county.get("quarantine");
+    assert!(quarantined(&waiting).contains(&("role".to_owned(), vec!["stage".to_owned()])), "{waiting}");
+    let number = waiting.as_array().unwrap().iter().find(|item| item["reason"] == "role").unwrap()["id"].clone();
+    county.post(&format!("quarantine/{number}/admit"), &json!({})).unwrap();
+    assert_eq!(county.page(record)["values"]["stage"], "approved");
+    sync_all(&[&a, &b]);
+    for phone in [&a, &b] {
+        let view = phone.record(record);
+        assert_eq!((&view.values["stage"], &view.values["phone"]), (&json!("approved"), &json!("之后")));
+    }
+    assert_eq!(a.record(record).heads, b.record(record).heads);
+    assert!(office.world.server.administer(&["verify"]).is_ok());
+}
+
+#[test]
+fn what_a_revoked_phone_uploads_waits_for_a_supervisor() {
+    let office = Office::open();
+    let (a, b) = office.two();
+    let county = office.county();
+    let record = shared(&a, &b);
+    a.set(record, "remark", "撤销前写的");
+    let devices = county.get("devices");
+    let device = devices.as_array().unwrap().iter().find(|device| device["user_name"] == "多杰").unwrap();
+    let device = device["id"].as_str().unwrap().to_owned();
+    county.post(&format!("devices/{device}/revoke"), &json!({})).unwrap();
+    for _ in 0..2 {
+        let error = a.try_sync().unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Revoked, "{error}");
+        assert!(!error.message.is_empty());
+    }
+    assert!(a.book.status().unwrap().revoked);
+    let told = a.record(record).not_taken;
+    assert!(told.iter().any(|one| one.reason == "revoked" && one.fields == ["remark"]), "{told:?}");
+    b.sync();
+    assert_eq!(b.value(record, "/remark"), Value::Null);
+    let waiting = county.get("quarantine");
+    assert_eq!(waiting.as_array().unwrap().len(), 1, "{waiting}");
+    assert_eq!((&waiting[0]["reason"], &waiting[0]["user_name"]), (&json!("revoked"), &json!("多杰")));
+    county.post(&format!("quarantine/{}/admit", waiting[0]["id"]), &json!({})).unwrap();
+    b.sync();
+    assert_eq!(b.value(record, "/remark"), "撤销前写的");
+}
+
+#[test]
+fn what_is_written_into_a_unit_that_the_user_has_left_waits_in_quarantine() {
+    let office = Office::open();
+    let server = &office.world.server;
+    server.administer(&["unit", "add", NEIGHBOUR, "麦秀镇工会", "--parent", "632323"]).unwrap();
+    let (a, b) = office.two();
+    let county = office.county();
+    let record = shared(&a, &b);
+    let (give, take) = (format!("field@{NEIGHBOUR}"), "field@632323100");
+    server.administer(&["user", "role", "duojie", "--give", &give, "--take", take]).unwrap();
+    a.set(record, "remark", "调走之后写的");
+    let fresh = a.create(NOTE, None, json!({ "title": "原单位的新户" }));
+    let report = a.sync();
+    assert!(report.not_taken > 0, "{report:?}");
+    b.sync();
+    assert_eq!(b.value(record, "/remark"), Value::Null);
+    assert!(b.book.record(fresh).is_err());
+    let waiting = county.get("quarantine");
+    assert!(!waiting.as_array().unwrap().is_empty());
+    assert!(waiting.as_array().unwrap().iter().all(|item| item["reason"] == "foreign_unit"), "{waiting}");
+    assert_eq!(waiting.as_array().unwrap().len(), 2, "{waiting}");
+    // What the user may no longer read is no longer on the phone.
+    for record in [record, fresh] {
+        assert_eq!(a.book.record(record).unwrap_err().kind, ErrorKind::NotFound);
+    }
+    for item in waiting.as_array().unwrap() {
+        county.post(&format!("quarantine/{}/admit", item["id"]), &json!({})).unwrap();
+    }
+    b.sync();
+    assert_eq!(b.value(record, "/remark"), "调走之后写的");
+    assert_eq!(b.value(fresh, "/title"), "原单位的新户");
+    // The others work on.
+    b.set(record, "remark", "留下的人写的");
+    b.sync();
+    assert_eq!(county.page(record)["values"]["remark"], "留下的人写的");
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_request_that_is_not_signed_by_the_devices_key_is_refused_and_changes_nothing() {
+    let office = Office::open();
+    let (a, b) = office.two();
+    let county = office.county();
+    let record = shared(&a, &b);
+    let file = a.home.join("vault/device-key");
+    let key = std::fs::read(&file).unwrap();
+    let mut other = key.clone();
+    other[7] ^= 1;
+    std::fs::write(&file, &other).unwrap();
+    let a = a.again();
+    let error = a.try_sync().unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Refused, "{error:?}");
+    assert!(error.detail.to_lowercase().contains("signature"), "{error:?}");
+    // Nor with work to send.
+    let b_copy = office.world.home("b-copy");
+    copy(&b.home, &b_copy);
+    std::fs::write(b_copy.join("vault/device-key"), &other).unwrap();
+    let thief = Phone::at(&b_copy);
+    thief.set(record, "remark", "偷写的");
+    let error = thief.try_sync().unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Refused, "{error:?}");
+    assert_eq!(thief.book.status().unwrap().store.outbox_changes, 1, "it waits");
+    b.sync();
+    assert_eq!(b.value(record, "/remark"), Value::Null);
+    assert_eq!(county.get("quarantine"), json!([]));
+    std::fs::write(&file, &key).unwrap();
+    let a = a.again();
+    a.set(record, "remark", "谁写的？");
+    sync_all(&[&a, &b]);
+    assert_eq!(b.value(record, "/remark"), "谁写的？");
+}
+
+/// The system's clock, so many milliseconds ago.
+struct Ago(i64);
+
+impl Clock for Ago {
+    fn now_ms(&self) -> i64 {
+        SystemClock::new().now_ms() - self.0
+    }
+    fn boot_ms(&self) -> u64 {
+        0
+    }
+}
+
+#[test]
+fn an_enrolment_code_is_refused_after_a_day() {
+    const HOUR_MS: i64 = 3_600_000;
+    let office = Office::open();
+    let data = office.world.home("server");
+    let link = office.world.link("duojie");
+    let code = link.split("code=").nth(1).unwrap().split('&').next().unwrap().to_owned();
+    // Codes drawn in the past, in the folder of the running server.
+    let drawn = |hours: i64| {
+        let clock = Arc::new(Ago(hours * HOUR_MS));
+        let store = Store::open(&data, None, clock, Arc::new(SystemRandom)).unwrap();
+        link.replace(&code, &store.new_enrolment("duojie").unwrap().code)
+    };
+    let (late, in_time) = (drawn(25), drawn(23));
+    let book: Arc<Fieldbook> = super::office::open(&office.world.home("late")).unwrap();
+    let error = book.enrol(&late, "test").unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Refused, "{error:?}");
+    assert!(error.message.contains("24 hours"), "{error}");
+    assert!(book.status().unwrap().enrolment.is_none(), "nothing half");
+    assert_eq!(book.sync(&(), &Default::default()).unwrap_err().kind, ErrorKind::NotEnrolled);
+    assert_eq!(book.enrol(&in_time, "test").unwrap().user_name, "多杰");
+}
