@@ -29,11 +29,7 @@ const OPTIONS: &[(&str, Option<&str>)] = &[
 fn main() {
     let source = sqlite3mc_src::source_dir();
     let mut build = cc::Build::new();
-    build
-        .include(source)
-        .file(source.join(sqlite3mc_src::SOURCE_FILE))
-        .warnings(false)
-        .opt_level(2);
+    build.include(source).file(source.join(sqlite3mc_src::SOURCE_FILE)).warnings(false).opt_level(2);
     for (name, value) in OPTIONS {
         build.define(name, *value);
     }

@@ -82,9 +82,7 @@ impl Role {
     pub fn areas(self) -> &'static [Area] {
         match self {
             Role::Field | Role::Township => &[Area::General, Area::Aid, Area::Legal],
-            Role::County | Role::Prefecture | Role::Province => {
-                &[Area::General, Area::Aid, Area::Legal, Area::Finance]
-            }
+            Role::County | Role::Prefecture | Role::Province => &[Area::General, Area::Aid, Area::Legal, Area::Finance],
             Role::Finance => &[Area::General, Area::Aid, Area::Finance],
             Role::Lawyer => &[Area::General, Area::Legal],
             Role::Health => &[Area::General, Area::Health],

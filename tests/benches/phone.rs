@@ -183,7 +183,12 @@ fn main() {
         Row { what: "an answer in the household form", measured: household_answer_ms(), unit: "ms", target: 1.0 },
         Row { what: "idle sync: HTTP both ways, open connection", measured: idle_bytes, unit: "B ", target: 450.0 },
         Row { what: "idle sync: requests", measured: idle_requests, unit: "  ", target: 1.0 },
-        Row { what: "resident after list, search, record, sync", measured: resident_mb(&home), unit: "MB", target: 80.0 },
+        Row {
+            what: "resident after list, search, record, sync",
+            measured: resident_mb(&home),
+            unit: "MB",
+            target: 80.0,
+        },
     ]);
     drop(server);
     std::thread::sleep(Duration::from_millis(50));

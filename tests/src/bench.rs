@@ -48,9 +48,7 @@ pub fn enrolled(server: &Server, folder: &Path, login: &str) -> Result<Arc<Field
     let link = printed.split_whitespace().find(|word| word.starts_with("fieldbook://")).ok_or("no link")?;
     let query = link.split_once("/enrol").map(|(_, query)| query).ok_or("no query")?;
     let phone = open(folder)?;
-    phone
-        .enrol(&format!("fieldbook://{}/enrol{query}", server.address), "bench")
-        .map_err(|error| error.to_string())?;
+    phone.enrol(&format!("fieldbook://{}/enrol{query}", server.address), "bench").map_err(|error| error.to_string())?;
     phone.sync(&(), &CancelFlag::default()).map_err(|error| error.to_string())?;
     Ok(phone)
 }

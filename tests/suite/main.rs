@@ -8,7 +8,7 @@ mod enrol;
 mod intake;
 mod office;
 mod phone;
+mod refusals;
 mod sheets;
 mod tidy;
 mod xlsforms;
-mod refusals;

@@ -21,7 +21,8 @@ impl World {
         programs_are_beside(Path::new(env!("CARGO_BIN_EXE_fieldbook-phone")));
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("server");
-        for (code, name, parent) in [("632323", "泽库县总工会", None), ("632323100", "泽曲镇工会", Some("632323"))] {
+        for (code, name, parent) in [("632323", "泽库县总工会", None), ("632323100", "泽曲镇工会", Some("632323"))]
+        {
             let mut arguments = vec!["unit", "add", code, name];
             arguments.extend(parent.into_iter().flat_map(|parent| ["--parent", parent]));
             Server::command(&data, &arguments).unwrap();

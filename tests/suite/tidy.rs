@@ -151,7 +151,10 @@ fn modules_of_core_keep_their_arrows() {
             }
         }
     }
-    assert!(used.contains(&("document", "forms".to_owned())), "no use of forms seen in document: the test sees nothing");
+    assert!(
+        used.contains(&("document", "forms".to_owned())),
+        "no use of forms seen in document: the test sees nothing"
+    );
     assert!(faults.is_empty(), "\n{}", faults.join("\n"));
 }
 

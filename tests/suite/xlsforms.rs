@@ -67,7 +67,12 @@ fn fill(workbooks: Vec<PathBuf>) -> (Vec<Filled>, Vec<String>) {
         let id = format!("77777777-0000-4000-8000-{number:012}");
         let time = EvalTime { time_s: FILLED_AT_S, record: id.clone() };
         let answers = generate::fill(&form, number as u64 + 1, time);
-        assert!(answers.unsatisfied.is_empty(), "{}: no valid answer for {:?}", workbook.display(), answers.unsatisfied);
+        assert!(
+            answers.unsatisfied.is_empty(),
+            "{}: no valid answer for {:?}",
+            workbook.display(),
+            answers.unsatisfied
+        );
         let values = form.values_to_json(&shown_answers(&form, answers.values, &id));
         assert!(values.as_object().is_some_and(|values| !values.is_empty()), "{}: nothing filled", workbook.display());
         filled.push(Filled { workbook, kind, id, values });

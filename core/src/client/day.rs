@@ -9,12 +9,7 @@ pub fn text(time_s: i64) -> String {
     let local = time_s.saturating_add(SHANGHAI_S);
     let (days, second) = (local.div_euclid(DAY_S), local.rem_euclid(DAY_S));
     let (year, month, day) = civil(days);
-    format!(
-        "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}+08:00",
-        second / 3600,
-        second / 60 % 60,
-        second % 60
-    )
+    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}+08:00", second / 3600, second / 60 % 60, second % 60)
 }
 
 /// Year, month and day of a count of days since 1970-01-01, in the Gregorian calendar: counted in eras of 400 years

@@ -64,8 +64,9 @@ impl Fieldbook {
     /// `NotFound` for an unknown record, `BadInput` when there is no conflict at `path` or the value is not valid.
     pub fn resolve(&self, record: RecordId, path: &str, value: &Json) -> Result<Saved, ClientError> {
         self.guarded(|| {
-            let path: FieldPath =
-                path.parse().map_err(|_| Fault::new(ErrorKind::BadInput, Text::BadPath, path).path(path).record(record))?;
+            let path: FieldPath = path
+                .parse()
+                .map_err(|_| Fault::new(ErrorKind::BadInput, Text::BadPath, path).path(path).record(record))?;
             self.store.write(|write| {
                 let mut held = self.held(write, &record)?;
                 let form = self.form_of(&held.meta.kind)?;
@@ -108,7 +109,8 @@ impl Fieldbook {
         if write.view().meta(&id)?.is_some() {
             return Err(Fault::new(ErrorKind::BadInput, Text::RecordExists, id).record(id));
         }
-        let mut edits = form.edits_from_json(&record.values, self.random.as_ref()).map_err(Fault::from).map_err(about)?;
+        let mut edits =
+            form.edits_from_json(&record.values, self.random.as_ref()).map_err(Fault::from).map_err(about)?;
         if record.submit {
             edits.push(self.submission());
         }
@@ -210,7 +212,8 @@ impl Fieldbook {
 /// script, a resolved conflict) is known to this user; what others wrote is not.
 fn with_own_later(document: &Document, at: &[ChangeHash], actor: ActorId) -> Vec<ChangeHash> {
     let mut heads = at.to_vec();
-    let latest_own = document.changes().into_iter().rev().find(|change| change.actor == actor).map(|change| change.hash);
+    let latest_own =
+        document.changes().into_iter().rev().find(|change| change.actor == actor).map(|change| change.hash);
     if let Some(own) = latest_own.filter(|own| !document.ancestors_contain(at, own)) {
         heads.push(own);
         heads.sort_unstable();
@@ -224,10 +227,9 @@ fn resolving_edits(form: &Form, path: &FieldPath, value: &Json) -> Result<Vec<Ed
         let word = value.as_str().unwrap_or_default();
         return match (word, &path.row) {
             ("removed", Some((repeat, row))) => Ok(vec![Edit::RemoveRow { repeat: repeat.clone(), row: *row }]),
-            ("kept" | "edited", Some(_)) => Ok(vec![Edit::Set {
-                path: path.clone(),
-                value: Some(crate::forms::Scalar::Text("kept".to_owned())),
-            }]),
+            ("kept" | "edited", Some(_)) => {
+                Ok(vec![Edit::Set { path: path.clone(), value: Some(crate::forms::Scalar::Text("kept".to_owned())) }])
+            }
             _ => Err(Fault::new(ErrorKind::BadInput, Text::NotWritable, path).path(path)),
         };
     }

@@ -75,7 +75,9 @@ impl Enrolment {
     /// The enrolment of this store, if it is enrolled.
     pub(super) fn load(view: View<'_>) -> Result<Option<Self>, Fault> {
         view.setting(ENROLMENT)?
-            .map(|bytes| minicbor::decode(&bytes).map_err(|error| Fault::internal(format!("stored enrolment: {error}"))))
+            .map(|bytes| {
+                minicbor::decode(&bytes).map_err(|error| Fault::internal(format!("stored enrolment: {error}")))
+            })
             .transpose()
     }
 
@@ -116,17 +118,14 @@ impl Fieldbook {
     /// when another server answers, `Network`, `Busy` while enrolling or syncing already.
     pub fn enrol(&self, link: &str, device_name: &str) -> Result<EnrolmentInfo, ClientError> {
         self.guarded(|| {
-            let link: EnrolLink =
-                link.parse().map_err(|error: super::link::LinkError| {
-                    Fault::new(ErrorKind::BadInput, Text::BadLink, error.0)
-                })?;
+            let link: EnrolLink = link
+                .parse()
+                .map_err(|error: super::link::LinkError| Fault::new(ErrorKind::BadInput, Text::BadLink, error.0))?;
             if let Some(existing) = self.store.read(Enrolment::load)? {
                 return Err(Fault::new(ErrorKind::BadInput, Text::AlreadyEnrolled, existing.user_name));
             }
-            let mut connection = self
-                .connection
-                .try_lock()
-                .map_err(|_| Fault::new(ErrorKind::Busy, Text::InUse, ""))?;
+            let mut connection =
+                self.connection.try_lock().map_err(|_| Fault::new(ErrorKind::Busy, Text::InUse, ""))?;
             let key = self.fresh_device_key()?;
             let mut fresh = Connection::new(link.server.clone()).map_err(Fault::internal)?;
             let answer = ask(&mut fresh, &link, &key, device_name)?;
@@ -148,9 +147,7 @@ impl Fieldbook {
 
     /// The enrolment, which syncing and saving need.
     pub(super) fn enrolled(&self) -> Result<Enrolment, Fault> {
-        self.store
-            .read(Enrolment::load)?
-            .ok_or_else(|| Fault::new(ErrorKind::NotEnrolled, Text::NotEnrolled, ""))
+        self.store.read(Enrolment::load)?.ok_or_else(|| Fault::new(ErrorKind::NotEnrolled, Text::NotEnrolled, ""))
     }
 
     /// The key that signs statements and requests.

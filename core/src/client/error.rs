@@ -158,14 +158,7 @@ impl Fault {
             (Say::Both(chinese, _), Language::Chinese) => chinese,
             (Say::Both(_, english), Language::English) => english,
         };
-        ClientError {
-            kind: self.kind,
-            message,
-            detail: self.detail,
-            record: self.record,
-            path: self.path,
-            line: None,
-        }
+        ClientError { kind: self.kind, message, detail: self.detail, record: self.record, path: self.path, line: None }
     }
 }
 

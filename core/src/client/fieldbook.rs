@@ -268,5 +268,4 @@ impl Fieldbook {
     pub(super) fn now_s(&self) -> i64 {
         self.clock.now_ms().div_euclid(1000)
     }
-
 }

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
 
+use super::ErrorKind;
 use super::enrol::Enrolment;
 use super::error::Fault;
 use super::fieldbook::Fieldbook;
 use super::row::read_row;
 use super::session;
 use super::types::NotTakenView;
-use super::ErrorKind;
 use crate::access::{FeedId, Role};
 use crate::document::{ChangeState, Document, PendingEntry, RawChange, RecordMeta};
 use crate::forms::FormDefinition;
@@ -173,8 +173,7 @@ impl PhoneLog for StoreLog<'_> {
     }
 
     fn identity(&mut self) -> Result<PhoneIdentity, LogError> {
-        let enrolment =
-            self.look(Enrolment::load)?.ok_or_else(|| LogError::other("the phone is not enrolled"))?;
+        let enrolment = self.look(Enrolment::load)?.ok_or_else(|| LogError::other("the phone is not enrolled"))?;
         Ok(PhoneIdentity {
             device: enrolment.device,
             user: enrolment.user,
@@ -311,9 +310,8 @@ impl PhoneLog for StoreLog<'_> {
                 return Ok(Some(outbox_change(row)));
             }
             let document = stored_document(view, record)?;
-            let known = document.and_then(|document| {
-                document.changes().into_iter().find(|change| change.hash.0.starts_with(prefix))
-            });
+            let known = document
+                .and_then(|document| document.changes().into_iter().find(|change| change.hash.0.starts_with(prefix)));
             Ok(known.map(|change| OutboxChange {
                 hash: change.hash,
                 record: *record,
@@ -332,8 +330,7 @@ impl PhoneLog for StoreLog<'_> {
         self.put(|write| {
             let view = write.view();
             let meta = view.meta(record)?.ok_or_else(|| Fault::internal("an outbox change without a record"))?;
-            let form_version =
-                view.current_form(&meta.kind)?.unwrap_or_else(|| meta.created_version.clone());
+            let form_version = view.current_form(&meta.kind)?.unwrap_or_else(|| meta.created_version.clone());
             Ok(write.put_outbox(&OutboxRow {
                 hash: change.hash,
                 record: *record,

@@ -110,10 +110,7 @@ impl Fieldbook {
         Ok(RecordView {
             id,
             conflicts: self.conflicts(view, &record, form)?,
-            history: history
-                .into_iter()
-                .map(|entry| self.history_view(view, form, entry))
-                .collect::<Result<_, _>>()?,
+            history: history.into_iter().map(|entry| self.history_view(view, form, entry)).collect::<Result<_, _>>()?,
             problems: problems(&record.problems)?,
             reviews: reviews.into_iter().map(review_view).collect(),
             not_taken: not_taken(view, &id)?,

@@ -4,7 +4,9 @@
 use serde_json::{Map, Value as Json, json};
 
 use crate::document::{Conflict, Document, ReviewMark, state_of};
-use crate::forms::{Check, EvalTime, Field, FieldPath, FieldType, Form, FormDefinition, Row, Scalar, Sensitivity, Values};
+use crate::forms::{
+    Check, EvalTime, Field, FieldPath, FieldType, Form, FormDefinition, Row, Scalar, Sensitivity, Values,
+};
 use crate::store::{PersonEntry, PersonKey, ReadRow};
 
 /// Characters of a title.
@@ -120,7 +122,13 @@ fn search_texts(definition: &FormDefinition, values: &Values) -> Vec<String> {
         match &field.repeat {
             None => texts.extend(values.fields.get(&field.path).map(text_of)),
             Some(repeat) => texts.extend(
-                values.rows.get(repeat).into_iter().flatten().filter_map(|row| row.fields.get(&field.path)).map(text_of),
+                values
+                    .rows
+                    .get(repeat)
+                    .into_iter()
+                    .flatten()
+                    .filter_map(|row| row.fields.get(&field.path))
+                    .map(text_of),
             ),
         }
     }

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
+use super::ErrorKind;
 use super::error::Fault;
 use super::text::Text;
-use super::ErrorKind;
 use crate::document::{Document, ReviewDecision, ReviewMark};
 use crate::ids::ActorId;
 use crate::ports::{Clock, KeyVault, Random};
@@ -31,8 +31,9 @@ const BOOT_TOLERANCE_MS: i64 = 10_000;
 /// The key of the store in `folder`: from the vault, or drawn if neither it nor the store exists.
 pub(super) fn database_key(folder: &Path, vault: &dyn KeyVault, random: &dyn Random) -> Result<[u8; 32], Fault> {
     if let Some(key) = vault.load(VAULT_DATABASE_KEY)? {
-        return <[u8; 32]>::try_from(key.as_slice())
-            .map_err(|_| Fault::new(ErrorKind::WrongKey, Text::WrongKey, "").detail("the vault's key has no 32 bytes"));
+        return <[u8; 32]>::try_from(key.as_slice()).map_err(|_| {
+            Fault::new(ErrorKind::WrongKey, Text::WrongKey, "").detail("the vault's key has no 32 bytes")
+        });
     }
     if folder.join("fieldbook.db").exists() {
         // A new key would open nothing, and storing it would hide that the old one is gone.
@@ -55,8 +56,7 @@ pub(super) fn settle_actor(
 ) -> Result<(), Fault> {
     let booted_ms = clock.now_ms().saturating_sub(i64::try_from(clock.boot_ms()).unwrap_or(i64::MAX));
     let in_vault = vault.load(ACTOR)?;
-    let (stored, stored_boot) =
-        store.read(|view| Ok::<_, Fault>((view.setting(ACTOR)?, number(view, BOOTED_MS)?)))?;
+    let (stored, stored_boot) = store.read(|view| Ok::<_, Fault>((view.setting(ACTOR)?, number(view, BOOTED_MS)?)))?;
     let same_boot = stored_boot.is_some_and(|before| (booted_ms - before).abs() <= BOOT_TOLERANCE_MS);
     let fits = stored.is_some() && stored == in_vault;
     if fits && (store.stopped_cleanly() || same_boot) {

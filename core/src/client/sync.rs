@@ -106,8 +106,10 @@ impl Fieldbook {
         self.guarded(|| {
             let started = Instant::now();
             let enrolment = self.enrolled()?;
-            let mut kept =
-                self.connection.try_lock().map_err(|_| Fault::new(ErrorKind::Busy, Text::InUse, "").detail("sync runs"))?;
+            let mut kept = self
+                .connection
+                .try_lock()
+                .map_err(|_| Fault::new(ErrorKind::Busy, Text::InUse, "").detail("sync runs"))?;
             let mut connection = match kept.take() {
                 Some(connection) => connection,
                 None => Connection::new(enrolment.server()).map_err(Fault::internal)?,

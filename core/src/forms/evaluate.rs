@@ -220,7 +220,11 @@ impl View<'_> {
                 Some(id) => FieldPath::in_row(&place.path, repeat, id),
                 None => FieldPath::root(&place.path),
             };
-            problems.push(Problem { path, kind: ProblemKind::Logic, message: self.say(&Message::about(MessageKey::Logic, why)) });
+            problems.push(Problem {
+                path,
+                kind: ProblemKind::Logic,
+                message: self.say(&Message::about(MessageKey::Logic, why)),
+            });
         }
         problems
     }
@@ -264,9 +268,10 @@ impl View<'_> {
     /// The form's own message, else the catalogue's.
     fn own_message(&self, field: &Field, node: NodeId, required: bool) -> String {
         let key = if required { MessageKey::Required } else { MessageKey::Constraint };
-        let labels = self.form.question_item(&field.path).map(|item: &QuestionItem| {
-            if required { &item.required_message } else { &item.constraint_message }
-        });
+        let labels = self
+            .form
+            .question_item(&field.path)
+            .map(|item: &QuestionItem| if required { &item.required_message } else { &item.constraint_message });
         match labels.and_then(|labels: &Labels| self.form.pick(labels, self.language)) {
             Some(text) => self.resolve(text, node),
             None => self.say(&Message::new(key)),

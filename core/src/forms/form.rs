@@ -157,9 +157,8 @@ impl Form {
     /// # Errors
     /// [`ValueError`] when the form has no such field or the answer breaks its type.
     pub fn parse_answer(&self, path: &FieldPath, json: &Json) -> Result<Answer, ValueError> {
-        let field = self
-            .field(&path.field)
-            .ok_or_else(|| ValueError::about(path, MessageKey::UnknownField, &path.field))?;
+        let field =
+            self.field(&path.field).ok_or_else(|| ValueError::about(path, MessageKey::UnknownField, &path.field))?;
         if field.repeat.as_deref() != path.row.as_ref().map(|(repeat, _)| repeat.as_str()) {
             return Err(ValueError::about(path, MessageKey::WrongRow, path));
         }

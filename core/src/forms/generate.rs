@@ -141,9 +141,11 @@ impl Filler {
         let Ok(path) = question.path.parse::<FieldPath>() else { return false };
         // Earlier answers of this pass may have filled it, or not yet opened its choices.
         let stale = question.value.is_null() && self.session.has_answer(&path);
-        let chooses = matches!(question.field_type, Some(FieldType::SelectOne | FieldType::SelectMultiple | FieldType::Rank));
+        let chooses =
+            matches!(question.field_type, Some(FieldType::SelectOne | FieldType::SelectMultiple | FieldType::Rank));
         let field = self.session.form().field(&path.field);
-        let closed = chooses && question.choices.is_empty() && field.is_some_and(|field| self.session.form().has_list(field));
+        let closed =
+            chooses && question.choices.is_empty() && field.is_some_and(|field| self.session.form().has_list(field));
         if stale || closed {
             return false;
         }
@@ -173,7 +175,9 @@ impl Filler {
             FieldType::Integer => self.numbers().into_iter().map(Json::from).collect(),
             FieldType::Decimal => self.decimals(),
             FieldType::Date => self.dates().into_iter().map(Json::from).collect(),
-            FieldType::Time => vec![json!(format!("{:02}:{:02}:00", self.draw.below(24), self.draw.below(60))), json!("12:00:00")],
+            FieldType::Time => {
+                vec![json!(format!("{:02}:{:02}:00", self.draw.below(24), self.draw.below(60))), json!("12:00:00")]
+            }
             FieldType::DateTime => {
                 self.dates().into_iter().map(|date| json!(format!("{date}T08:30:00+08:00"))).collect()
             }
@@ -244,7 +248,13 @@ impl Filler {
 
     fn point(&mut self) -> String {
         // Within Qinghai: 31°36′–39°19′ N, 89°24′–103°04′ E.
-        format!("{}.{:03} {}.{:03}", 32 + self.draw.below(7), self.draw.below(1000), 90 + self.draw.below(13), self.draw.below(1000))
+        format!(
+            "{}.{:03} {}.{:03}",
+            32 + self.draw.below(7),
+            self.draw.below(1000),
+            90 + self.draw.below(13),
+            self.draw.below(1000)
+        )
     }
 
     fn texts(&mut self, path: &FieldPath) -> Vec<Json> {
@@ -262,13 +272,17 @@ impl Filler {
         texts.extend(self.literals.1.iter().filter_map(|pattern| sample(pattern)));
         texts.extend(self.literals.1.iter().cloned());
         texts.extend((1..=20).map(|length| "1234567890".chars().cycle().take(length).collect::<String>()));
-        texts.extend(["a", "Ab", "ABC", "abcd", "A1", "user@example.org", "https://example.org", "2024-05-01"].map(str::to_owned));
+        texts.extend(
+            ["a", "Ab", "ABC", "abcd", "A1", "user@example.org", "https://example.org", "2024-05-01"]
+                .map(str::to_owned),
+        );
         texts.into_iter().map(Json::from).collect()
     }
 
     /// A valid citizen identity number of somebody between 18 and 78.
     fn id_number(&mut self) -> String {
-        let (year, month, day) = time::date_of(self.time.day() - 365 * 18 - i64::try_from(self.draw.below(365 * 60)).unwrap_or(0));
+        let (year, month, day) =
+            time::date_of(self.time.day() - 365 * 18 - i64::try_from(self.draw.below(365 * 60)).unwrap_or(0));
         let start = format!("632322{year:04}{month:02}{day:02}{:03}", 1 + self.draw.below(998));
         let ends = "0123456789X".chars().map(|end| format!("{start}{end}"));
         let valid = ends.into_iter().find(|number| checks::id_number(number, self.time.day()).is_ok());

@@ -145,12 +145,7 @@ impl Form {
         Ok(reader.edits)
     }
 
-    fn rows_to_add<'a>(
-        &self,
-        current: &Values,
-        repeat: &str,
-        rows: &'a Json,
-    ) -> Result<Vec<NewRow<'a>>, ValueError> {
+    fn rows_to_add<'a>(&self, current: &Values, repeat: &str, rows: &'a Json) -> Result<Vec<NewRow<'a>>, ValueError> {
         self.require_free_rows(repeat)?;
         let rows = rows.as_array().ok_or_else(|| ValueError::about(repeat, MessageKey::NotRows, repeat))?;
         let enclosing = self.enclosing_repeat(repeat);

@@ -22,7 +22,8 @@ mod values;
 pub use answer::{Answer, ValueError};
 #[cfg(feature = "xlsform")]
 pub use compile::{
-    CheckReport, Compiled, SheetError, builtin, check_path, compile, compile_path, compile_path_with_warnings, compile_sheets,
+    CheckReport, Compiled, SheetError, builtin, check_path, compile, compile_path, compile_path_with_warnings,
+    compile_sheets,
 };
 pub use definition::{
     Check, Choice, Field, FieldType, FormDefinition, GroupItem, Labels, Merge, QuestionItem, RepeatItem, Sensitivity,

@@ -62,7 +62,10 @@ fn end(cast: story::Cast, checks: &story::Checks, once: bool, folder: std::path:
         let _ = std::fs::remove_dir_all(folder);
         return ExitCode::SUCCESS;
     }
-    println!("The server goes on at https://{}/api/v1/openapi.json (self-signed; pin {})", cast.server.address, cast.server.pin);
+    println!(
+        "The server goes on at https://{}/api/v1/openapi.json (self-signed; pin {})",
+        cast.server.address, cast.server.pin
+    );
     println!("Login: {}  password: {}  data: {}", cast.login.0, cast.login.1, folder.display());
     let process = cast.server.leave_running();
     println!("End it with: kill {process}");

@@ -80,7 +80,20 @@ fn sum(reports: &[Value], key: &str) -> u64 {
 /// Bytes, requests and seconds of each phone, counted by the line and by the phone.
 #[must_use]
 pub fn costs(measured: &[Measured]) -> String {
-    let head = ["phone", "kB up", "kB down", "own up", "own down", "requests", "own", "connections", "breaks", "sent", "received", "s"];
+    let head = [
+        "phone",
+        "kB up",
+        "kB down",
+        "own up",
+        "own down",
+        "requests",
+        "own",
+        "connections",
+        "breaks",
+        "sent",
+        "received",
+        "s",
+    ];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
     for one in measured {
         rows.push(vec![
@@ -98,7 +111,8 @@ pub fn costs(measured: &[Measured]) -> String {
             format!("{:.1}", one.seconds),
         ]);
     }
-    table(&rows) + "  (kB and requests: counted on the line, with TLS; own: HTTP as the phone counts it, with what a break lost on the way)\n"
+    table(&rows)
+        + "  (kB and requests: counted on the line, with TLS; own: HTTP as the phone counts it, with what a break lost on the way)\n"
 }
 
 /// Records by kind and state, as the API counts them.
@@ -109,12 +123,8 @@ pub async fn states(supervisor: &Supervisor) -> Result<String, Failure> {
     let kinds = supervisor.get("kinds").await?;
     let mut rows = vec![vec!["kind".to_owned(), "title".to_owned(), "records by state".to_owned()]];
     for kind in kinds["kinds"].as_array().or(kinds.as_array()).into_iter().flatten() {
-        let by_state: Vec<String> = kind["states"]
-            .as_object()
-            .into_iter()
-            .flatten()
-            .map(|(state, count)| format!("{state} {count}"))
-            .collect();
+        let by_state: Vec<String> =
+            kind["states"].as_object().into_iter().flatten().map(|(state, count)| format!("{state} {count}")).collect();
         let text = |key: &str| kind[key].as_str().unwrap_or_default().to_owned();
         rows.push(vec![text("kind"), text("title"), by_state.join(", ")]);
     }

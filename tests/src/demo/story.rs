@@ -164,7 +164,9 @@ pub async fn offline(cast: &Cast) -> Result<(), Failure> {
         .map(|(i, person)| (numbered("30000003", i), people::health_check(person, i + 1)))
         .collect();
     second.feed(&["import", "health_check"], &json_lines(&checks)).await?;
-    third.feed(&["import", "legal_checkup"], &json_lines(&[(numbered("40000004", 0), people::legal_checkup())])).await?;
+    third
+        .feed(&["import", "legal_checkup"], &json_lines(&[(numbered("40000004", 0), people::legal_checkup())]))
+        .await?;
     Ok(())
 }
 
@@ -198,8 +200,7 @@ pub async fn sync_over_the_bad_line(cast: &Cast) -> Result<Vec<Measured>, Failur
     let lines: Vec<_> = cast.phones.iter().map(|phone| (phone.user.clone(), &phone.line)).collect();
     let work = async {
         let [first, second, third] = &cast.phones[..] else { return Err("three phones are needed".to_owned()) };
-        let (first, second, third) =
-            tokio::join!(timed_sync(first), timed_sync(second), timed_sync(third));
+        let (first, second, third) = tokio::join!(timed_sync(first), timed_sync(second), timed_sync(third));
         Ok(vec![first?, second?, third?])
     };
     report::while_watching(&lines, work).await
@@ -251,7 +252,8 @@ pub async fn supervise(cast: &Cast, checks: &mut Checks) -> Result<Supervisor, F
     checks.hold("she chooses one value: no conflict is left", is_empty(&record["conflicts"]));
     // Each phone added one member to two persons: together they are four, which the form's own rule says after the merge.
     report::problems(&record);
-    checks.hold("after the merge the form's own rule finds the wrong number of persons", !is_empty(&record["problems"]));
+    checks
+        .hold("after the merge the form's own rule finds the wrong number of persons", !is_empty(&record["problems"]));
     let returned = json!({ "heads": heads(&record), "reasons": "家庭人口数与成员不符，请核对", "fields": [SIZE] });
     supervisor.post(&format!("records/{FAMILY}/return"), &returned).await?;
     println!("  She returns the record: 家庭人口数与成员不符，请核对");
@@ -279,7 +281,8 @@ pub async fn correct(cast: &Cast, checks: &mut Checks) -> Result<(), Failure> {
 /// When the API refuses.
 pub async fn approve(supervisor: &Supervisor, checks: &mut Checks) -> Result<(), Failure> {
     let record = supervisor.get(&format!("records/{FAMILY}")).await?;
-    checks.hold("corrected: no conflict and no problem", is_empty(&record["problems"]) && is_empty(&record["conflicts"]));
+    checks
+        .hold("corrected: no conflict and no problem", is_empty(&record["problems"]) && is_empty(&record["conflicts"]));
     let body = json!({ "heads": record["heads"] });
     supervisor.post(&format!("records/{FAMILY}/approve"), &body).await?;
     let record = supervisor.get(&format!("records/{FAMILY}")).await?;
@@ -305,7 +308,10 @@ pub async fn afterwards(cast: &Cast, checks: &mut Checks) -> Result<(), Failure>
     let mut heads = Vec::new();
     for phone in &cast.phones[..2] {
         let family = family_on(phone).await?;
-        checks.hold(&format!("{}'s phone shows her choice", phone.user), family["values"]["economy"]["annual_income"] == INCOMES[1]);
+        checks.hold(
+            &format!("{}'s phone shows her choice", phone.user),
+            family["values"]["economy"]["annual_income"] == INCOMES[1],
+        );
         checks.hold(&format!("{}'s phone shows it approved", phone.user), family["state"] == "approved");
         let shown = phone.run(&["show", FAMILY]).await?;
         report::history(&phone.user, &shown);

@@ -21,8 +21,10 @@ impl ShiftedClock {
     pub fn from_environment() -> Result<Self, String> {
         let system = SystemClock::new();
         let ahead_ms = match std::env::var(VARIABLE) {
-            Ok(text) => parse_ms(&text).ok_or_else(|| format!("{VARIABLE}={text:?}: expected YYYY-MM-DDTHH:MM:SSZ"))?
-                - system.now_ms(),
+            Ok(text) => {
+                parse_ms(&text).ok_or_else(|| format!("{VARIABLE}={text:?}: expected YYYY-MM-DDTHH:MM:SSZ"))?
+                    - system.now_ms()
+            }
             Err(_) => 0,
         };
         Ok(Self { system, ahead_ms })
@@ -50,6 +52,7 @@ fn parse_ms(text: &str) -> Option<i64> {
     }
     // Days since 1970-01-01, by counting years from March so that the leap day is the last day of a year.
     let (y, m) = if *month > 2 { (*year, month - 3) } else { (year - 1, month + 9) };
-    let days = 365 * y + y.div_euclid(4) - y.div_euclid(100) + y.div_euclid(400) + (153 * m + 2) / 5 + day - 1 - 719_468;
+    let days =
+        365 * y + y.div_euclid(4) - y.div_euclid(100) + y.div_euclid(400) + (153 * m + 2) / 5 + day - 1 - 719_468;
     Some((days * 86_400 + hour * 3600 + minute * 60 + second) * 1000)
 }

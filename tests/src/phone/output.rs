@@ -39,8 +39,7 @@ impl SyncListener for Bar {
 }
 
 pub(super) fn enrolment(info: &EnrolmentInfo) -> Json {
-    let roles: Vec<Json> =
-        info.roles.iter().map(|(role, unit)| json!({ "role": role.word(), "unit": unit })).collect();
+    let roles: Vec<Json> = info.roles.iter().map(|(role, unit)| json!({ "role": role.word(), "unit": unit })).collect();
     json!({
         "server": info.server,
         "server_name": info.server_name,

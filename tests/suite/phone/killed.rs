@@ -65,7 +65,11 @@ fn five_hundred_kills_lose_nothing_that_was_printed_as_saved() {
         printed.extend(reader.join().unwrap().into_iter().filter(|line| line.len() == 36));
     }
     println!("{} records were printed as saved", printed.len());
-    assert!(printed.len() > 100, "only {} records were saved: the kills came too early to mean anything", printed.len());
+    assert!(
+        printed.len() > 100,
+        "only {} records were saved: the kills came too early to mean anything",
+        printed.len()
+    );
     let kept = ids(&phone(&home, &["list", "visit"]).stdout);
     let lost: Vec<_> = printed.difference(&kept).collect();
     assert!(lost.is_empty(), "{} of {} lost: {lost:?}", lost.len(), printed.len());

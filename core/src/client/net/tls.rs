@@ -31,7 +31,8 @@ impl PinnedRoot {
             subject_public_key_info: Der::from(self.spki.as_slice()),
             name_constraints: None,
         };
-        leaf.verify_for_usage(self.algorithms.all, &[anchor], &[], time, KeyUsage::server_auth(), None, None).map(|_| ())
+        leaf.verify_for_usage(self.algorithms.all, &[anchor], &[], time, KeyUsage::server_auth(), None, None)
+            .map(|_| ())
     }
 }
 

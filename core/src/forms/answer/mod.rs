@@ -90,12 +90,8 @@ fn scalar(form: &Form, field: &Field, json: &Json) -> Result<Option<Scalar>, Mes
             };
             text::decimal(&number, DECIMAL_DIGITS_MAX).ok_or(fail(MessageKey::NotDecimal))?
         }
-        FieldType::Date => {
-            time::date(&text::code(text_of(MessageKey::NotDate)?)).ok_or(fail(MessageKey::NotDate))?
-        }
-        FieldType::Time => {
-            time::time(&text::code(text_of(MessageKey::NotTime)?)).ok_or(fail(MessageKey::NotTime))?
-        }
+        FieldType::Date => time::date(&text::code(text_of(MessageKey::NotDate)?)).ok_or(fail(MessageKey::NotDate))?,
+        FieldType::Time => time::time(&text::code(text_of(MessageKey::NotTime)?)).ok_or(fail(MessageKey::NotTime))?,
         FieldType::DateTime => {
             let key = MessageKey::NotDateTime;
             time::date_time(text::half_width(text_of(key)?).trim()).ok_or(fail(key))?

@@ -44,7 +44,10 @@ pub(crate) fn phone(text: &str) -> String {
 
 fn is_dot(c: char, before: char, after: char) -> bool {
     // A full stop between Latin letters is no name's dot: `J.K.` and `a.b@c` stay.
-    DOTS.contains(&c) && before.is_alphabetic() && after.is_alphabetic() && !(c == '.' && (before.is_ascii() || after.is_ascii()))
+    DOTS.contains(&c)
+        && before.is_alphabetic()
+        && after.is_alphabetic()
+        && !(c == '.' && (before.is_ascii() || after.is_ascii()))
 }
 
 /// A name: one middle dot `·` (U+00B7) between letters, whichever dot was typed, without blanks around it.

@@ -52,8 +52,7 @@ fn every_single_wrong_digit_of_an_id_number_is_noticed() {
     let right = "11010519491231002X";
     for at in 0..18 {
         for digit in "0123456789X".chars() {
-            let wrong: String =
-                right.chars().enumerate().map(|(i, c)| if i == at { digit } else { c }).collect();
+            let wrong: String = right.chars().enumerate().map(|(i, c)| if i == at { digit } else { c }).collect();
             assert_eq!(id_number(&wrong, TODAY).is_ok(), wrong == right, "{wrong}");
         }
     }

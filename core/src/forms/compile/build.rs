@@ -337,7 +337,8 @@ impl<'a> Builder<'a> {
         let (_, list) = question.select.as_ref()?;
         if let (Some((base, extension)), false) = (question.select_from_file(), self.choices.contains_key(list)) {
             let (name, label) = if extension == "geojson" { ("id", "title") } else { ("name", "label") };
-            let column = |key: &str, fallback: &str| question.parameters.get(key).cloned().unwrap_or(fallback.to_owned());
+            let column =
+                |key: &str, fallback: &str| question.parameters.get(key).cloned().unwrap_or(fallback.to_owned());
             if let Some(choices) = self.data.choices(base, &column("value", name), &column("label", label)) {
                 self.choices.insert(list.clone(), choices);
             }
@@ -430,11 +431,15 @@ fn field_type(question: &Question) -> FieldType {
         }
         (None, "date" | "today" | "get today") => FieldType::Date,
         (None, "time") => FieldType::Time,
-        (None, "datetime" | "dateTime" | "date time" | "start" | "start time" | "end" | "end time") => FieldType::DateTime,
+        (None, "datetime" | "dateTime" | "date time" | "start" | "start time" | "end" | "end time") => {
+            FieldType::DateTime
+        }
         (None, "geopoint" | "gps" | "location" | "start-geopoint" | "background-geopoint") => FieldType::Geopoint,
         (None, "geotrace") => FieldType::Geotrace,
         (None, "geoshape") => FieldType::Geoshape,
-        (None, "photo" | "image" | "audio" | "video" | "file" | "osm" | "background-audio" | "audit") => FieldType::Blob,
+        (None, "photo" | "image" | "audio" | "video" | "file" | "osm" | "background-audio" | "audit") => {
+            FieldType::Blob
+        }
         (None, "barcode") => FieldType::Barcode,
         (None, "trigger" | "acknowledge") => FieldType::Acknowledge,
         (None, "calculate") => FieldType::Calculate,

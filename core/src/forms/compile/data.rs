@@ -100,7 +100,9 @@ fn wanted(survey: &Survey) -> Vec<(String, Vec<String>, usize)> {
             wanted.push((base.to_owned(), vec![file.clone()], question.row));
         }
         match question.qtype.as_str() {
-            "csv-external" => wanted.push((question.name.clone(), vec![format!("{}.csv", question.name)], question.row)),
+            "csv-external" => {
+                wanted.push((question.name.clone(), vec![format!("{}.csv", question.name)], question.row))
+            }
             "xml-external" => wanted.push((
                 question.name.clone(),
                 vec![format!("{}.xml", question.name), format!("{}.geojson", question.name)],
@@ -151,8 +153,11 @@ fn csv_table(bytes: &[u8]) -> Result<Table, String> {
 
 /// A heading as the name of an XML element.
 pub(crate) fn element_name(text: &str) -> String {
-    let name: String =
-        text.trim().chars().map(|c| if c.is_alphanumeric() || matches!(c, '_' | '-' | '.') { c } else { '_' }).collect();
+    let name: String = text
+        .trim()
+        .chars()
+        .map(|c| if c.is_alphanumeric() || matches!(c, '_' | '-' | '.') { c } else { '_' })
+        .collect();
     if name.starts_with(|c: char| c.is_alphabetic() || c == '_') { name } else { format!("_{name}") }
 }
 

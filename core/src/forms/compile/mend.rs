@@ -64,11 +64,30 @@ fn meaning(header: &str) -> String {
 }
 
 const EXPRESSIONS: &[&str] = &[
-    "relevant", "constraint", "calculation", "required", "readonly", "choice_filter", "repeat_count", "default", "trigger",
+    "relevant",
+    "constraint",
+    "calculation",
+    "required",
+    "readonly",
+    "choice_filter",
+    "repeat_count",
+    "default",
+    "trigger",
 ];
 const SPACED: &[&str] = &[
-    "constraint message", "required message", "guidance hint", "choice filter", "repeat count", "read only",
-    "set form title", "set form id", "form title", "form id", "id string", "default language", "list name",
+    "constraint message",
+    "required message",
+    "guidance hint",
+    "choice filter",
+    "repeat count",
+    "read only",
+    "set form title",
+    "set form id",
+    "form title",
+    "form id",
+    "id string",
+    "default language",
+    "list name",
 ];
 
 /// Rewrites the sheets of `source` for rxform.
@@ -153,7 +172,9 @@ fn sheet(name: &str, rows: &Rows) -> Result<(Sheet, Extras), Vec<SheetError>> {
                 errors.push(error.row(at + 1).column(header));
             }
             if let (Some(key), false) = (own(header), cell.trim().is_empty()) {
-                let key = key.split_once("::").map_or(key.to_lowercase(), |(k, lang)| format!("{}::{lang}", k.to_lowercase()));
+                let key = key
+                    .split_once("::")
+                    .map_or(key.to_lowercase(), |(k, lang)| format!("{}::{lang}", k.to_lowercase()));
                 extras.entry(at + 1).or_default().insert(key, cell.trim().to_owned());
             }
             let expression = EXPRESSIONS.contains(&meaning(header).as_str());
@@ -211,7 +232,9 @@ fn types(survey: &mut Sheet) -> BTreeMap<usize, (SelectKind, String)> {
         let lower = joined.to_lowercase();
         if let (Some(start), true) = (joined.find("${"), lower.starts_with("select")) {
             let reference = joined[start + 2..].trim_end_matches('}').trim().to_owned();
-            let multiple = lower.starts_with("select_multiple") || lower.starts_with("select multiple") || lower.contains("all that apply");
+            let multiple = lower.starts_with("select_multiple")
+                || lower.starts_with("select multiple")
+                || lower.contains("all that apply");
             from_repeat.insert(*at, (if multiple { SelectKind::Multiple } else { SelectKind::One }, reference));
             *cell = "text".to_owned();
             continue;
@@ -422,8 +445,10 @@ fn choices_by_search(question: &mut Question, lists: &[ChoiceList]) {
     let Some(appearance) = question.appearance.clone() else { return };
     let Some(start) = appearance.find("search(") else { return };
     let Some(end) = appearance.rfind(')') else { return };
-    let args: Vec<String> =
-        split_args(appearance.get(start + 7..end).unwrap_or_default()).into_iter().map(|a| a.trim().to_owned()).collect();
+    let args: Vec<String> = split_args(appearance.get(start + 7..end).unwrap_or_default())
+        .into_iter()
+        .map(|a| a.trim().to_owned())
+        .collect();
     let text = |at: usize| args.get(at).map(|arg| arg.trim_matches(['\'', '"']).to_owned());
     let template = lists.iter().find(|candidate| candidate.name == list).and_then(|list| list.choices.first());
     let (Some(file), Some(template)) = (text(0), template) else { return };

@@ -172,7 +172,8 @@ fn our_own_columns_are_checked() {
     assert_eq!(refusal(&[("survey.csv", survey)]).column.as_deref(), Some("bind::fb:check"));
     let survey = "type,name,label,bind::fb:writers\ntext,a,A,field nobody\n";
     assert_eq!(refusal(&[("survey.csv", survey)]).column.as_deref(), Some("bind::fb:writers"));
-    let error = refusal(&[("survey.csv", "type,name,label\ntext,a,A\n"), ("settings.csv", "form_id,fb:area\nx,mars\n")]);
+    let error =
+        refusal(&[("survey.csv", "type,name,label\ntext,a,A\n"), ("settings.csv", "form_id,fb:area\nx,mars\n")]);
     assert_eq!((error.sheet.as_str(), error.column.as_deref()), ("settings", Some("fb:area")), "{error}");
 }
 
@@ -205,7 +206,8 @@ fn hostile_workbooks_are_refused_without_panic() {
     let loops = "type,name,label\nbegin loop over l,a,A\nbegin loop over l,b,B\nbegin loop over l,c,C\ntext,t,T\n\
         end loop,,\nend loop,,\nend loop,,\n";
     assert!(refusal(&[("survey.csv", loops), ("choices.csv", &choices)]).message.contains("questions"));
-    for bytes in [&b""[..], b"PK", b"PK\x03\x04garbage", b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1 and nothing", &[0xFF; 3000]] {
+    for bytes in [&b""[..], b"PK", b"PK\x03\x04garbage", b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1 and nothing", &[0xFF; 3000]]
+    {
         assert!(compile("x.xlsx", bytes).is_err());
     }
     let xlsx = std::fs::read(fixtures("xlsforms").iter().find(|p| p.extension().is_some_and(|e| e == "xlsx")).unwrap());

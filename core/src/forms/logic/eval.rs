@@ -82,9 +82,7 @@ impl<'a> Evaluator<'a> {
             Code::And(a, b) => {
                 Ok(Val::Boolean(self.boolean(&self.run(a, place)?) && self.boolean(&self.run(b, place)?)))
             }
-            Code::Compare(op, a, b) => {
-                Ok(Val::Boolean(self.compare(*op, &self.run(a, place)?, &self.run(b, place)?)))
-            }
+            Code::Compare(op, a, b) => Ok(Val::Boolean(self.compare(*op, &self.run(a, place)?, &self.run(b, place)?))),
             Code::Arithmetic(op, a, b) => {
                 let (a, b) = (self.number(&self.run(a, place)?), self.number(&self.run(b, place)?));
                 Ok(Val::Number(match op {
@@ -229,7 +227,8 @@ impl<'a> Evaluator<'a> {
                     self.children(parent, &mut siblings);
                 }
                 let at = siblings.iter().position(|sibling| *sibling == node).unwrap_or(siblings.len());
-                let range = if *axis == Axis::PrecedingSibling { 0..at } else { (at + 1).min(siblings.len())..siblings.len() };
+                let range =
+                    if *axis == Axis::PrecedingSibling { 0..at } else { (at + 1).min(siblings.len())..siblings.len() };
                 out.extend(siblings.drain(range));
             }
             // No form uses these three, and a wrong order would be worse than none.
@@ -420,9 +419,7 @@ pub(crate) fn text_number(text: &str) -> f64 {
     }
     match time::parse_date_time(text) {
         #[expect(clippy::cast_precision_loss, reason = "days and milliseconds are far below 2^52")]
-        Some((day, second, millisecond)) => {
-            day as f64 + (second as f64 + f64::from(millisecond) / 1000.0) / 86_400.0
-        }
+        Some((day, second, millisecond)) => day as f64 + (second as f64 + f64::from(millisecond) / 1000.0) / 86_400.0,
         None => f64::NAN,
     }
 }

@@ -14,7 +14,10 @@ pub(crate) enum Code {
     Boolean(bool),
     /// Nodes of one place of the shape, below the block of `anchor` that the expression stands in: `${x}` inside a
     /// repeat means the answer of the same row.
-    Field { node: SchemaId, anchor: ScopeId },
+    Field {
+        node: SchemaId,
+        anchor: ScopeId,
+    },
     Walk(Box<Walk>),
     Negate(Box<Code>),
     Union(Box<Code>, Box<Code>),
@@ -237,7 +240,8 @@ impl Scoped<'_, '_> {
         });
         let rest = if first_is_root { &steps[1..] } else { steps };
         let root_predicates = steps.first().filter(|_| first_is_root).map_or(&[][..], |s| s.predicates.as_slice());
-        if !root_predicates.is_empty() || (!first_is_root && steps.iter().any(|s| s.axis == Axis::Child) && !wide(steps))
+        if !root_predicates.is_empty()
+            || (!first_is_root && steps.iter().any(|s| s.axis == Axis::Child) && !wide(steps))
         {
             // `/other/x`: another document's root leads nowhere.
             return Code::nothing();
@@ -305,7 +309,8 @@ impl Scoped<'_, '_> {
         let mut compiled = Vec::with_capacity(steps.len());
         for step in steps {
             let bare = Step { axis: step.axis.clone(), test: step.test.clone(), predicates: Vec::new() };
-            self.context = self.context.and_then(|at| self.follow(at, std::slice::from_ref(&bare)).map(|(node, _)| node));
+            self.context =
+                self.context.and_then(|at| self.follow(at, std::slice::from_ref(&bare)).map(|(node, _)| node));
             let name = match &step.test {
                 NameTest::Any => None,
                 NameTest::Named(name) => Some(self.compiler.names.intern(name)),
@@ -341,7 +346,9 @@ impl Scoped<'_, '_> {
             ("true", []) => return Code::Boolean(true),
             ("false", []) => return Code::Boolean(false),
             ("current", []) => return self.walk_in(Start::Origin, &[], &[], Some(self.from)),
-            ("instance", [Expr::Literal(_)]) => return self.filter(&Expr::Function { name: name.to_owned(), args: args.to_vec() }, &[], &[]),
+            ("instance", [Expr::Literal(_)]) => {
+                return self.filter(&Expr::Function { name: name.to_owned(), args: args.to_vec() }, &[], &[]);
+            }
             ("indexed-repeat", _) => return self.indexed_repeat(args),
             ("regex", [value, Expr::Literal(pattern)]) => return self.regex(value, pattern),
             ("jr:choice-name" | "choice-name", [value, question]) => return self.choice_name(value, question),

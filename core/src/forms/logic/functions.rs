@@ -234,7 +234,9 @@ pub(crate) fn call<'a>(eval: &Evaluator<'a>, function: Function, args: &'a [Code
         | Function::Selected
         | Function::CountSelected
         | Function::RegexMatch => over_text(&call, function),
-        Function::Once | Function::Random | Function::Uuid | Function::Digest | Function::Version => drawn(&call, function),
+        Function::Once | Function::Random | Function::Uuid | Function::Digest | Function::Version => {
+            drawn(&call, function)
+        }
         Function::Checklist | Function::WeightedChecklist => checklist(&call, function),
         Function::Intersects | Function::Geofence | Function::Distance | Function::Area => {
             super::geometry::call(function, &geo_texts(&call)?)
@@ -307,7 +309,9 @@ fn pull_data<'a>(call: &Call<'a, '_>) -> Outcome<'a> {
     };
     let cell = |row: u32, name: &str| {
         let mut cells = table.node(row).children.clone();
-        cells.find(|cell| call.eval.logic.names.text(table.node(*cell).name) == name).map(|cell| table.node(cell).text.as_str())
+        cells
+            .find(|cell| call.eval.logic.names.text(table.node(*cell).name) == name)
+            .map(|cell| table.node(cell).text.as_str())
     };
     let top = table.node(0).children.clone();
     let rows = match top.clone().next() {
@@ -466,7 +470,9 @@ fn format_date((day, second, millisecond): (i64, i64, u32), format: &str) -> Res
             Some('b') => MONTHS.get(month as usize - 1).copied().unwrap_or_default().to_owned(),
             Some('d') => format!("{date:02}"),
             Some('e') => date.to_string(),
-            Some('a') => DAYS.get(usize::try_from((day + 4).rem_euclid(7)).unwrap_or(0)).copied().unwrap_or_default().to_owned(),
+            Some('a') => {
+                DAYS.get(usize::try_from((day + 4).rem_euclid(7)).unwrap_or(0)).copied().unwrap_or_default().to_owned()
+            }
             Some('H') => format!("{:02}", second / 3600),
             Some('h') => (second / 3600).to_string(),
             Some('M') => format!("{:02}", second / 60 % 60),
@@ -559,9 +565,12 @@ fn geo_texts(call: &Call) -> Result<Vec<String>, String> {
     let mut out = Vec::new();
     for at in 0..call.args.len() {
         out.push(match call.value(at)? {
-            Val::Nodes(nodes) => {
-                nodes.iter().map(|node| call.eval.node_text(*node)).filter(|t| !t.is_empty()).collect::<Vec<_>>().join(";")
-            }
+            Val::Nodes(nodes) => nodes
+                .iter()
+                .map(|node| call.eval.node_text(*node))
+                .filter(|t| !t.is_empty())
+                .collect::<Vec<_>>()
+                .join(";"),
             other => call.eval.text(&other).into_owned(),
         });
     }

@@ -191,9 +191,7 @@ impl Logic {
             // No number is no answer.
             (_, Val::Number(number)) if number.is_nan() => String::new(),
             (Some(FieldType::Date), Val::Number(number)) if number.is_finite() => day_text(*number),
-            (Some(FieldType::Integer), Val::Number(number)) => {
-                rxeval::functions::number_to_string(number.trunc())
-            }
+            (Some(FieldType::Integer), Val::Number(number)) => rxeval::functions::number_to_string(number.trunc()),
             _ => evaluator.text(&value).into_owned(),
         })
     }
@@ -220,7 +218,13 @@ impl Logic {
     }
 
     /// Runs an expression for one node as yes or no.
-    pub(crate) fn holds(&self, tree: &Tree, node: NodeId, code: &Code, surroundings: &Surroundings) -> Result<bool, String> {
+    pub(crate) fn holds(
+        &self,
+        tree: &Tree,
+        node: NodeId,
+        code: &Code,
+        surroundings: &Surroundings,
+    ) -> Result<bool, String> {
         if let Code::Boolean(value) = code {
             return Ok(*value);
         }

@@ -26,8 +26,7 @@ enum State {
 /// Orders `rules`; also names the places whose calculations need each other.
 pub(crate) fn order(schema: &Schema, rules: Vec<(Rule, Compiled)>) -> (Vec<(Rule, Code)>, Vec<SchemaId>) {
     let index: HashMap<Rule, usize> = rules.iter().enumerate().map(|(at, (rule, _))| (*rule, at)).collect();
-    let needs: Vec<Vec<usize>> =
-        rules.iter().map(|(_, compiled)| needed(schema, &index, &compiled.reads)).collect();
+    let needs: Vec<Vec<usize>> = rules.iter().map(|(_, compiled)| needed(schema, &index, &compiled.reads)).collect();
     let mut state = vec![State::New; rules.len()];
     let (mut sorted, mut circular) = (Vec::with_capacity(rules.len()), Vec::new());
     for start in 0..rules.len() {

@@ -62,7 +62,14 @@ pub(super) fn logic(definition: &FormDefinition) -> Result<Logic, FormError> {
             tables.push(Table::read(&document, instance, id.to_owned(), &mut names)?);
         }
     }
-    let mut reader = Reader { document: &document, schema: &schema, tables: &tables, names: &mut names, logic: Logic::default(), rules: Vec::new() };
+    let mut reader = Reader {
+        document: &document,
+        schema: &schema,
+        tables: &tables,
+        names: &mut names,
+        logic: Logic::default(),
+        rules: Vec::new(),
+    };
     reader.types(definition);
     for bind in children_named(&document, model, "bind") {
         reader.bind(bind);
@@ -83,7 +90,9 @@ pub(super) fn logic(definition: &FormDefinition) -> Result<Logic, FormError> {
     let (rules, circular) = order(&schema, compiled);
     for place in circular {
         let path = schema.node(place).path.clone();
-        logic.warnings.push((path, "this calculation needs its own result: calculations go round in a circle".to_owned()));
+        logic
+            .warnings
+            .push((path, "this calculation needs its own result: calculations go round in a circle".to_owned()));
     }
     logic.guards = guards(&schema, &rules);
     logic.rules = rules;

@@ -141,7 +141,10 @@ impl Schema {
         Ok(schema)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one recursive reader; a struct for its state would only rename them")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one recursive reader; a struct for its state would only rename them"
+    )]
     fn add(
         &mut self,
         document: &Instance,
@@ -211,8 +214,14 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    pub(crate) fn read(document: &Instance, element: NodeId, id: String, names: &mut Names) -> Result<Table, FormError> {
-        let mut nodes = vec![TableNode { name: names.intern("instance"), text: String::new(), parent: 0, children: 0..0 }];
+    pub(crate) fn read(
+        document: &Instance,
+        element: NodeId,
+        id: String,
+        names: &mut Names,
+    ) -> Result<Table, FormError> {
+        let mut nodes =
+            vec![TableNode { name: names.intern("instance"), text: String::new(), parent: 0, children: 0..0 }];
         let mut sources = vec![element];
         let mut at = 0;
         while let Some(source) = sources.get(at).copied() {

@@ -136,7 +136,9 @@ fn circles_are_refused() {
 
 #[test]
 fn hostile_expressions_end_quickly() {
-    for deep in ["(".repeat(5000) + "1" + &")".repeat(5000), "1".to_owned() + &"+1".repeat(50_000), "-".repeat(20_000) + "1"] {
+    for deep in
+        ["(".repeat(5000) + "1" + &")".repeat(5000), "1".to_owned() + &"+1".repeat(50_000), "-".repeat(20_000) + "1"]
+    {
         assert!(form(&deep).is_err());
     }
 }
@@ -210,6 +212,9 @@ fn irrelevance_cascades_and_counts_as_absent() {
         let evaluation = form.evaluate(&values, noon());
         (form.values_to_json(&evaluation.shown), evaluation.problems.len())
     };
-    assert_eq!(show(json!({"work": "yes", "job": {"pay": 5}})), (json!({"work": "yes", "job": {"pay": 5}, "pay_twice": 10}), 1));
+    assert_eq!(
+        show(json!({"work": "yes", "job": {"pay": 5}})),
+        (json!({"work": "yes", "job": {"pay": 5}, "pay_twice": 10}), 1)
+    );
     assert_eq!(show(json!({"work": "no", "job": {"pay": 5, "employer": "x"}})), (json!({"work": "no"}), 0));
 }

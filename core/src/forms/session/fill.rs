@@ -50,8 +50,8 @@ impl FormSession {
 
     fn run_rules(&mut self) {
         let form = self.form.clone();
-        self.ran =
-            form.with_surroundings(&self.time, &self.language, |surroundings| form.logic.run(&self.values, surroundings));
+        self.ran = form
+            .with_surroundings(&self.time, &self.language, |surroundings| form.logic.run(&self.values, surroundings));
     }
 
     /// A new row with its defaults.
@@ -102,7 +102,10 @@ impl FormSession {
     pub(super) fn fill_end_time(&mut self) {
         let form = self.form.clone();
         for preload in &form.logic.preloads {
-            if preload.kind == "timestamp" && preload.parameter == "end" && form.logic.schema.node(preload.target).scope == 0 {
+            if preload.kind == "timestamp"
+                && preload.parameter == "end"
+                && form.logic.schema.node(preload.target).scope == 0
+            {
                 self.put_text(preload.target, None, &time::date_time_text(self.time.time_s), false);
             }
         }
@@ -195,8 +198,7 @@ impl FormSession {
             let scope = schema.node(action.target).scope;
             for block in self.ran.tree.by_scope.get(scope as usize).map_or(&[][..], Vec::as_slice) {
                 let node: NodeId = self.ran.tree.node_in(schema, *block, action.target);
-                if !self.ran.tree.text(node).is_empty()
-                    || !self.ran.tree.is_relevant(schema, node, &form.logic.guards)
+                if !self.ran.tree.text(node).is_empty() || !self.ran.tree.is_relevant(schema, node, &form.logic.guards)
                 {
                     continue;
                 }
@@ -222,7 +224,8 @@ impl FormSession {
         for (block, scope, wanted) in &self.ran.counts {
             let repeat = &schema.scope(*scope).path;
             let parent = self.ran.tree.block(*block).row;
-            let have = self.values.rows.get(repeat).map_or(0, |rows| rows.iter().filter(|r| r.parent == parent).count());
+            let have =
+                self.values.rows.get(repeat).map_or(0, |rows| rows.iter().filter(|r| r.parent == parent).count());
             missing.extend((have..*wanted).map(|number| (repeat.clone(), parent, number)));
         }
         let mut added = false;
@@ -262,7 +265,9 @@ impl FormSession {
                 continue;
             }
             let text = match (name, field.field_type) {
-                ("sex", FieldType::SelectOne | FieldType::Text) => form.sex_choice(field, facts.male).map(str::to_owned),
+                ("sex", FieldType::SelectOne | FieldType::Text) => {
+                    form.sex_choice(field, facts.male).map(str::to_owned)
+                }
                 ("birth_date", FieldType::Date | FieldType::Text) => Some(facts.birth_date()),
                 _ => None,
             };

@@ -154,12 +154,7 @@ impl FormSession {
     /// # Errors
     /// [`ValueError`] when there is no such repeat or enclosing row, the form counts the rows itself, or there are too
     /// many; nothing changes then.
-    pub fn add_row(
-        &mut self,
-        repeat: &str,
-        parent: Option<RowId>,
-        row: RowId,
-    ) -> Result<Vec<FieldPath>, ValueError> {
+    pub fn add_row(&mut self, repeat: &str, parent: Option<RowId>, row: RowId) -> Result<Vec<FieldPath>, ValueError> {
         self.form.require_free_rows(repeat)?;
         let enclosing = self.form.enclosing_repeat(repeat);
         let fits = match (enclosing, parent) {
@@ -279,9 +274,7 @@ impl FormSession {
     fn write(&mut self, path: &FieldPath, answer: Answer) {
         let before = match &path.row {
             None => self.values.sets.get(&path.field).cloned(),
-            Some((repeat, row)) => {
-                self.values.row(repeat, *row).and_then(|row| row.sets.get(&path.field).cloned())
-            }
+            Some((repeat, row)) => self.values.row(repeat, *row).and_then(|row| row.sets.get(&path.field).cloned()),
         };
         let mut edits = Vec::new();
         push_answer(&mut edits, path.clone(), answer, before.unwrap_or_default());

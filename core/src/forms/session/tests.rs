@@ -111,8 +111,7 @@ fn defaults_times_and_drawn_values_are_filled_once() {
          integer,n,N,,,\ntext,copied,C,,\"concat('n=', ${n})\",${n}\n\
          begin repeat,r,R,,,\ntext,t,T,行,,\ninteger,place,P,position(..),,\nend repeat,,,,,\n";
     let properties = BTreeMap::from([("deviceid".to_owned(), "phone-1".to_owned())]);
-    let mut session =
-        FormSession::with_properties(form(survey), Values::default(), noon(), "zh-Hans", properties);
+    let mut session = FormSession::with_properties(form(survey), Values::default(), noon(), "zh-Hans", properties);
     session.set(&at("n"), &json!(5)).unwrap();
     session.set(&at("n"), &json!(6)).unwrap();
     session.add_row("r", None, row(1)).unwrap();
@@ -198,8 +197,7 @@ fn edits_are_only_what_differs_from_the_start() {
     let mut made = start.clone();
     session.edits().iter().for_each(|edit| made.apply(edit));
     assert_eq!(&made, session.values());
-    let resumed =
-        FormSession::resume(form(survey), start.clone(), noon(), "zh-Hans", &session.draft()).unwrap();
+    let resumed = FormSession::resume(form(survey), start.clone(), noon(), "zh-Hans", &session.draft()).unwrap();
     assert_eq!((resumed.values(), resumed.edits()), (session.values(), session.edits()));
     assert_eq!(resumed.draft(), session.draft());
     assert!(FormSession::resume(form(survey), start, noon(), "zh-Hans", &[1, 2, 3]).is_err());

@@ -62,7 +62,14 @@ impl Session {
     /// A session of a server that signs heads with `signer`, whose public key enrolled devices hold.
     #[must_use]
     pub fn new(signer: Arc<dyn Signer>) -> Self {
-        Self { signer, phase: Phase::Header(Vec::new()), device: None, device_time_ms: None, error: None, traffic: Traffic::default() }
+        Self {
+            signer,
+            phase: Phase::Header(Vec::new()),
+            device: None,
+            device_time_ms: None,
+            error: None,
+            traffic: Traffic::default(),
+        }
     }
 
     /// The device, once the request is verified.
