@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod conflicts;
+mod converge;
 mod enrol;
 mod intake;
 mod office;
