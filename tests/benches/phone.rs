@@ -58,7 +58,9 @@ fn edit(id: &str, number: usize) -> Patch {
 fn save_cpu_ms(phone: &Fieldbook) -> f64 {
     let rows = phone.list(KIND, &Default::default(), None, SAVE_RECORDS).unwrap();
     let ids: Vec<String> = rows.iter().map(|row| row.id.to_string()).collect();
-    let save = |id: &str, number: usize| drop(phone.edit(&[edit(id, number)]).unwrap().remove(0).unwrap());
+    let save = |id: &str, number: usize| {
+        phone.edit(&[edit(id, number)]).unwrap().remove(0).unwrap();
+    };
     for number in 0..CHANGES_BEFORE {
         ids.iter().for_each(|id| save(id, number));
     }
