@@ -27,7 +27,7 @@ kotlin: setup ## the bindings on a JVM, against a real server
 
 bench: setup ## costs of saves, lists, search, answers and idle sync; medians, JSON under target/
 	cargo build --quiet --release -p fieldbook-server -p fieldbook-tests --bins
-	cargo bench --quiet -p fieldbook-tests
+	cargo bench --quiet -p fieldbook-tests --bench phone
 
 lint: setup ## format, clippy
 	cargo fmt --all --check

@@ -74,16 +74,11 @@ pub fn fill(phone: &Fieldbook, n: u32) -> Result<(), Failure> {
     Ok(())
 }
 
-/// CPU time of this process so far, in clock ticks of 10 ms (user and system, `proc(5)`).
-///
-/// # Errors
-/// Off Linux.
-pub fn cpu_ticks() -> Result<u64, Failure> {
-    let stat = std::fs::read_to_string("/proc/self/stat").map_err(|error| error.to_string())?;
-    let after = stat.rsplit_once(')').map(|(_, rest)| rest).ok_or("odd /proc/self/stat")?;
-    let fields: Vec<&str> = after.split_whitespace().collect();
-    let tick = |at: usize| fields.get(at).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
-    Ok(tick(11) + tick(12))
+/// CPU time of this process so far, user and system, in milliseconds.
+#[must_use]
+pub fn cpu_ms() -> f64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    time.tv_sec as f64 * 1e3 + time.tv_nsec as f64 / 1e6
 }
 
 /// Largest resident size of this process so far, in kB.

@@ -3,7 +3,7 @@
 use serde_json::Value as Json;
 
 use super::error::Fault;
-use super::fieldbook::Fieldbook;
+use super::fieldbook::{Fieldbook, locked};
 use super::row::read_row;
 use super::text::Text;
 use super::types::{NewRecord, Patch, Saved};
@@ -13,7 +13,7 @@ use crate::document::{ChangeState, Document, DocumentError, RawChange, RecordMet
 use crate::forms::{Edit, FieldPath, Form};
 use crate::ids::{ActorId, ChangeHash, RecordId};
 use crate::protocol::limits::RECORD_OUTBOX_MAX;
-use crate::store::{OutboxRow, Write};
+use crate::store::{OutboxRow, View, Write};
 
 /// Records that one transaction of an import takes.
 pub const BATCH_RECORDS_MAX: usize = 200;
@@ -22,6 +22,8 @@ pub const BATCH_RECORDS_MAX: usize = 200;
 pub(super) struct Held {
     pub(super) document: Document,
     pub(super) meta: RecordMeta,
+    /// Not in the store yet.
+    new: bool,
 }
 
 impl Fieldbook {
@@ -149,7 +151,7 @@ impl Fieldbook {
             feed: FeedId { unit: enrolment.unit.code, area: definition.area },
             salt: None,
         };
-        Ok(Held { document: Document::create(id, definition)?, meta })
+        Ok(Held { document: Document::create(id, definition)?, meta, new: true })
     }
 
     /// A stored record, read inside the transaction that stores it again.
@@ -157,8 +159,19 @@ impl Fieldbook {
         let unknown = || Fault::new(ErrorKind::NotFound, Text::UnknownRecord, id).record(*id);
         let view = write.view();
         let meta = view.meta(id)?.ok_or_else(unknown)?;
-        let body = view.body(id)?.ok_or_else(unknown)?;
-        Ok(Held { document: Document::load(&body)?, meta })
+        Ok(Held { document: self.document(view, id)?.ok_or_else(unknown)?, meta, new: false })
+    }
+
+    /// The stored document of a record, out of memory if it is there.
+    pub(super) fn document(&self, view: View<'_>, id: &RecordId) -> Result<Option<Document>, Fault> {
+        let Some(heads) = view.heads(id)? else { return Ok(None) };
+        if let Some(kept) = locked(&self.documents).at(id, &heads) {
+            return Ok(Some(kept));
+        }
+        let Some(body) = view.body(id)? else { return Ok(None) };
+        let document = Document::load(&body)?;
+        locked(&self.documents).keep(document.clone(), body.len());
+        Ok(Some(document))
     }
 
     /// One save = one change: into the document, the outbox and everything that is read of the record.
@@ -190,8 +203,12 @@ impl Fieldbook {
         // Screens read a record by the current form of its kind, whichever one this save was made with.
         let reading = self.form_in(view, &held.meta.kind, None)?;
         let row = read_row(&held.document, &reading, &held.meta.feed.unit, review.as_ref(), self.language().tag());
-        write.put_meta(&id, &held.meta)?;
-        write.put_record(&id, &held.document.save(), &row)?;
+        if held.new {
+            write.put_meta(&id, &held.meta)?;
+        }
+        let body = held.document.save();
+        write.put_record(&id, &body, &row)?;
+        locked(&self.documents).keep(held.document.clone(), body.len());
         write.put_outbox(&OutboxRow {
             hash: change.hash,
             record: id,
@@ -212,9 +229,10 @@ impl Fieldbook {
 /// script, a resolved conflict) is known to this user; what others wrote is not.
 fn with_own_later(document: &Document, at: &[ChangeHash], actor: ActorId) -> Vec<ChangeHash> {
     let mut heads = at.to_vec();
-    let latest_own =
-        document.changes().into_iter().rev().find(|change| change.actor == actor).map(|change| change.hash);
-    if let Some(own) = latest_own.filter(|own| !document.ancestors_contain(at, own)) {
+    if heads == document.heads() {
+        return heads;
+    }
+    if let Some(own) = document.latest_of(actor).filter(|own| !document.ancestors_contain(at, own)) {
         heads.push(own);
         heads.sort_unstable();
     }

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::documents::Documents;
 use super::enrol::Enrolment;
 use super::error::{Fault, guard};
 use super::net::Connection;
@@ -37,6 +38,8 @@ pub struct Fieldbook {
     pub(super) random: Arc<dyn Random>,
     language: Mutex<Language>,
     forms: Mutex<HashMap<(String, String), Kept>>,
+    /// Documents of the records last worked on.
+    pub(super) documents: Mutex<Documents>,
     /// Records whose form is open: one session a record.
     pub(super) open_forms: Mutex<HashSet<crate::ids::RecordId>>,
     /// Held for the length of a sync or an enrolment.
@@ -78,6 +81,7 @@ impl Fieldbook {
                 random,
                 language: Mutex::new(language),
                 forms: Mutex::default(),
+                documents: Mutex::default(),
                 open_forms: Mutex::default(),
                 connection: Mutex::default(),
             });

@@ -69,7 +69,7 @@ impl Fieldbook {
         let unit = self.enrolled()?.unit.code;
         let (draft, stored) = self.store.read(|view| {
             let stored = match view.meta(&id)? {
-                Some(meta) => view.body(&id)?.map(|body| (meta, body)),
+                Some(meta) => self.document(view, &id)?.map(|document| (meta, document)),
                 None => None,
             };
             Ok::<_, Fault>((view.draft(&id)?, stored))
@@ -81,8 +81,7 @@ impl Fieldbook {
             Some((meta, _)) if meta.kind != kind => {
                 return Err(Fault::new(ErrorKind::BadInput, Text::OtherKind, kind).record(id));
             }
-            Some((meta, body)) => Some((meta, crate::document::Document::load(&body)?)),
-            None => None,
+            other => other,
         };
         let version = draft.as_ref().map(|draft| draft.key.form_version.clone());
         let form = self.form(kind, version.as_deref())?;

@@ -1,6 +1,7 @@
 //! The facade that bindings and the headless phone use: a phone's whole behaviour behind a blocking API.
 
 mod day;
+mod documents;
 mod edits;
 mod enrol;
 mod error;

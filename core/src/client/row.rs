@@ -21,12 +21,11 @@ pub(super) fn read_row(
     language: &str,
 ) -> ReadRow {
     let definition = form.definition();
-    let values = document.read(definition);
+    let (values, conflicts) = document.read_with_conflicts(definition);
     let heads = document.heads();
-    let time_s = heads.iter().filter_map(|head| document.change(head)).map(|change| change.time_s).max().unwrap_or(0);
+    let time_s = document.latest_time_s();
     let time = EvalTime::new(time_s, &document.record().id);
     let evaluation = form.evaluate_in(&values, &time, language);
-    let conflicts = document.conflicts(definition);
     let submission = document.submission();
     let problems: Vec<Json> = evaluation
         .problems

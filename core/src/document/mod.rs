@@ -171,6 +171,27 @@ impl Document {
         read::values(&Snapshot::of(&self.doc, None), form)
     }
 
+    /// All answers and all disagreements as of now: what [`Document::read`] and [`Document::conflicts`] return, in one
+    /// pass.
+    #[must_use]
+    pub fn read_with_conflicts(&self, form: &FormDefinition) -> (Values, Vec<Conflict>) {
+        read::values_and_conflicts(&Snapshot::of(&self.doc, None), form)
+    }
+
+    /// Time of the latest of the heads as its author claims, seconds since 1970 UTC; 0 for a record without a save.
+    #[must_use]
+    pub fn latest_time_s(&self) -> i64 {
+        let heads = self.doc.get_heads();
+        let times = heads.iter().filter_map(|head| self.doc.get_change_meta_by_hash(head)).map(|meta| meta.timestamp);
+        times.max().unwrap_or(0)
+    }
+
+    /// The latest change of an actor, if it made one.
+    #[must_use]
+    pub fn latest_of(&self, actor: ActorId) -> Option<ChangeHash> {
+        Graph::of(&self.doc).last_of(&am_actor(actor)).map(|(hash, _)| our_hash(&hash))
+    }
+
     /// All answers as they were at `heads`; unknown heads show nothing.
     #[must_use]
     pub fn read_at(&self, form: &FormDefinition, heads: &[ChangeHash]) -> Values {

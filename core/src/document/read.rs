@@ -60,20 +60,36 @@ pub(crate) fn parent_of(object: &Object<'_>) -> Option<RowId> {
 /// All answers, as forms see them.
 pub(crate) fn values(snapshot: &Snapshot<'_>, form: &FormDefinition) -> Values {
     let shape = Shape::of(form);
-    let shown = shown_rows(snapshot, &shape, &removal::judge(snapshot, &shape));
+    values_of(snapshot, &shape, &shown_rows(snapshot, &shape, &removal::judge(snapshot, &shape)))
+}
+
+/// Every disagreement in fields of the form and about rows, by path.
+pub(crate) fn conflicts(snapshot: &Snapshot<'_>, form: &FormDefinition) -> Vec<Conflict> {
+    values_and_conflicts(snapshot, form).1
+}
+
+/// Both of one snapshot.
+pub(crate) fn values_and_conflicts(snapshot: &Snapshot<'_>, form: &FormDefinition) -> (Values, Vec<Conflict>) {
+    let shape = Shape::of(form);
+    let verdicts = removal::judge(snapshot, &shape);
+    let shown = shown_rows(snapshot, &shape, &verdicts);
+    (values_of(snapshot, &shape, &shown), conflicts_of(snapshot, &shape, &shown, &verdicts))
+}
+
+fn values_of(snapshot: &Snapshot<'_>, shape: &Shape<'_>, shown: &ShownRows) -> Values {
     let mut values = Values::default();
     if let Some(root) = snapshot.objects.first() {
-        values.fields = scalars(root, &shape, None);
+        values.fields = scalars(root, shape, None);
     }
     let mut placed: BTreeMap<String, Vec<Placed>> = BTreeMap::new();
     let mut spots: HashMap<(&str, RowId), usize> = HashMap::new();
-    for (path, rows) in &shown {
+    for (path, rows) in shown {
         let mut list: Vec<Placed> = rows
             .iter()
             .filter_map(|(id, index)| {
                 let object = snapshot.objects.get(*index)?;
                 let mut row = Row::new(*id, parent_of(object));
-                row.fields = scalars(object, &shape, Some(path));
+                row.fields = scalars(object, shape, Some(path));
                 Some(Placed { counter: op_of(&object.id).0, row })
             })
             .collect();
@@ -83,7 +99,7 @@ pub(crate) fn values(snapshot: &Snapshot<'_>, form: &FormDefinition) -> Values {
             placed.insert(path.clone(), list);
         }
     }
-    add_sets(snapshot, &shape, &spots, &mut values.sets, &mut placed);
+    add_sets(snapshot, shape, &spots, &mut values.sets, &mut placed);
     values.rows =
         placed.into_iter().map(|(path, list)| (path, list.into_iter().map(|one| one.row).collect())).collect();
     values
@@ -125,19 +141,20 @@ fn add_sets(
     }
 }
 
-/// Every disagreement in fields of the form and about rows, by path.
-pub(crate) fn conflicts(snapshot: &Snapshot<'_>, form: &FormDefinition) -> Vec<Conflict> {
-    let shape = Shape::of(form);
-    let verdicts = removal::judge(snapshot, &shape);
-    let shown = shown_rows(snapshot, &shape, &verdicts);
+fn conflicts_of(
+    snapshot: &Snapshot<'_>,
+    shape: &Shape<'_>,
+    shown: &ShownRows,
+    verdicts: &HashMap<usize, Verdict>,
+) -> Vec<Conflict> {
     let mut found = Vec::new();
     if let Some(root) = snapshot.objects.first() {
-        collect(snapshot, &shape, root, None, &mut found);
+        collect(snapshot, shape, root, None, &mut found);
     }
-    for (path, rows) in &shown {
+    for (path, rows) in shown {
         for (row, index) in rows {
             let Some(object) = snapshot.objects.get(*index) else { continue };
-            collect(snapshot, &shape, object, Some((path, *row)), &mut found);
+            collect(snapshot, shape, object, Some((path, *row)), &mut found);
             if let Some(Verdict::Disputed(sides)) = verdicts.get(index) {
                 found.push(disputed(snapshot, path, *row, sides));
             }

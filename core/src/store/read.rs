@@ -148,15 +148,20 @@ pub(super) fn list_row(row: &Row<'_>) -> rusqlite::Result<ListRow> {
     })
 }
 
+/// Heads as a row stores them.
+pub(super) fn heads(bytes: &[u8]) -> Vec<ChangeHash> {
+    bytes.as_chunks::<32>().0.iter().map(|hash| ChangeHash(*hash)).collect()
+}
+
 pub(super) fn record_row(row: &Row<'_>) -> rusqlite::Result<RecordRow> {
-    let heads: Vec<u8> = row.get(14)?;
+    let bytes: Vec<u8> = row.get(14)?;
     let list = list_row(row)?;
     Ok(RecordRow {
         feed: FeedId { unit: list.unit.clone(), area: area_of_number(row.get(12)?) },
         row: list,
         created_version: row.get(11)?,
         submission: row.get(13)?,
-        heads: heads.as_chunks::<32>().0.iter().map(|hash| ChangeHash(*hash)).collect(),
+        heads: self::heads(&bytes),
         answers: row.get(15)?,
         conflicts: row.get(16)?,
         problems: row.get(17)?,

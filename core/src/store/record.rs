@@ -124,6 +124,19 @@ impl View<'_> {
         packed.map(|bytes| codec::unpack(&bytes)).transpose()
     }
 
+    /// Heads of the stored document, sorted; `None` if there is none.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn heads(&self, id: &RecordId) -> Result<Option<Vec<ChangeHash>>, StoreError> {
+        let bytes: Option<Vec<u8>> = self
+            .connection
+            .prepare_cached("SELECT heads FROM record WHERE id = ?1 AND seq > 0")
+            .and_then(|mut s| s.query_row([id.as_bytes()], |row| row.get(0)).optional())
+            .map_err(|error| self.failed("reading a record's heads", error))?;
+        Ok(bytes.map(|bytes| read::heads(&bytes)))
+    }
+
     /// What is known of a record besides its document; `None` if it is unknown.
     ///
     /// # Errors
@@ -219,10 +232,10 @@ impl Write<'_> {
         }
         let packed = codec::pack(body)?;
         let heads: Vec<u8> = row.heads.iter().flat_map(|head| head.0).collect();
-        let (n, old_digest): (i64, Option<Vec<u8>>) = self
+        let (n, old_digest, first): (i64, Option<Vec<u8>>, bool) = self
             .connection
-            .prepare_cached("SELECT n, index_digest FROM record WHERE id = ?1")
-            .and_then(|mut s| s.query_row([id.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?))))
+            .prepare_cached("SELECT n, index_digest, seq = 0 FROM record WHERE id = ?1")
+            .and_then(|mut s| s.query_row([id.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))))
             .map_err(|error| self.failed(doing, error))?;
         let digest = index_digest(row);
         let stored = || {
@@ -259,7 +272,8 @@ impl Write<'_> {
             self.put_search(n, &index_text(&row.search))?;
             self.put_persons(n, &row.persons)?;
         }
-        self.refresh_sync(id)
+        // How far it has got depends on its outbox alone, and whatever writes there derives it again.
+        if first { self.refresh_sync(id) } else { Ok(()) }
     }
 
     /// Removes a record that no followed feed holds any more, with all that was read of it.

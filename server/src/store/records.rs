@@ -194,11 +194,9 @@ pub(crate) struct ReadRow {
 /// Reads the merged record under `form`: shown values, conflicts, what breaks the form's rules.
 pub(crate) fn read_row(form: &Arc<Form>, open: &OpenRecord) -> ReadRow {
     let definition = form.definition();
-    let merged = open.document.read(definition);
+    let (merged, disagreements) = open.document.read_with_conflicts(definition);
     let evaluation = form.evaluate(&merged, EvalTime::new(open.changed_s, &open.id));
-    let conflicts = open
-        .document
-        .conflicts(definition)
+    let conflicts = disagreements
         .iter()
         .map(|conflict| json!({ "path": conflict.path.to_string(), "count": conflict.values.len() }))
         .collect();
