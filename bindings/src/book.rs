@@ -106,6 +106,8 @@ pub struct Status {
     pub free_bytes: Option<u64>,
     /// There is little space left: free some.
     pub space_low: bool,
+    /// The same: what to tell the user.
+    pub space_warning: Option<String>,
     /// The server said that this device is revoked.
     pub revoked: bool,
     /// A damaged store was salvaged and the user has not acknowledged it.
@@ -116,7 +118,7 @@ pub struct Status {
 
 impl From<client::StatusView> for Status {
     fn from(status: client::StatusView) -> Self {
-        let client::StatusView { enrolment, store, revoked, salvaged, last_sync_ms } = status;
+        let client::StatusView { enrolment, store, space_warning, revoked, salvaged, last_sync_ms } = status;
         let store::Status {
             saved_here,
             sent,
@@ -143,6 +145,7 @@ impl From<client::StatusView> for Status {
             pending,
             free_bytes,
             space_low,
+            space_warning,
             revoked,
             salvaged,
             last_sync_ms,

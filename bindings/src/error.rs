@@ -58,6 +58,8 @@ kinds! {
     Refused,
     /// The device is full; nothing was stored.
     StorageFull,
+    /// The device's storage cannot be read or written, and not for want of space; nothing was stored.
+    StorageFailed,
     /// The database key does not fit.
     WrongKey,
     /// The store is damaged; it was set aside.

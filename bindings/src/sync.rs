@@ -61,6 +61,8 @@ pub struct SyncReport {
     pub clock_warning: Option<String>,
     /// How far the phone's clock is ahead of the server's, milliseconds.
     pub clock_ahead_ms: i64,
+    /// There is little space left: what to tell the user.
+    pub space_warning: Option<String>,
 }
 
 impl From<client::SyncReport> for SyncReport {
@@ -78,6 +80,7 @@ impl From<client::SyncReport> for SyncReport {
             breaks,
             clock_warning,
             clock_ahead_ms,
+            space_warning,
         } = report;
         Self {
             bytes_up,
@@ -92,6 +95,7 @@ impl From<client::SyncReport> for SyncReport {
             breaks,
             clock_warning,
             clock_ahead_ms,
+            space_warning,
         }
     }
 }

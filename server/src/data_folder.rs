@@ -11,9 +11,11 @@ use fieldbook_sqlite::KEY_BYTES;
 use crate::store::{Problem, StoreError};
 
 fn file_error(path: &Path) -> impl Fn(std::io::Error) -> StoreError + '_ {
-    move |source| match source.kind() {
-        ErrorKind::StorageFull => StoreError::DiskFull,
-        _ => StoreError::File { path: path.to_owned(), source },
+    move |source| {
+        if fieldbook_sqlite::room::is_full(&source) {
+            return StoreError::DiskFull;
+        }
+        StoreError::File { path: path.to_owned(), source }
     }
 }
 

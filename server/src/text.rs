@@ -64,6 +64,7 @@ pub fn failure(language: Language, error: &StoreError) -> String {
     match error {
         StoreError::Problem(inner) => problem(language, inner),
         StoreError::DiskFull => text(language, "disk_full", &[]),
+        StoreError::Storage(source) => text(language, "storage_failed", &[("detail", source.to_string())]),
         StoreError::NewerSchema { path, found, known } => text(
             language,
             "newer_schema",
@@ -183,6 +184,11 @@ const CATALOGUE: &[(&str, &str, &str)] = &[
         "disk_full",
         "数据文件夹所在磁盘已满，未保存任何内容。请腾出空间后重试。",
         "The disk of the data folder is full; nothing was stored. Free some space and try again.",
+    ),
+    (
+        "storage_failed",
+        "数据文件夹所在的存储读写出错（{detail}），这一步未保存任何内容。请检查磁盘和系统日志，再用 verify 核对。",
+        "The storage of the data folder failed ({detail}); nothing of this step was stored. Check the disk and the system's log, then run `verify`.",
     ),
     (
         "newer_schema",

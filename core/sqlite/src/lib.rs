@@ -1,7 +1,9 @@
-//! The encrypted SQLite that phone and server link, and the one way to open it.
+//! The encrypted SQLite that phone and server link, the one way to open it, and what its failures mean.
 //!
 //! rusqlite is told to link nothing (`in_gecko`); this crate compiles SQLite3MultipleCiphers and is reached by
 //! calling it, so that a binary gets the encrypted library or a link error, never the system's plain SQLite.
+
+pub mod room;
 
 use std::ffi::{CStr, c_char};
 use std::path::Path;

@@ -102,3 +102,27 @@ fn a_cut_file_is_still_read() {
         open_existing(&path, &key).unwrap().query_row("SELECT name FROM person", [], |row| row.get(0)).unwrap();
     assert_eq!(name, "才让卓玛");
 }
+
+fn failed(code: i32) -> rusqlite::Error {
+    rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None)
+}
+
+#[test]
+fn a_full_disk_and_a_failing_one_are_told_apart() {
+    use room::{Failure, failure_of, is_full, lacks_room};
+    use rusqlite::ffi;
+    let dir = tempfile::tempdir().unwrap();
+    assert_eq!(failure_of(&failed(ffi::SQLITE_FULL)), Failure::Full);
+    for code in [ffi::SQLITE_IOERR_WRITE, ffi::SQLITE_IOERR_READ, ffi::SQLITE_CANTOPEN, ffi::SQLITE_READONLY_CANTINIT] {
+        assert_eq!(failure_of(&failed(code)), Failure::Storage, "{code}");
+        assert!(!lacks_room(&failed(code), dir.path()), "{code}: there is room");
+        assert!(!lacks_room(&failed(code), &dir.path().join("gone")), "{code}: nothing is known");
+    }
+    assert_eq!(failure_of(&failed(ffi::SQLITE_BUSY_SNAPSHOT)), Failure::Busy);
+    assert_eq!(failure_of(&failed(ffi::SQLITE_CORRUPT_INDEX)), Failure::Damaged);
+    assert_eq!(failure_of(&failed(ffi::SQLITE_CONSTRAINT_UNIQUE)), Failure::Other);
+    let is = |kind: std::io::ErrorKind| is_full(&kind.into());
+    assert!(is(std::io::ErrorKind::StorageFull) && is(std::io::ErrorKind::QuotaExceeded));
+    assert!(!is(std::io::ErrorKind::ReadOnlyFilesystem) && !is(std::io::ErrorKind::Other));
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "what was written to find out is gone");
+}

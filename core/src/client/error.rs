@@ -27,6 +27,8 @@ pub enum ErrorKind {
     Refused,
     /// The device is full; nothing was stored.
     StorageFull,
+    /// The device's storage cannot be read or written, and not for want of space; nothing was stored.
+    StorageFailed,
     /// The database key does not fit.
     WrongKey,
     /// The store is damaged; it was set aside.
@@ -55,6 +57,7 @@ impl ErrorKind {
             Self::ServerIdentity => "server_identity",
             Self::Refused => "refused",
             Self::StorageFull => "storage_full",
+            Self::StorageFailed => "storage_failed",
             Self::WrongKey => "wrong_key",
             Self::Damaged => "damaged",
             Self::NeedsUpdate => "needs_update",
@@ -216,6 +219,8 @@ impl From<StoreError> for Fault {
             StoreError::Newer { .. } => Fault::new(ErrorKind::NeedsUpdate, Text::NewerStore, ""),
             StoreError::Damaged { detail, .. } => Fault::new(ErrorKind::Damaged, Text::Damaged, detail),
             StoreError::Full { .. } => Fault::new(ErrorKind::StorageFull, Text::Full, ""),
+            StoreError::Storage { source, .. } => Fault::new(ErrorKind::StorageFailed, Text::Storage, source),
+            StoreError::Io { source, .. } => Fault::new(ErrorKind::StorageFailed, Text::Storage, source),
             StoreError::Busy { .. } => Fault::new(ErrorKind::Busy, Text::InUse, ""),
             StoreError::Purged(record) => Fault::new(ErrorKind::BadInput, Text::Purged, record).record(record),
             StoreError::Limit { what, .. } => Fault::new(ErrorKind::BadInput, Text::NotWritable, what),

@@ -16,7 +16,7 @@ use super::{ClientError, ErrorKind};
 use crate::forms::{Form, FormDefinition};
 use crate::ids::ActorId;
 use crate::ports::{Clock, KeyVault, Random};
-use crate::store::{ListFilter, ListRow, Store, View, Write};
+use crate::store::{ListFilter, ListRow, Status, Store, View, Write};
 
 /// Compiled forms kept in memory.
 const FORMS_KEPT_MAX: usize = 16;
@@ -195,9 +195,11 @@ impl Fieldbook {
     pub fn status(&self) -> Result<StatusView, ClientError> {
         self.guarded(|| {
             self.store.read(|view| {
+                let store = view.status()?;
                 Ok(StatusView {
                     enrolment: Enrolment::load(view)?.map(|enrolment| enrolment.info()),
-                    store: view.status()?,
+                    space_warning: space_warning(&store, self.language()),
+                    store,
                     revoked: view.setting(session::REVOKED)?.is_some(),
                     salvaged: self.store.salvage().is_some(),
                     last_sync_ms: session::last_sync_ms(view)?,
@@ -271,5 +273,25 @@ impl Fieldbook {
 
     pub(super) fn now_s(&self) -> i64 {
         self.clock.now_ms().div_euclid(1000)
+    }
+}
+
+/// What the user is told while there is little space left.
+pub(super) fn space_warning(status: &Status, language: Language) -> Option<String> {
+    let free_bytes = status.free_bytes.filter(|_| status.space_low)?;
+    Some(Text::SpaceLow.say(language, &format!("{} MB", free_bytes / 1_000_000)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn little_space_is_told_with_how_much_is_left() {
+        let low = Status { free_bytes: Some(12_345_678), space_low: true, ..Status::default() };
+        let told = space_warning(&low, Language::English).unwrap_or_default();
+        assert!(told.contains("12 MB"), "{told}");
+        assert!(space_warning(&low, Language::Chinese).is_some_and(|told| told.contains("12 MB")));
+        assert_eq!(space_warning(&Status { space_low: false, ..low }, Language::English), None);
     }
 }

@@ -104,6 +104,7 @@ impl From<Fault> for LogError {
     fn from(fault: Fault) -> Self {
         let kind = match fault.kind() {
             ErrorKind::StorageFull => LogErrorKind::Full,
+            ErrorKind::StorageFailed => LogErrorKind::Storage,
             ErrorKind::Damaged => LogErrorKind::Damaged,
             _ => LogErrorKind::Other,
         };

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::enrol::Enrolment;
 use super::error::Fault;
-use super::fieldbook::Fieldbook;
+use super::fieldbook::{Fieldbook, space_warning};
 use super::log::StoreLog;
 use super::net::{ByteCount, CancelFlag, Connection, NetError};
 use super::session::{self, REVOKED};
@@ -89,6 +89,7 @@ impl From<LogError> for Fault {
     fn from(error: LogError) -> Self {
         match error.kind {
             LogErrorKind::Full => Fault::new(ErrorKind::StorageFull, Text::Full, ""),
+            LogErrorKind::Storage => Fault::new(ErrorKind::StorageFailed, Text::Storage, &error.detail),
             LogErrorKind::Damaged => Fault::new(ErrorKind::Damaged, Text::Damaged, &error.detail),
             LogErrorKind::Other => Fault::internal(&error.detail),
         }
@@ -143,7 +144,9 @@ impl Fieldbook {
                 let differs = span(report.clock_ahead_ms, self.language());
                 report.clock_warning = Some(Text::ClockWrong.say(self.language(), &differs));
             }
-            report.conflicts = self.store.read(|view| Ok::<_, Fault>(view.status()?.in_conflict))?;
+            let status = self.store.read(|view| Ok::<_, Fault>(view.status()?))?;
+            report.conflicts = status.in_conflict;
+            report.space_warning = space_warning(&status, self.language());
             report.seconds = started.elapsed().as_secs_f64();
             self.store.write(|write| session::note_sync(write, self.clock.now_ms()))?;
             self.store.tidy()?;

@@ -105,6 +105,10 @@ catalogue! {
     InUse "走访本的数据正被另一个程序使用。关掉它再试。" "Fieldbook's data is in use by another program. Close it and try again.";
     /// Disk full.
     Full "手机空间满了，这次没有保存。清理一些空间后再试。" "The phone is full: this was not saved. Free some space and try again.";
+    /// Little space left.
+    SpaceLow "手机只剩 {0} 空间了。请清理照片、视频或不用的应用，否则很快就不能再保存。" "Only {0} of space is left on the phone. Free some soon, or nothing more can be saved.";
+    /// The storage fails, and not for want of space.
+    Storage "手机存储读写出错（{0}），这一步没有保存，以前保存的还在。请再试一次；还不行就重启手机。反复出错时请尽快同步并告诉管理员，不要卸载走访本。" "The phone's storage failed ({0}): this step was not saved, what was saved before stays. Try again; if it fails again, restart the phone. If it keeps failing, sync soon and tell the administrator; do not uninstall the app.";
     /// Key does not fit.
     WrongKey "数据打不开：密钥不对。数据没有动，请联系管理员。" "The data cannot be opened: the key does not fit. Nothing was changed; tell the administrator.";
     /// Damaged file.

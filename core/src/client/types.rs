@@ -230,6 +230,8 @@ pub struct StatusView {
     pub enrolment: Option<EnrolmentInfo>,
     /// Counts of records and what waits.
     pub store: crate::store::Status,
+    /// There is little space left: what to tell the user.
+    pub space_warning: Option<String>,
     /// The server said that this device is revoked.
     pub revoked: bool,
     /// A damaged store was salvaged and the user has not acknowledged it.
@@ -291,4 +293,6 @@ pub struct SyncReport {
     pub clock_warning: Option<String>,
     /// How far the phone's clock is ahead of the server's, milliseconds.
     pub clock_ahead_ms: i64,
+    /// There is little space left: what to tell the user.
+    pub space_warning: Option<String>,
 }

@@ -1,9 +1,10 @@
 //! What can go wrong with the store, and what to do then.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use fieldbook_sqlite::OpenError;
-use fieldbook_sqlite::rusqlite::{self, ErrorCode};
+use fieldbook_sqlite::room::{self, Failure};
+use fieldbook_sqlite::rusqlite;
 
 use crate::ids::RecordId;
 
@@ -46,6 +47,14 @@ pub enum StoreError {
         doing: &'static str,
         /// Free bytes where the store is, if they could be asked.
         free_bytes: Option<u64>,
+    },
+    /// The phone's storage cannot be read or written, and not for want of space. Try again, then restart the phone.
+    #[error("the storage failed ({doing}): {source}")]
+    Storage {
+        /// What was being done.
+        doing: &'static str,
+        /// What SQLite said.
+        source: rusqlite::Error,
     },
     /// Another process holds the store. Close it, or try again.
     #[error("another process holds the store ({doing})")]
@@ -90,23 +99,28 @@ pub enum StoreError {
 impl StoreError {
     /// Sorts what SQLite said while `doing` something.
     pub(super) fn from_sqlite(doing: &'static str, error: rusqlite::Error) -> Self {
-        // SQLite calls only ENOSPC a full disk; an exhausted quota and a file that may not grow are failed writes.
-        if error.sqlite_error().is_some_and(|error| error.extended_code == rusqlite::ffi::SQLITE_IOERR_WRITE) {
-            return Self::Full { doing, free_bytes: None };
-        }
-        match error.sqlite_error_code() {
-            Some(ErrorCode::DiskFull) => Self::Full { doing, free_bytes: None },
-            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy { doing },
-            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-                Self::Damaged { doing, detail: error.to_string() }
-            }
-            _ => match error {
+        match room::failure_of(&error) {
+            Failure::Full => Self::Full { doing, free_bytes: None },
+            Failure::Storage => Self::Storage { doing, source: error },
+            Failure::Busy => Self::Busy { doing },
+            Failure::Damaged => Self::Damaged { doing, detail: error.to_string() },
+            Failure::Other => match error {
                 // A stored row that does not have the shape that we gave it.
                 rusqlite::Error::FromSqlConversionFailure(..)
                 | rusqlite::Error::IntegralValueOutOfRange(..)
                 | rusqlite::Error::InvalidColumnType(..) => Self::Damaged { doing, detail: error.to_string() },
                 source => Self::Sqlite { doing, source },
             },
+        }
+    }
+
+    /// What failed in `folder` for want of room is a full disk, with the bytes that are free there.
+    pub(super) fn for_want_of_room(self, folder: &Path) -> Self {
+        let full = |doing| Self::Full { doing, free_bytes: room::free_bytes(folder) };
+        match self {
+            Self::Full { doing, free_bytes: None } => full(doing),
+            Self::Storage { doing, source } if room::lacks_room(&source, folder) => full(doing),
+            other => other,
         }
     }
 

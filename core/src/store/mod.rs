@@ -26,7 +26,6 @@ mod reference;
 mod salvage;
 mod schema;
 mod search;
-mod space;
 
 pub use draft::{Draft, DraftKey};
 pub use error::StoreError;
@@ -45,9 +44,7 @@ pub const LOG_BYTES_TIDY: u64 = 1024 * 1024;
 pub const LOG_BYTES_MAX: u64 = 32 * 1024 * 1024;
 /// Page cache of each connection (one writes, at most two idle ones read), in KiB.
 pub const PAGE_CACHE_KIB: i64 = 4096;
-/// Free space, in bytes, below which nothing more is saved: what is open must still fit.
-pub const SPACE_RESERVE_BYTES: u64 = 4 * 1024 * 1024;
-/// Free space, in bytes, below which [`Status::space_low`] warns.
+/// Free space, in bytes, below which [`Status::space_low`] warns. Nothing is refused before there is none.
 pub const SPACE_WARN_BYTES: u64 = 64 * 1024 * 1024;
 /// Rows that one list or search answers at most.
 pub const LIST_ROWS_MAX: usize = 1_000;

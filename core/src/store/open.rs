@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use fieldbook_sqlite::KEY_BYTES;
 use fieldbook_sqlite::rusqlite::{self, Connection};
+use fieldbook_sqlite::{KEY_BYTES, room};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
 use super::salvage::{self, SalvageReport, SchemaPages};
-use super::{LOG_BYTES_MAX, LOG_BYTES_TIDY, PAGE_CACHE_KIB, SPACE_RESERVE_BYTES, StoreError, schema, space};
+use super::{LOG_BYTES_MAX, LOG_BYTES_TIDY, PAGE_CACHE_KIB, StoreError, schema};
 use crate::ports::Random;
 
 /// Name of the database in the phone's folder.
@@ -83,8 +83,12 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::WrongKey`] (nothing is touched), [`StoreError::Newer`], [`StoreError::Full`],
-    /// [`StoreError::Busy`], [`StoreError::Io`].
+    /// [`StoreError::Busy`], [`StoreError::Storage`], [`StoreError::Io`].
     pub fn open(folder: &Path, key: &[u8; KEY_BYTES], random: &dyn Random) -> Result<Self, StoreError> {
+        Self::open_in(folder, key, random).map_err(|error| error.for_want_of_room(folder))
+    }
+
+    fn open_in(folder: &Path, key: &[u8; KEY_BYTES], random: &dyn Random) -> Result<Self, StoreError> {
         std::fs::create_dir_all(folder).map_err(|source| io("making the folder", folder, source))?;
         salvage::finish_interrupted(folder)?;
         let file = folder.join(FILE);
@@ -207,7 +211,7 @@ impl Store {
     /// Free bytes where the store is, if the system says.
     #[must_use]
     pub fn free_bytes(&self) -> Option<u64> {
-        space::free_bytes(&self.folder)
+        room::free_bytes(&self.folder)
     }
 
     /// Reads: `work` sees one committed state, whatever is written meanwhile, and never waits for a writer or another
@@ -236,13 +240,9 @@ impl Store {
     /// it: calling `begin` again on the same thread before that would wait for ever.
     ///
     /// # Errors
-    /// [`StoreError::Full`] when there is hardly any space left, before anything is written; [`StoreError::Busy`]
-    /// when another process holds the file.
+    /// [`StoreError::Busy`] when another process holds the file, [`StoreError::Full`], [`StoreError::Storage`].
     pub fn begin(&self) -> Result<Write<'_>, StoreError> {
         let doing = "beginning to write";
-        if let Some(free) = self.free_bytes().filter(|free| *free < SPACE_RESERVE_BYTES) {
-            return Err(StoreError::Full { doing, free_bytes: Some(free) });
-        }
         let connection = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         if self.log_bytes() > LOG_BYTES_MAX {
             self.fold(&connection)?;
@@ -305,8 +305,7 @@ impl Store {
                 self.suspect_damage();
                 damaged
             }
-            StoreError::Full { doing, .. } => StoreError::Full { doing, free_bytes: self.free_bytes() },
-            other => other,
+            other => other.for_want_of_room(&self.folder),
         }
     }
 
@@ -412,8 +411,8 @@ fn check_pages(connection: &Connection) -> Result<(), StoreError> {
 }
 
 pub(super) fn io(doing: &str, path: &Path, source: std::io::Error) -> StoreError {
-    if source.kind() == std::io::ErrorKind::StorageFull {
-        return StoreError::Full { doing: "writing a file of the store", free_bytes: space::free_bytes(path) };
+    if room::is_full(&source) {
+        return StoreError::Full { doing: "writing a file of the store", free_bytes: room::free_bytes(path) };
     }
     StoreError::Io { doing: format!("{doing} {}", path.display()), source }
 }

@@ -291,7 +291,12 @@ impl View<'_> {
         status.drafts = count("SELECT count(*) FROM draft")?;
         status.pending = count("SELECT count(*) FROM pending")?;
         status.free_bytes = self.store.free_bytes();
-        status.space_low = status.free_bytes.is_some_and(|free| free < SPACE_WARN_BYTES);
+        status.space_low = is_space_low(status.free_bytes);
         Ok(status)
     }
+}
+
+/// Whether the user is told to free some space; where the system does not say how much there is, nothing is claimed.
+pub(super) fn is_space_low(free_bytes: Option<u64>) -> bool {
+    free_bytes.is_some_and(|free| free < SPACE_WARN_BYTES)
 }

@@ -15,9 +15,11 @@ pub struct LogError {
 pub enum LogErrorKind {
     /// No space left: nothing was stored.
     Full,
+    /// The storage cannot be read or written.
+    Storage,
     /// The store is damaged.
     Damaged,
-    /// Anything else, such as an I/O error.
+    /// Anything else: a mistake of this program.
     Other,
 }
 

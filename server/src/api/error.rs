@@ -49,6 +49,10 @@ impl From<StoreError> for ApiError {
                 tracing::error!("the disk of the data folder is full");
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, Problem::new("disk_full"))
             }
+            StoreError::Storage(source) => {
+                tracing::error!(error = %source, "the storage of the data folder failed");
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, Problem::new("storage_failed").with("detail", source))
+            }
             other => {
                 tracing::error!(error = %other, "a request failed");
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, Problem::new("internal"))

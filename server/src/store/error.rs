@@ -1,8 +1,9 @@
 //! What can go wrong in the store.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use rusqlite::ErrorCode;
+use fieldbook_sqlite::OpenError;
+use fieldbook_sqlite::room::{self, Failure};
 
 /// Something that the caller did or asked and can mend; its text comes from the catalogue ([`crate::text`]).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -38,6 +39,9 @@ pub enum StoreError {
     /// The disk is full: nothing was stored.
     #[error("the disk of the data folder is full; nothing was stored")]
     DiskFull,
+    /// The storage under the data folder cannot be read or written, and not for want of room: nothing was stored.
+    #[error("the storage of the data folder failed: {0}; nothing was stored")]
+    Storage(rusqlite::Error),
     /// The database was written by a later build.
     #[error("{path} has schema {found}, this build knows {known}: use a newer fieldbook-server")]
     NewerSchema {
@@ -50,7 +54,7 @@ pub enum StoreError {
     },
     /// The key does not fit the database.
     #[error(transparent)]
-    Open(#[from] fieldbook_sqlite::OpenError),
+    Open(OpenError),
     /// A file of the data folder.
     #[error("{path}: {source}")]
     File {
@@ -77,13 +81,31 @@ impl StoreError {
     pub fn corrupt(what: &'static str, detail: impl std::fmt::Display) -> Self {
         Self::Corrupt { what, detail: detail.to_string() }
     }
+
+    /// What failed in `folder` for want of room is a full disk.
+    pub(super) fn for_want_of_room(self, folder: &Path) -> Self {
+        match self {
+            Self::Storage(source) if room::lacks_room(&source, folder) => Self::DiskFull,
+            other => other,
+        }
+    }
 }
 
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
-        match error.sqlite_error_code() {
-            Some(ErrorCode::DiskFull) => Self::DiskFull,
-            _ => Self::Sqlite(error),
+        match room::failure_of(&error) {
+            Failure::Full => Self::DiskFull,
+            Failure::Storage => Self::Storage(error),
+            Failure::Busy | Failure::Damaged | Failure::Other => Self::Sqlite(error),
+        }
+    }
+}
+
+impl From<OpenError> for StoreError {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Sqlite(source) => source.into(),
+            other => Self::Open(other),
         }
     }
 }

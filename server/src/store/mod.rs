@@ -110,6 +110,15 @@ impl Store {
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
     ) -> Result<Self, StoreError> {
+        Self::open_in(dir, key_file, clock, random).map_err(|error| error.for_want_of_room(dir))
+    }
+
+    fn open_in(
+        dir: &Path,
+        key_file: Option<&Path>,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+    ) -> Result<Self, StoreError> {
         let key = crate::data_folder::prepare(dir, key_file, random.as_ref())?;
         let path = dir.join("fieldbook.db");
         let mut writer = connect(&path, &key)?;
@@ -162,22 +171,30 @@ impl Store {
     ///
     /// # Errors
     /// What `work` answered, or what SQLite said at begin or commit.
-    pub fn write<T, E: From<StoreError>>(&self, work: impl FnOnce(&Transaction<'_>) -> Result<T, E>) -> Result<T, E> {
+    pub fn write<T>(&self, work: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
         let mut writer = locked(&self.writer);
-        let tx = writer.transaction_with_behavior(TransactionBehavior::Immediate).map_err(StoreError::from)?;
-        let answer = work(&tx)?;
-        tx.commit().map_err(StoreError::from)?;
-        Ok(answer)
+        let all = || {
+            let tx = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let answer = work(&tx)?;
+            tx.commit()?;
+            Ok(answer)
+        };
+        all().map_err(|error| self.looked_into(error))
+    }
+
+    /// A failed write is asked again whether there is room.
+    pub(crate) fn looked_into(&self, error: StoreError) -> StoreError {
+        error.for_want_of_room(self.path.parent().unwrap_or(&self.path))
     }
 
     /// Runs `work` on a reader, in one read transaction.
     ///
     /// # Errors
     /// What `work` answered, or what SQLite said when it opened.
-    pub fn read<T, E: From<StoreError>>(&self, work: impl FnOnce(&Transaction<'_>) -> Result<T, E>) -> Result<T, E> {
+    pub fn read<T>(&self, work: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
         let mut reader = self.take_reader()?;
         let answer = {
-            let tx = reader.transaction().map_err(StoreError::from)?;
+            let tx = reader.transaction()?;
             work(&tx)
         };
         self.give_reader(reader);

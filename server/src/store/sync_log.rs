@@ -22,6 +22,7 @@ impl From<StoreError> for LogError {
     fn from(error: StoreError) -> Self {
         let kind = match &error {
             StoreError::DiskFull => LogErrorKind::Full,
+            StoreError::Storage(_) => LogErrorKind::Storage,
             StoreError::Corrupt { .. } => LogErrorKind::Damaged,
             _ => LogErrorKind::Other,
         };
@@ -59,7 +60,7 @@ impl<'a> StoreLog<'a> {
     /// Writes in the open transaction, or in one of its own.
     fn write<T>(&self, work: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, LogError> {
         match &self.writer {
-            Some(writer) => Ok(work(writer)?),
+            Some(writer) => Ok(work(writer).map_err(|error| self.store.looked_into(error))?),
             None => Ok(self.store.write(|tx| work(tx))?),
         }
     }
@@ -84,7 +85,7 @@ impl<'a> StoreLog<'a> {
             && open.dirty
         {
             let writer = self.writer.as_deref().ok_or_else(|| LogError::other("no transaction"))?;
-            self.store.save_record(writer, &mut open)?;
+            self.store.save_record(writer, &mut open).map_err(|error| self.store.looked_into(error))?;
         }
         Ok(())
     }
@@ -142,7 +143,7 @@ fn scope_of(tx: &Connection, device: &DeviceId) -> Result<(Scope, bool, [u8; 32]
 impl ServerLog for StoreLog<'_> {
     fn begin(&mut self) -> Result<(), LogError> {
         let writer = self.store.writer();
-        writer.execute_batch("BEGIN IMMEDIATE").map_err(sql)?;
+        writer.execute_batch("BEGIN IMMEDIATE").map_err(|error| self.store.looked_into(error.into()))?;
         self.writer = Some(writer);
         Ok(())
     }
@@ -150,7 +151,8 @@ impl ServerLog for StoreLog<'_> {
     fn commit(&mut self) -> Result<(), LogError> {
         let flushed = self.flush();
         let Some(writer) = &self.writer else { return Err(LogError::other("no transaction")) };
-        let ended = flushed.and_then(|()| writer.execute_batch("COMMIT").map_err(sql));
+        let ended = flushed
+            .and_then(|()| Ok(writer.execute_batch("COMMIT").map_err(|error| self.store.looked_into(error.into()))?));
         self.rollback();
         ended
     }
@@ -272,7 +274,7 @@ impl ServerLog for StoreLog<'_> {
         let writer = self.writer.as_deref().ok_or_else(|| LogError::other("no transaction"))?;
         let fate = self.store.take_change(writer, &mut open, change);
         self.open = open;
-        Ok(fate?)
+        Ok(fate.map_err(|error| self.store.looked_into(error))?)
     }
 
     fn put_taken(&mut self, device: &DeviceId, taken: (u64, u32)) -> Result<(), LogError> {

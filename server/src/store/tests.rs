@@ -107,3 +107,29 @@ fn passwords_fit_only_themselves() {
     assert!(password_fits("right", &hash));
     assert!(!password_fits("wrong", &hash) && !password_fits("right", "garbage"));
 }
+
+/// SQLite calls only ENOSPC a full disk, and keeps to itself why a write failed.
+#[test]
+fn a_failed_write_where_there_is_room_is_no_full_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path()).unwrap();
+    let failing = |code: i32| {
+        store.write(|_| -> Result<(), StoreError> {
+            Err(rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None).into())
+        })
+    };
+    let error = failing(rusqlite::ffi::SQLITE_IOERR_WRITE).unwrap_err();
+    assert!(matches!(error, StoreError::Storage(_)), "{error:?}");
+    let told = crate::text::failure(crate::text::Language::English, &error);
+    assert!(told.contains("storage") && !told.contains("full"), "{told}");
+    let error = failing(rusqlite::ffi::SQLITE_FULL).unwrap_err();
+    assert!(matches!(error, StoreError::DiskFull), "{error:?}");
+    // Where the database keeps its log, nothing can be opened any more: no word of a wrong key.
+    drop(store);
+    let log = folder.path().join("fieldbook.db-wal");
+    std::fs::create_dir(&log).unwrap();
+    let error = open(folder.path()).unwrap_err();
+    assert!(matches!(error, StoreError::Storage(_)), "{error:?}");
+    std::fs::remove_dir(&log).unwrap();
+    open(folder.path()).unwrap();
+}

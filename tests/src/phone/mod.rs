@@ -152,7 +152,7 @@ fn sync(book: &Fieldbook, json: bool) -> Result<(), PhoneError> {
     }
     match done {
         Ok(report) => {
-            if let Some(warning) = &report.clock_warning {
+            for warning in report.clock_warning.iter().chain(&report.space_warning) {
                 eprintln!("fieldbook-phone: {warning}");
             }
             if json { print(&output::report(&report)) } else { say(&output::report_text(&report)) }

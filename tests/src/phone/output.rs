@@ -79,6 +79,7 @@ pub(super) fn status(status: &StatusView, kinds: &[KindInfo]) -> Json {
         "needs_newer_app": store.pending,
         "free_bytes": store.free_bytes,
         "space_low": store.space_low,
+        "space_warning": status.space_warning,
         "revoked": status.revoked,
         "salvaged": status.salvaged,
         "last_sync_ms": status.last_sync_ms,
@@ -179,6 +180,7 @@ pub(super) fn report(report: &SyncReport) -> Json {
         "breaks": report.breaks,
         "seconds": report.seconds,
         "clock_warning": report.clock_warning,
+        "space_warning": report.space_warning,
     })
 }
 

@@ -83,3 +83,21 @@ fn a_full_disk_is_told_and_stores_nothing_half() {
     assert!(synced.status.success(), "{}", said(&synced));
     assert_eq!(ids(&b), all);
 }
+
+#[test]
+fn storage_that_fails_is_not_called_full() {
+    let world = World::start();
+    let home = world.home("a");
+    assert!(phone(&home, &["enrol", &world.link("duojie")]).status.success());
+    assert!(phone(&home, &["sync"]).status.success());
+    // Where the database keeps its log, nothing can be opened for writing any more.
+    let log = home.join("fieldbook.db-wal");
+    std::fs::create_dir(&log).unwrap();
+    let output = phone(&home, &["status"]);
+    assert!(!output.status.success());
+    let told = said(&output);
+    assert!(told.contains("storage_failed") && !told.contains("storage_full"), "{told}");
+    assert!(told.contains("restart the phone"), "what to do: {told}");
+    std::fs::remove_dir(&log).unwrap();
+    assert!(phone(&home, &["status"]).status.success(), "nothing was lost");
+}

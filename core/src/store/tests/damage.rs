@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::super::read::is_space_low;
 use super::super::*;
 use super::support::*;
 use super::{found, outbox_row};
@@ -183,6 +184,29 @@ fn a_full_disk_stores_nothing_half() {
     limit(1_000_000);
     store.write(|write| put(write, 100, "仁青卓玛", &[])).unwrap();
     assert_eq!(found(&store, "仁青"), ["仁青卓玛"]);
+}
+
+/// SQLite calls only ENOSPC a full disk, and keeps to itself why a write failed.
+#[test]
+fn a_failed_write_where_there_is_room_is_no_full_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    for code in [rusqlite::ffi::SQLITE_IOERR_WRITE, rusqlite::ffi::SQLITE_IOERR_FSYNC, rusqlite::ffi::SQLITE_CANTOPEN] {
+        let error = rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None);
+        let told = store.failed("saving", error);
+        assert!(matches!(told, StoreError::Storage { doing: "saving", .. }), "{code}: {told:?}");
+    }
+    let full = rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_FULL), None);
+    let told = store.failed("saving", full);
+    assert!(matches!(told, StoreError::Full { free_bytes: Some(_), .. }), "{told:?}");
+    let names = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    assert!(names.into_iter().all(|name| !name.contains("probe")), "what was written to find out is gone");
+}
+
+#[test]
+fn little_space_is_said_early_and_refuses_nothing() {
+    assert!(is_space_low(Some(SPACE_WARN_BYTES - 1)) && !is_space_low(Some(SPACE_WARN_BYTES)));
+    assert!(!is_space_low(None), "where the system does not say, nothing is claimed");
 }
 
 #[test]

@@ -47,7 +47,7 @@ impl SyncError {
             Self::Log(failure) => match failure.kind {
                 crate::sync::LogErrorKind::Full => "sync.disk_full",
                 crate::sync::LogErrorKind::Damaged => "sync.store_damaged",
-                crate::sync::LogErrorKind::Other => "sync.store_failed",
+                crate::sync::LogErrorKind::Storage | crate::sync::LogErrorKind::Other => "sync.store_failed",
             },
             Self::Server(answer) => match answer.kind {
                 ErrorKind::Version => "sync.update_needed",
