@@ -11,7 +11,8 @@ use fieldbook_core::access::Area;
 use fieldbook_core::client::net::CancelFlag;
 use fieldbook_core::client::{Fieldbook, Patch};
 use fieldbook_core::forms::{EvalTime, FieldPath, FormSession, builtin, generate};
-use fieldbook_tests::bench::{cpu_ms, enrolled, fill, open, peak_resident_kb, server_with_twenty_feeds};
+use fieldbook_tests::bench::{enrolled, fill, open, server_with_twenty_feeds};
+use fieldbook_tests::meter::{OWN, own_cpu_ms, peak_resident_kb};
 use serde_json::{Value, json};
 
 /// Records on the phone; `--records N` takes a quicker look, but the targets are meant for these.
@@ -69,16 +70,16 @@ fn save_cpu_ms(phone: &Arc<Fieldbook>) -> (f64, f64) {
     let (mut open, mut by_script) = (Vec::new(), Vec::new());
     for number in 0..SAVES_EACH {
         for id in &ids {
-            let before = cpu_ms();
+            let before = own_cpu_ms();
             save(id, 1_000 + number);
-            by_script.push(cpu_ms() - before);
+            by_script.push(own_cpu_ms() - before);
         }
         for row in &rows {
             let form = phone.open_form(KIND, Some(row.id)).unwrap();
             form.set("wage_income", &json!(2_000 + number)).unwrap();
-            let before = cpu_ms();
+            let before = own_cpu_ms();
             form.save().unwrap();
-            open.push(cpu_ms() - before);
+            open.push(own_cpu_ms() - before);
         }
     }
     (median(open), median(by_script))
@@ -152,7 +153,7 @@ fn as_a_phone(home: &Path) {
     phone.search("王", 50).unwrap();
     phone.record(first[0].id).unwrap();
     phone.sync(&(), &CancelFlag::default()).unwrap();
-    println!("{}", peak_resident_kb().unwrap());
+    println!("{}", peak_resident_kb(OWN).unwrap());
 }
 
 fn idle_sync(phone: &Fieldbook) -> (f64, f64) {

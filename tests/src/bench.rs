@@ -1,4 +1,4 @@
-//! What benchmarks share: a phone full of records, and what a process used.
+//! What benchmarks share: a server, and a phone full of records.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -72,21 +72,4 @@ pub fn fill(phone: &Fieldbook, n: u32) -> Result<(), Failure> {
         }
     }
     Ok(())
-}
-
-/// CPU time of this process so far, user and system, in milliseconds.
-#[must_use]
-pub fn cpu_ms() -> f64 {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-    time.tv_sec as f64 * 1e3 + time.tv_nsec as f64 / 1e6
-}
-
-/// Largest resident size of this process so far, in kB.
-///
-/// # Errors
-/// Off Linux.
-pub fn peak_resident_kb() -> Result<u64, Failure> {
-    let status = std::fs::read_to_string("/proc/self/status").map_err(|error| error.to_string())?;
-    let line = status.lines().find(|line| line.starts_with("VmHWM:")).ok_or("no VmHWM")?;
-    line.split_whitespace().nth(1).and_then(|text| text.parse().ok()).ok_or_else(|| "odd VmHWM".to_owned())
 }

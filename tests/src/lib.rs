@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod demo;
 pub mod hostile;
+pub mod meter;
 pub mod phone;
 pub mod proxy;
 pub mod workload;

@@ -44,6 +44,23 @@ pub struct Counted {
     pub requests: u64,
     /// Connections cut by the line.
     pub cuts: u64,
+    /// TLS records with encrypted data, both ways.
+    pub records: u64,
+}
+
+impl Counted {
+    /// What crossed after `then` was read.
+    #[must_use]
+    pub fn since(self, then: Self) -> Self {
+        Self {
+            bytes_up: self.bytes_up - then.bytes_up,
+            bytes_down: self.bytes_down - then.bytes_down,
+            connections: self.connections - then.connections,
+            requests: self.requests - then.requests,
+            cuts: self.cuts - then.cuts,
+            records: self.records - then.records,
+        }
+    }
 }
 
 #[derive(Default)]
@@ -53,6 +70,7 @@ struct Counters {
     connections: AtomicU64,
     requests: AtomicU64,
     cuts: AtomicU64,
+    records: AtomicU64,
 }
 
 /// One direction of the shared line: when it is free again.
@@ -167,6 +185,7 @@ impl Proxy {
             connections: self.wire.counters.connections.load(Relaxed),
             requests: self.wire.counters.requests.load(Relaxed),
             cuts: self.wire.counters.cuts.load(Relaxed),
+            records: self.wire.counters.records.load(Relaxed),
         }
     }
 }
@@ -212,7 +231,8 @@ async fn pump(
             let at = direction.carry(wire.line(), count).await;
             let counter = if up { &wire.counters.up } else { &wire.counters.down };
             counter.fetch_add(count as u64, Relaxed);
-            flights.see(up, &buffer[..count]);
+            let records = flights.see(up, &buffer[..count]);
+            wire.counters.records.fetch_add(records, Relaxed);
             if wire.breaks() || send.send((at, buffer[..count].to_vec())).await.is_err() {
                 return;
             }

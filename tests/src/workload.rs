@@ -4,6 +4,7 @@
 //! figures can be laid beside theirs. That script is JavaScript: numbers are formatted and arithmetic wraps as there,
 //! and objects keep the order of their keys.
 
+mod notes;
 mod random;
 mod record;
 #[rustfmt::skip] // word tables read better in full lines
@@ -61,6 +62,27 @@ pub fn day(seed: u32, n: u32) -> Day {
     other_lines.extend(others.iter().map(|index| edit(*index, None)));
     let new = (n..n.saturating_add(NEW_RECORDS)).map(|index| record_line(seed, index)).collect();
     Day { mine: mine_lines, new, others: other_lines }
+}
+
+/// The same day with random common characters as notes: nothing in them repeats, so they show what a format costs
+/// beside its content.
+#[must_use]
+pub fn day_with_random_notes(seed: u32, n: u32) -> Day {
+    let mut notes = notes::RandomNotes::new(seed);
+    let day = day(seed, n);
+    let mut all = |lines: Vec<String>| lines.iter().map(|line| notes.put_into(line)).collect();
+    Day { mine: all(day.mine), new: all(day.new), others: all(day.others) }
+}
+
+/// Edits like those of a day (three fields and a visit each) to the records at `indices`: `{id, set, add}`. Another
+/// `round` makes other edits.
+pub fn edits(seed: u32, round: u32, indices: impl IntoIterator<Item = u32>) -> Vec<String> {
+    let mut rng = Rng::from_product(f64::from(seed) * 374_761_393.0 + f64::from(round) * 668_265_263.0 + 43.0);
+    let mut edit = |index| {
+        let keys = three_keys(&mut rng);
+        edit_line(&mut rng, seed, index, keys)
+    };
+    indices.into_iter().map(&mut edit).collect()
 }
 
 /// A random order of `0..n` (Fisher and Yates, from the end).

@@ -185,6 +185,30 @@ async fn a_bad_line_is_named_and_leaves_nothing_and_the_others_are_saved() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_sync_tells_what_it_used_and_when_its_first_record_could_be_listed() {
+    let world = World::start();
+    let (a, b) = (world.phone("duojie").await, world.phone("maxiuying").await);
+    a.sync().await.unwrap();
+    a.feed(&["import", "visit"], &[json!({ "values": visit("屋顶漏雨") }).to_string()]).await.unwrap();
+    a.sync().await.unwrap();
+
+    let sync = ["sync", "--json", "--first-of", "visit"];
+    let before = b.line.counted();
+    let report: Value = serde_json::from_str(&b.run(&sync).await.unwrap()).unwrap();
+    let line = b.line.counted().since(before);
+    let number = |key: &str| report[key].as_f64().unwrap_or_else(|| panic!("{key}: {report}"));
+    assert!(number("first_listed_s") > 0.0 && number("first_listed_s") <= number("seconds") + 1.0, "{report}");
+    assert!(number("cpu_ms") > 0.0 && number("peak_resident_kb") > 1_000.0, "{report}");
+    // What TLS adds: 22 bytes a record (RFC 8446 §5.2) and a handshake.
+    let added = (line.bytes_up + line.bytes_down) as f64 - number("bytes_up") - number("bytes_down");
+    let handshake = added - 22.0 * line.records as f64;
+    assert!((200.0..3_000.0).contains(&handshake), "{line:?} {report}");
+
+    let again: Value = serde_json::from_str(&b.run(&sync).await.unwrap()).unwrap();
+    assert_eq!(again["first_listed_s"], Value::Null, "there was a record before");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_idle_sync_is_one_request_and_search_finds_by_initials() {
     let world = World::start();
     let phone = world.phone("duojie").await;

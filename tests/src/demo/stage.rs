@@ -115,10 +115,16 @@ impl Server {
         Self::command(&self.data, arguments)
     }
 
+    /// Its process id.
+    #[must_use]
+    pub fn process(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Leaves it running when this value goes away; returns the process id.
     #[must_use]
     pub fn leave_running(mut self) -> u32 {
-        let id = self.child.id();
+        let id = self.process();
         // A finished child in its place keeps `drop` from ending the server.
         if let Ok(finished) = Command::new("true").spawn() {
             drop(std::mem::replace(&mut self.child, finished));

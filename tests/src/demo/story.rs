@@ -9,7 +9,7 @@ use super::people::{self, CHECKED, HEADS};
 use super::report::{self, Measured};
 use super::stage::{Failure, Phone, Server};
 use super::supervisor::Supervisor;
-use crate::proxy::{Counted, Line};
+use crate::proxy::Line;
 use crate::workload;
 
 /// The family that both phones edit.
@@ -175,17 +175,7 @@ async fn timed_sync(phone: &Phone) -> Result<Measured, Failure> {
     let start = Instant::now();
     let reports = phone.sync().await?;
     let seconds = start.elapsed().as_secs_f64();
-    Ok(Measured { user: phone.user.clone(), line: difference(phone.line.counted(), before), reports, seconds })
-}
-
-fn difference(now: Counted, then: Counted) -> Counted {
-    Counted {
-        bytes_up: now.bytes_up - then.bytes_up,
-        bytes_down: now.bytes_down - then.bytes_down,
-        connections: now.connections - then.connections,
-        requests: now.requests - then.requests,
-        cuts: now.cuts - then.cuts,
-    }
+    Ok(Measured { user: phone.user.clone(), line: phone.line.counted().since(before), reports, seconds })
 }
 
 /// All three sync at once at the township, over the bad line; the first phone's breaks once in the middle.

@@ -46,9 +46,12 @@ pub enum Command {
     },
     /// Exchanges with the server until nothing waits on either side.
     Sync {
-        /// Prints the report as one line of JSON.
+        /// Prints the report as one line of JSON, with what this process used.
         #[arg(long)]
         json: bool,
+        /// Reports after how many seconds the first record of a kind could be listed, on a phone that had none.
+        #[arg(long, value_name = "KIND", requires = "json")]
+        first_of: Option<String>,
     },
     /// Prints every record of a kind as a line of JSON.
     Export {

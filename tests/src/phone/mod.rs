@@ -3,6 +3,7 @@
 
 mod args;
 mod clock;
+mod first;
 mod lines;
 mod output;
 mod vault;
@@ -17,6 +18,9 @@ use fieldbook_core::client::{ClientError, Fieldbook, Language, SyncListener};
 use fieldbook_core::ids::RecordId;
 use fieldbook_core::store::ListFilter;
 use serde_json::{Value as Json, json};
+
+use crate::meter;
+use first::First;
 
 pub use args::{Args, Command};
 pub use clock::ShiftedClock;
@@ -87,7 +91,7 @@ fn command(args: &Args, book: &Arc<Fieldbook>) -> Result<(), PhoneError> {
         Command::Enrol { link, name } => print(&output::enrolment(&book.enrol(link, name)?)),
         Command::Import { kind, file } => lines::import(book, kind, file),
         Command::Edit { file } => lines::edit(book, file),
-        Command::Sync { json } => sync(book, *json),
+        Command::Sync { json, first_of } => sync(book, *json, first_of.as_deref()),
         Command::Export { kind } => export(book, kind),
         Command::Status => print(&output::status(&book.status()?, &book.kinds()?)),
         Command::Search { text } => {
@@ -138,7 +142,7 @@ fn export(book: &Fieldbook, kind: &str) -> Result<(), PhoneError> {
     out.flush().map_err(failed)
 }
 
-fn sync(book: &Fieldbook, json: bool) -> Result<(), PhoneError> {
+fn sync(book: &Fieldbook, json: bool, first_of: Option<&str>) -> Result<(), PhoneError> {
     let bar = io::stderr().is_terminal().then(output::Bar::new);
     let cancel = CancelFlag::default();
     let quiet = ();
@@ -146,7 +150,11 @@ fn sync(book: &Fieldbook, json: bool) -> Result<(), PhoneError> {
         Some(bar) => bar,
         None => &quiet,
     };
-    let done = book.sync(listener, &cancel);
+    let first = first_of.map(|kind| First::new(book, kind, listener));
+    let done = match &first {
+        Some(first) => book.sync(first, &cancel),
+        None => book.sync(listener, &cancel),
+    };
     if let Some(bar) = &bar {
         bar.finish();
     }
@@ -155,7 +163,11 @@ fn sync(book: &Fieldbook, json: bool) -> Result<(), PhoneError> {
             for warning in report.clock_warning.iter().chain(&report.space_warning) {
                 eprintln!("fieldbook-phone: {warning}");
             }
-            if json { print(&output::report(&report)) } else { say(&output::report_text(&report)) }
+            if !json {
+                return say(&output::report_text(&report));
+            }
+            let used = (meter::own_cpu_ms(), meter::peak_resident_kb(meter::OWN).ok());
+            print(&output::report(&report, used, first.and_then(|first| first.seconds())))
         }
         Err(error) => {
             if json {

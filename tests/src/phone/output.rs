@@ -167,7 +167,8 @@ pub(super) fn record(record: &RecordView) -> Json {
     })
 }
 
-pub(super) fn report(report: &SyncReport) -> Json {
+/// `used`: CPU milliseconds of this process, and its largest resident kB where the system tells it.
+pub(super) fn report(report: &SyncReport, used: (f64, Option<u64>), first_listed_s: Option<f64>) -> Json {
     json!({
         "bytes_up": report.bytes_up,
         "bytes_down": report.bytes_down,
@@ -181,6 +182,9 @@ pub(super) fn report(report: &SyncReport) -> Json {
         "seconds": report.seconds,
         "clock_warning": report.clock_warning,
         "space_warning": report.space_warning,
+        "cpu_ms": used.0,
+        "peak_resident_kb": used.1,
+        "first_listed_s": first_listed_s,
     })
 }
 

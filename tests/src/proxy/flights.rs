@@ -14,6 +14,8 @@ struct Side {
     header: Vec<u8>,
     body_left: usize,
     record_type: u8,
+    /// Records of encrypted data that began.
+    records: u64,
 }
 
 #[derive(Default)]
@@ -42,6 +44,7 @@ impl Side {
                     self.record_type = self.header[0];
                     self.body_left = usize::from(u16::from_be_bytes([self.header[3], self.header[4]]));
                     self.header.clear();
+                    self.records += u64::from(self.record_type == APPLICATION_DATA);
                 }
                 continue;
             }
@@ -57,9 +60,10 @@ impl Side {
 }
 
 impl Flights {
-    /// A piece passed by.
-    pub(super) fn see(&self, up: bool, bytes: &[u8]) {
+    /// A piece passed by. Returns how many records of encrypted data began in it.
+    pub(super) fn see(&self, up: bool, bytes: &[u8]) -> u64 {
         let mut state = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let before = state.up.records + state.down.records;
         if up {
             let encrypted = state.up.encrypted(bytes);
             state.flight_bytes += encrypted;
@@ -69,6 +73,7 @@ impl Flights {
             }
             state.flight_bytes = 0;
         }
+        state.up.records + state.down.records - before
     }
 
     /// Flights that the server answered.

@@ -4,7 +4,7 @@ use super::random::Rng;
 use super::tables as t;
 
 /// Characters of a visit's note.
-const NOTE_LENGTH: usize = 120;
+pub(super) const NOTE_LENGTH: usize = 120;
 /// How strongly free text prefers the first words of the table.
 const WORD_SKEW: f64 = 1.8;
 

@@ -1,6 +1,8 @@
 use sha2::{Digest, Sha256};
 
-use super::{day, records};
+use super::notes::common_characters;
+use super::record::NOTE_LENGTH;
+use super::{day, day_with_random_notes, edits, records};
 
 /// SHA-256 of records, mine, new and others as the reference script wrote them, for 300 records of each seed.
 const REFERENCE: [(u32, [&str; 4]); 3] = [
@@ -82,4 +84,58 @@ fn fewer_records_than_edits_make_fewer_edits() {
     let small = day(1, 3);
     assert_eq!((small.mine.len(), small.others.len(), small.new.len()), (3, 3, 5));
     assert!(day(1, 0).mine.is_empty());
+}
+
+#[test]
+fn gb_2312_has_its_common_characters() {
+    let characters = common_characters();
+    let distinct: std::collections::BTreeSet<char> = characters.iter().copied().collect();
+    assert_eq!((characters.len(), distinct.len()), (3_755, 3_755));
+    assert_eq!((characters[0], characters[3_754]), ('啊', '座'));
+}
+
+#[test]
+fn random_notes_change_nothing_but_the_notes() {
+    let (plain, random) = (day(1, 300), day_with_random_notes(1, 300));
+    let mut seen = std::collections::BTreeSet::new();
+    for (ours, theirs) in [(plain.mine, random.mine), (plain.new, random.new), (plain.others, random.others)] {
+        assert_eq!(ours.len(), theirs.len());
+        for (before, after) in ours.iter().zip(&theirs) {
+            let parse = |line: &String| serde_json::from_str::<serde_json::Value>(line).expect("a line of JSON");
+            let (mut before, mut after) = (parse(before), parse(after));
+            for holder in ["add", "values"] {
+                if before.get(holder).is_none() {
+                    continue;
+                }
+                let visits = after[holder]["visits"].as_array_mut().expect("visits");
+                for (at, visit) in visits.iter_mut().enumerate() {
+                    let note = visit["note"].as_str().expect("a note").to_owned();
+                    assert_eq!(note.chars().count(), NOTE_LENGTH);
+                    assert_ne!(before[holder]["visits"][at]["note"], note.as_str());
+                    assert!(seen.insert(note), "a note twice");
+                    visit["note"] = serde_json::Value::Null;
+                    before[holder]["visits"][at]["note"] = serde_json::Value::Null;
+                }
+            }
+            assert_eq!(before, after);
+        }
+    }
+}
+
+#[test]
+fn further_edits_touch_the_records_that_were_asked_for_and_differ_by_round() {
+    let ids: Vec<serde_json::Value> = records(2, 12)
+        .map(|line| serde_json::from_str::<serde_json::Value>(&line).expect("JSON")["id"].clone())
+        .collect();
+    let (first, second) = (edits(2, 0, [3, 11, 3]), edits(2, 1, [3, 11, 3]));
+    for (line, index) in first.iter().zip([3, 11, 3]) {
+        let line: serde_json::Value = serde_json::from_str(line).expect("JSON");
+        assert_eq!(line["id"], ids[index]);
+        assert_eq!(
+            (line["set"].as_object().map(serde_json::Map::len), line["add"]["visits"].as_array().map(Vec::len)),
+            (Some(3), Some(1))
+        );
+    }
+    assert!(first.iter().zip(&second).all(|(one, other)| one != other));
+    assert_ne!(first[0], first[2]);
 }
