@@ -11,7 +11,8 @@ use fieldbook_core::{access, store};
 use crate::error::Sentence;
 use crate::vault::AppVault;
 use crate::{
-    CancelHandle, FieldbookError, Filter, FormSession, KeyVault, ListRow, Page, Record, SyncListener, SyncReport, sync,
+    CancelHandle, FieldbookError, Filter, FormSession, KeyVault, ListRow, NotTaken, Page, Record, SyncListener,
+    SyncReport, sync,
 };
 
 /// A kind of record that this phone can fill in.
@@ -92,7 +93,7 @@ pub struct Status {
     pub at_township: u64,
     /// Records of which the server holds all.
     pub on_server: u64,
-    /// Records of which the server did not take something.
+    /// Records of which the server did not take something, also those that have left this phone.
     pub not_taken: u64,
     /// Records in conflict.
     pub in_conflict: u64,
@@ -309,6 +310,25 @@ impl Fieldbook {
         let (id, value) = (self.phone.id(&id, RECORD_ID)?, self.phone.json(&value)?);
         let client::Saved { record: _, change } = self.phone.book()?.resolve(id, &path, &value)?;
         Ok(change.map(|change| change.to_string()))
+    }
+
+    /// What this phone's user wrote and the server did not take, the oldest first, also of records that have left the
+    /// phone since.
+    ///
+    /// # Errors
+    /// Errors of the store.
+    pub fn not_taken(&self, page: Page) -> Result<Vec<NotTaken>, FieldbookError> {
+        let Page { after, rows } = page;
+        let found = self.phone.book()?.not_taken(after.unwrap_or_default(), rows as usize)?;
+        Ok(found.into_iter().map(Into::into).collect())
+    }
+
+    /// The user has seen to what was not taken of a record: it is no longer shown. It cannot be had back.
+    ///
+    /// # Errors
+    /// Errors of the store.
+    pub fn dismiss_not_taken(&self, id: String) -> Result<(), FieldbookError> {
+        Ok(self.phone.book()?.dismiss_not_taken(self.phone.id(&id, RECORD_ID)?)?)
     }
 
     /// Forms that were being filled in when the app was closed or killed.

@@ -134,21 +134,40 @@ impl From<client::ReviewView> for Review {
     }
 }
 
-/// An answer that the server did not take.
+/// A save, or a part of one, that the server did not take.
 #[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
 pub struct NotTaken {
+    /// Its place in the list of all: give the last one's to get the next page.
+    pub place: i64,
+    /// The record; it may have left this phone.
+    pub record: String,
+    /// Kind of the record.
+    pub kind: String,
+    /// What a list called the record.
+    pub title: String,
     /// The change, hexadecimal.
     pub change: String,
+    /// When it was saved by the phone's clock, milliseconds since 1970 UTC.
+    pub time_ms: i64,
     /// Stable reason word.
     pub reason: String,
-    /// Paths of the answers that were left out.
-    pub fields: Vec<String>,
+    /// What was left out, with its values.
+    pub fields: Vec<Touched>,
 }
 
 impl From<client::NotTakenView> for NotTaken {
     fn from(not_taken: client::NotTakenView) -> Self {
-        let client::NotTakenView { change, reason, fields } = not_taken;
-        Self { change: change.to_string(), reason, fields }
+        let client::NotTakenView { place, record, kind, title, change, time_ms, reason, fields } = not_taken;
+        Self {
+            place,
+            record: record.to_string(),
+            kind,
+            title,
+            change: change.to_string(),
+            time_ms,
+            reason,
+            fields: all(fields),
+        }
     }
 }
 

@@ -7,7 +7,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use fieldbook_core::client::{ErrorKind, Fieldbook};
+use fieldbook_core::client::{ErrorKind, Fieldbook, NotTakenView};
+use fieldbook_core::ids::RecordId;
 use fieldbook_core::ports::Clock;
 use fieldbook_core::store::SyncState;
 use fieldbook_server::store::Store;
@@ -19,10 +20,16 @@ use super::office::{NOTE, Office, Phone, sync_all};
 const NEIGHBOUR: &str = "632323101";
 
 /// A record that both phones and the server hold.
-fn shared(a: &Phone, b: &Phone) -> fieldbook_core::ids::RecordId {
+fn shared(a: &Phone, b: &Phone) -> RecordId {
     let record = a.create(NOTE, None, json!({ "title": "一户" }));
     sync_all(&[a, b]);
     record
+}
+
+/// Reason, path and text of every answer that was not taken.
+fn left_out(not_taken: &[NotTakenView]) -> Vec<(&str, &str, &str)> {
+    let fields = not_taken.iter().flat_map(|one| one.fields.iter().map(|field| (one.reason.as_str(), field)));
+    fields.map(|(reason, field)| (reason, field.path.as_str(), field.shown.as_str())).collect()
 }
 
 /// Reason and fields of everything in quarantine.
@@ -63,8 +70,7 @@ fn one_change_beyond_the_role_holds_up_nothing_before_or_behind_it() {
 
     let view = a.record(record);
     assert_eq!(view.sync, SyncState::NotTaken);
-    assert!(view.not_taken.iter().any(|one| one.reason == "role" && one.fields == ["stage"]), "{:?}", view.not_taken);
-    assert!(view.not_taken.iter().all(|one| one.fields.iter().all(|field| field == "stage")), "{:?}", view.not_taken);
+    assert_eq!(left_out(&view.not_taken), [("role", "stage", "approved")], "{:?}", view.not_taken);
     assert_eq!(a.book.status().unwrap().store.outbox_changes, 0);
     assert!(b.record(record).not_taken.is_empty());
 
@@ -79,6 +85,8 @@ fn one_change_beyond_the_role_holds_up_nothing_before_or_behind_it() {
         assert_eq!((&view.values["stage"], &view.values["phone"]), (&json!("approved"), &json!("之后")));
     }
     assert_eq!(a.record(record).heads, b.record(record).heads);
+    let view = a.record(record);
+    assert!(view.not_taken.is_empty() && view.sync == SyncState::OnServer, "it was taken after all: {view:?}");
     assert!(office.world.server.administer(&["verify"]).is_ok());
 }
 
@@ -100,7 +108,7 @@ fn what_a_revoked_phone_uploads_waits_for_a_supervisor() {
     }
     assert!(a.book.status().unwrap().revoked);
     let told = a.record(record).not_taken;
-    assert!(told.iter().any(|one| one.reason == "revoked" && one.fields == ["remark"]), "{told:?}");
+    assert!(left_out(&told).contains(&("revoked", "remark", "撤销前写的")), "{told:?}");
     b.sync();
     assert_eq!(b.value(record, "/remark"), Value::Null);
     let waiting = county.get("quarantine");
@@ -118,11 +126,12 @@ fn what_is_written_into_a_unit_that_the_user_has_left_waits_in_quarantine() {
     server.administer(&["unit", "add", NEIGHBOUR, "麦秀镇工会", "--parent", "632323"]).unwrap();
     let (a, b) = office.two();
     let county = office.county();
-    let record = shared(&a, &b);
+    let (record, half) = (shared(&a, &b), shared(&a, &b));
     let (give, take) = (format!("field@{NEIGHBOUR}"), "field@632323100");
     server.administer(&["user", "role", "duojie", "--give", &give, "--take", take]).unwrap();
     a.set(record, "remark", "调走之后写的");
-    let fresh = a.create(NOTE, None, json!({ "title": "原单位的新户" }));
+    let fresh = a.create(NOTE, None, json!({ "title": "原单位的新户", "people": [{ "name": "新人" }] }));
+    a.book.open_form(NOTE, Some(half)).unwrap().set("remark", &json!("没写完")).unwrap();
     let report = a.sync();
     assert!(report.not_taken > 0, "{report:?}");
     b.sync();
@@ -132,10 +141,15 @@ fn what_is_written_into_a_unit_that_the_user_has_left_waits_in_quarantine() {
     assert!(!waiting.as_array().unwrap().is_empty());
     assert!(waiting.as_array().unwrap().iter().all(|item| item["reason"] == "foreign_unit"), "{waiting}");
     assert_eq!(waiting.as_array().unwrap().len(), 2, "{waiting}");
-    // What the user may no longer read is no longer on the phone.
-    for record in [record, fresh] {
+    // What the user may no longer read is no longer on the phone; what this user alone wrote is.
+    for record in [record, fresh, half] {
         assert_eq!(a.book.record(record).unwrap_err().kind, ErrorKind::NotFound);
     }
+    own_work_is_readable(&a, record, fresh, half);
+    let a = a.again();
+    own_work_is_readable(&a, record, fresh, half);
+    a.book.dismiss_not_taken(fresh).unwrap();
+    assert_eq!(a.book.not_taken(0, 100).unwrap().len(), 1);
     for item in waiting.as_array().unwrap() {
         county.post(&format!("quarantine/{}/admit", item["id"]), &json!({})).unwrap();
     }
@@ -146,6 +160,27 @@ fn what_is_written_into_a_unit_that_the_user_has_left_waits_in_quarantine() {
     b.set(record, "remark", "留下的人写的");
     b.sync();
     assert_eq!(county.page(record)["values"]["remark"], "留下的人写的");
+}
+
+/// What was not taken, and what is half written, of records that have left the phone.
+fn own_work_is_readable(a: &Phone, record: RecordId, fresh: RecordId, half: RecordId) {
+    let told = a.book.not_taken(0, 100).unwrap();
+    let of = |id: RecordId| told.iter().filter(|one| one.record == id).cloned().collect::<Vec<_>>();
+    assert_eq!(left_out(&of(record)), [("foreign_unit", "remark", "调走之后写的")]);
+    let new = of(fresh);
+    let shown: Vec<&str> = left_out(&new).into_iter().map(|(_, _, shown)| shown).collect();
+    assert!(shown.contains(&"原单位的新户") && shown.contains(&"新人"), "{new:?}");
+    assert_eq!(
+        (new[0].kind.as_str(), new[0].title.as_str(), of(record)[0].title.as_str()),
+        (NOTE, "原单位的新户", "一户")
+    );
+    assert_eq!(told.iter().map(|one| one.record).collect::<BTreeSet<_>>(), BTreeSet::from([record, fresh]));
+    let status = a.book.status().unwrap().store;
+    assert_eq!((status.not_taken, status.outbox_changes, status.drafts), (2, 0, 1));
+    let form = a.book.open_form(NOTE, Some(half)).unwrap();
+    let remark = form.questions().unwrap().into_iter().find(|asked| asked.path == "remark").unwrap();
+    assert_eq!(remark.value, json!("没写完"));
+    assert_eq!(form.save().unwrap_err().kind, ErrorKind::NotFound);
 }
 
 fn copy(from: &Path, to: &Path) {

@@ -3,15 +3,12 @@
 
 use std::sync::Arc;
 
-use serde_json::{Value as Json, json};
-
 use super::ErrorKind;
 use super::enrol::Enrolment;
 use super::error::Fault;
 use super::fieldbook::Fieldbook;
 use super::row::read_row;
 use super::session;
-use super::types::NotTakenView;
 use crate::access::{FeedId, Role};
 use crate::document::{ChangeState, Document, PendingEntry, RawChange, RecordMeta};
 use crate::forms::FormDefinition;
@@ -135,24 +132,6 @@ fn stored_statement(row: StatementRow) -> Result<StoredStatement, Fault> {
     Ok(StoredStatement { number: row.number, hash: row.hash, bytes: row.bytes, signature })
 }
 
-/// What the server did not take, as it is stored for the user.
-fn not_taken_bytes(one: &NotTaken) -> Vec<u8> {
-    let fields: Vec<Json> = one.fields.iter().map(|touched| Json::from(touched.path.to_string())).collect();
-    json!({ "change": one.change, "time": one.time_s, "reason": one.reason, "fields": fields }).to_string().into_bytes()
-}
-
-/// Reads what [`StoreLog::settle`](PhoneLog::settle) stored.
-pub(super) fn not_taken_view(bytes: &[u8]) -> Result<NotTakenView, Fault> {
-    let stored: Json = serde_json::from_slice(bytes).map_err(Fault::internal)?;
-    let text = |key: &str| stored.get(key).and_then(Json::as_str).unwrap_or_default();
-    let fields = stored.get("fields").and_then(Json::as_array).into_iter().flatten();
-    Ok(NotTakenView {
-        change: text("change").parse().map_err(Fault::internal)?,
-        reason: text("reason").to_owned(),
-        fields: fields.filter_map(Json::as_str).map(str::to_owned).collect(),
-    })
-}
-
 impl PhoneLog for StoreLog<'_> {
     fn begin(&mut self) -> Result<(), LogError> {
         if self.write.is_some() {
@@ -220,6 +199,10 @@ impl PhoneLog for StoreLog<'_> {
             Enrolment::set_roles(write, roles)?;
             Ok(write.set_feeds(feeds)?)
         })
+    }
+
+    fn remove_unfollowed(&mut self) -> Result<bool, LogError> {
+        self.put(|write| Ok(write.remove_unfollowed()?))
     }
 
     fn put_cursor(&mut self, feed: &FeedId, position: u64, chain: &[u8; 32]) -> Result<(), LogError> {
@@ -365,8 +348,10 @@ impl PhoneLog for StoreLog<'_> {
     }
 
     fn settle(&mut self, record: &RecordId, not_taken: &[NotTaken]) -> Result<(), LogError> {
-        let rows: Vec<Vec<u8>> = not_taken.iter().map(not_taken_bytes).collect();
-        self.put(|write| Ok(write.settle(record, &rows)?))
+        self.put(|write| {
+            let rows = not_taken.iter().map(|one| self.book.not_taken_row(write.view(), one));
+            Ok(write.settle(record, &rows.collect::<Result<Vec<_>, _>>()?)?)
+        })
     }
 
     fn record_meta(&mut self, record: &RecordId) -> Result<Option<RecordMeta>, LogError> {

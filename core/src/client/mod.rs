@@ -11,6 +11,7 @@ pub mod link;
 mod log;
 mod mend;
 pub mod net;
+mod not_taken;
 mod records;
 mod row;
 mod session;

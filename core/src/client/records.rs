@@ -1,26 +1,22 @@
 //! One record with all that a screen shows of it, and exports.
 
-use serde_json::{Map, Value as Json, json};
+use serde_json::{Value as Json, json};
 
 use super::error::Fault;
 use super::fieldbook::Fieldbook;
 use super::row::scalar_json;
 use super::session;
 use super::text::{Language, Text};
-use super::types::{
-    ConflictSide, ConflictView, HistoryView, NotTakenView, ProblemView, RecordView, ReviewView, TouchedView,
-};
+use super::types::{ConflictSide, ConflictView, HistoryView, ProblemView, RecordView, ReviewView, TouchedView};
 use super::{ClientError, ErrorKind, day};
 use crate::document::{Document, HistoryEntry, TouchedField};
-use crate::forms::{FieldPath, Form};
+use crate::forms::{FieldPath, Form, Scalar};
 use crate::ids::{ActorId, RecordId};
 use crate::protocol::{Decision, Review};
 use crate::store::{ListFilter, RecordRow, View};
 
 /// Records that an export reads at a time.
 const EXPORT_PAGE: usize = 200;
-/// Not-taken answers that one record shows.
-const NOT_TAKEN_MAX: usize = 200;
 
 impl Fieldbook {
     /// A record with conflicts, problems, reviews and history.
@@ -113,7 +109,7 @@ impl Fieldbook {
             history: history.into_iter().map(|entry| self.history_view(view, form, entry)).collect::<Result<_, _>>()?,
             problems: problems(&record.problems)?,
             reviews: reviews.into_iter().map(review_view).collect(),
-            not_taken: not_taken(view, &id)?,
+            not_taken: self.not_taken_of(view, &id)?,
             values: parsed(&record.answers)?,
             heads: record.heads,
             kind: record.row.kind,
@@ -209,11 +205,6 @@ fn review_view(review: Review) -> ReviewView {
     }
 }
 
-fn not_taken(view: View<'_>, id: &RecordId) -> Result<Vec<NotTakenView>, Fault> {
-    let rows = view.not_taken(Some(id), NOT_TAKEN_MAX)?;
-    rows.iter().map(|row| super::log::not_taken_view(&row.bytes)).collect()
-}
-
 /// The label of a field in the user's language; the path where there is none.
 pub(super) fn label(form: &Form, path: &FieldPath, language: Language) -> String {
     form.field(&path.field)
@@ -236,14 +227,11 @@ fn shown(form: &Form, path: &FieldPath, value: &Json, language: Language) -> Str
         .unwrap_or(text)
 }
 
-fn touched_view(form: &Form, touched: &TouchedField, language: Language) -> TouchedView {
+pub(super) fn touched_view(form: &Form, touched: &TouchedField, language: Language) -> TouchedView {
     let (path, value, shown) = match &touched.choice {
         Some((choice, chosen)) => {
             let name = shown(form, &touched.path, &Json::from(choice.as_str()), language);
-            let mark = if *chosen { "+" } else { "-" };
-            let mut object = Map::new();
-            object.insert(choice.clone(), Json::from(*chosen));
-            (&touched.path, Json::Object(object), format!("{mark} {name}"))
+            (&touched.path, choice_json(choice, *chosen), marked(&name, *chosen))
         }
         None => {
             let value = touched.value.as_ref().map_or(Json::Null, |value| scalar_json(form, &touched.path, value));
@@ -252,4 +240,24 @@ fn touched_view(form: &Form, touched: &TouchedField, language: Language) -> Touc
         }
     };
     TouchedView { path: path.to_string(), label: label(form, path, language), value, shown }
+}
+
+/// What a save wrote, where the form is not known: values as they are stored.
+pub(super) fn plain_view(touched: &TouchedField) -> TouchedView {
+    let path = touched.path.to_string();
+    let (value, shown) = match (&touched.choice, &touched.value) {
+        (Some((choice, chosen)), _) => (choice_json(choice, *chosen), marked(choice, *chosen)),
+        (None, Some(Scalar::Text(text))) => (Json::from(text.as_str()), text.clone()),
+        (None, Some(Scalar::Integer(number))) => (Json::from(*number), number.to_string()),
+        (None, None) => (Json::Null, String::new()),
+    };
+    TouchedView { label: path.clone(), path, value, shown }
+}
+
+fn choice_json(choice: &str, chosen: bool) -> Json {
+    json!({ choice: chosen })
+}
+
+fn marked(name: &str, chosen: bool) -> String {
+    format!("{} {name}", if chosen { '+' } else { '-' })
 }

@@ -101,7 +101,7 @@ fn text_of(scalar: &Scalar) -> String {
 
 /// A name if the form knows one: the first answered text of the fields that identify, else that are listed, else that
 /// are found by search. Never a sensitive one.
-fn title(definition: &FormDefinition, values: &Values) -> String {
+pub(super) fn title(definition: &FormDefinition, values: &Values) -> String {
     let outside = || {
         definition.fields.iter().filter(|field| field.repeat.is_none() && field.sensitivity != Sensitivity::Sensitive)
     };

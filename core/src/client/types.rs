@@ -107,15 +107,25 @@ pub struct ReviewView {
     pub time_ms: i64,
 }
 
-/// An answer that the server did not take.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A save, or a part of one, that the server did not take.
+#[derive(Clone, Debug, PartialEq)]
 pub struct NotTakenView {
+    /// Its place in the list of all: give the last one's to get the next page.
+    pub place: i64,
+    /// The record; it may have left this phone.
+    pub record: RecordId,
+    /// Kind of the record.
+    pub kind: String,
+    /// What a list called the record.
+    pub title: String,
     /// The change.
     pub change: ChangeHash,
+    /// When it was saved by the phone's clock, milliseconds since 1970 UTC.
+    pub time_ms: i64,
     /// Stable reason word.
     pub reason: String,
-    /// Paths of the answers that were left out.
-    pub fields: Vec<String>,
+    /// What was left out, with its values.
+    pub fields: Vec<TouchedView>,
 }
 
 /// A record with everything that a screen shows of it.

@@ -50,14 +50,6 @@ impl View<'_> {
         rows.collect::<Result<_, _>>().map_err(failed)
     }
 
-    /// Is the feed followed?
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub fn follows(&self, feed: &FeedId) -> Result<bool, StoreError> {
-        Ok(self.feed_number(feed)?.is_some())
-    }
-
     /// The last signed head of a feed as the caller encoded it.
     ///
     /// # Errors
@@ -113,8 +105,7 @@ impl Write<'_> {
     }
 
     /// Replaces the list of followed feeds. New feeds, and feeds whose epoch changed, start at position 0 with a zero
-    /// chain. Records of feeds that are gone are removed, except those with changes that the server does not have yet:
-    /// call this again once these are sent.
+    /// chain. Records of feeds that are gone leave by [`Write::remove_unfollowed`].
     ///
     /// # Errors
     /// [`StoreError`], as for every method here.
@@ -136,25 +127,29 @@ impl Write<'_> {
                 &[&feed.unit, &area_number(feed.area), epoch],
             )?;
         }
-        self.remove_unfollowed()
+        Ok(())
     }
 
-    /// Removes records whose feed is not followed and whose changes the server has.
+    /// Removes the records whose feed is not followed and of which nothing waits: no change that the server does not
+    /// have, no verdict that is not settled. True if none such is left; else call this again later.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn remove_unfollowed(&self) -> Result<(), StoreError> {
+    pub fn remove_unfollowed(&self) -> Result<bool, StoreError> {
         let failed = |error| self.failed("removing records of other feeds", error);
         let mut statement = self
             .connection
             .prepare_cached(
-                "SELECT id FROM record r WHERE NOT EXISTS(SELECT 1 FROM feed f WHERE f.unit = r.unit AND f.area = r.area)
-                 AND NOT EXISTS(SELECT 1 FROM outbox o WHERE o.record = r.id AND o.state < 4)",
+                "SELECT id, EXISTS(SELECT 1 FROM outbox o WHERE o.record = r.id AND o.state < 2)
+                         OR EXISTS(SELECT 1 FROM verdict v WHERE v.record = r.id AND v.settled = 0)
+                 FROM record r WHERE NOT EXISTS(SELECT 1 FROM feed f WHERE f.unit = r.unit AND f.area = r.area)",
             )
             .map_err(failed)?;
-        let rows = statement.query_map([], |row| Ok(RecordId(row.get(0)?))).map_err(failed)?;
-        let records: Vec<RecordId> = rows.collect::<Result<_, _>>().map_err(failed)?;
-        records.iter().try_for_each(|id| self.remove_record(id))
+        let rows = statement.query_map([], |row| Ok((RecordId(row.get(0)?), row.get(1)?))).map_err(failed)?;
+        let records: Vec<(RecordId, bool)> = rows.collect::<Result<_, _>>().map_err(failed)?;
+        let (waiting, gone): (Vec<_>, Vec<_>) = records.iter().partition(|(_, waits)| *waits);
+        gone.iter().try_for_each(|(id, _)| self.remove_record(id))?;
+        Ok(waiting.is_empty())
     }
 
     /// Moves a feed's cursor.
@@ -200,8 +195,8 @@ impl Write<'_> {
         Ok(())
     }
 
-    /// The record belongs to `to` from now on. If the phone does not follow that feed, it is removed here once the
-    /// server has all its changes.
+    /// The record belongs to `to` from now on. If the phone does not follow that feed, it leaves by
+    /// [`Write::remove_unfollowed`].
     ///
     /// # Errors
     /// [`StoreError`].
@@ -210,9 +205,6 @@ impl Write<'_> {
         self.feed_sql("UPDATE record SET unit = ?2, area = ?3 WHERE id = ?1", &values)?;
         // What is not stated yet is meant for the record's new feed.
         self.feed_sql("UPDATE outbox SET unit = ?2, area = ?3 WHERE record = ?1 AND state = 0", &values)?;
-        if !self.view().follows(to)? && self.view().outbox_len(record)? == 0 {
-            self.remove_record(record)?;
-        }
         Ok(())
     }
 }

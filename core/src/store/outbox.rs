@@ -84,8 +84,12 @@ pub struct VerdictRow {
 /// Something that the server did not take, put before the user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotTakenRow {
-    /// The record.
+    /// Its place: give the last row's to get the next page.
+    pub place: i64,
+    /// The record, which may have left this phone.
     pub record: RecordId,
+    /// The change that it was part of.
+    pub change: ChangeHash,
     /// What it is, as the caller encoded it.
     pub bytes: Vec<u8>,
 }
@@ -279,19 +283,29 @@ impl View<'_> {
         rows.collect::<Result<_, _>>().map_err(failed)
     }
 
-    /// What the server did not take and the user has not seen to; of one record, or of all.
+    /// What the server did not take and the user has not seen to, the oldest first; of one record, or of all. `after`
+    /// is the [`NotTakenRow::place`] of the last row of the page before (0 at first).
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn not_taken(&self, record: Option<&RecordId>, limit: usize) -> Result<Vec<NotTakenRow>, StoreError> {
+    pub fn not_taken(
+        &self,
+        record: Option<&RecordId>,
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<NotTakenRow>, StoreError> {
         let failed = |error| self.failed("reading what was not taken", error);
         let mut statement = self
             .connection
-            .prepare_cached("SELECT record, bytes FROM not_taken WHERE ?1 IS NULL OR record = ?1 ORDER BY n LIMIT ?2")
+            .prepare_cached(
+                "SELECT n, record, change, bytes FROM not_taken WHERE (?1 IS NULL OR record = ?1) AND n > ?2
+                 ORDER BY n LIMIT ?3",
+            )
             .map_err(failed)?;
         let rows = statement
-            .query_map(params![record.map(RecordId::as_bytes), stored(limit as u64)], |row| {
-                Ok(NotTakenRow { record: RecordId(row.get(0)?), bytes: row.get(1)? })
+            .query_map(params![record.map(RecordId::as_bytes), after, stored(limit as u64)], |row| {
+                let (record, change) = (RecordId(row.get(1)?), ChangeHash(row.get(2)?));
+                Ok(NotTakenRow { place: row.get(0)?, record, change, bytes: row.get(3)? })
             })
             .map_err(failed)?;
         rows.collect::<Result<_, _>>().map_err(failed)
@@ -354,12 +368,16 @@ impl Write<'_> {
         Ok(records.len() as u64)
     }
 
-    /// Sets where an own change stands; nothing if it is not in the outbox.
+    /// Sets where an own change stands; nothing if it is not in the outbox. One that entered a feed is no longer put
+    /// before the user as not taken.
     ///
     /// # Errors
     /// [`StoreError`].
     pub fn set_change_state(&self, hash: &ChangeHash, state: ChangeState) -> Result<(), StoreError> {
         let (number, position) = state.columns();
+        if position.is_some() {
+            self.outbox_sql("DELETE FROM not_taken WHERE change = ?1", &[&hash.as_bytes()])?;
+        }
         let record: Option<[u8; 16]> = self
             .connection
             .prepare_cached("UPDATE outbox SET state = ?2, position = ?3 WHERE hash = ?1 RETURNING record")
@@ -442,14 +460,18 @@ impl Write<'_> {
         self.refresh_sync(&verdict.record)
     }
 
-    /// Closes all verdicts of a record and adds what is put before the user.
+    /// Closes all verdicts of a record and adds what is put before the user: changes, and what they are as the caller
+    /// encoded it.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn settle(&self, record: &RecordId, not_taken: &[Vec<u8>]) -> Result<(), StoreError> {
+    pub fn settle(&self, record: &RecordId, not_taken: &[(ChangeHash, Vec<u8>)]) -> Result<(), StoreError> {
         self.outbox_sql("UPDATE verdict SET settled = 1 WHERE record = ?1 AND settled = 0", &[&record.as_bytes()])?;
-        for bytes in not_taken {
-            self.outbox_sql("INSERT INTO not_taken(record, bytes) VALUES(?1, ?2)", &[&record.as_bytes(), bytes])?;
+        for (change, bytes) in not_taken {
+            self.outbox_sql(
+                "INSERT INTO not_taken(record, change, bytes) VALUES(?1, ?2, ?3)",
+                &[&record.as_bytes(), &change.as_bytes(), bytes],
+            )?;
         }
         self.refresh_sync(record)
     }

@@ -93,7 +93,7 @@ pub struct Status {
     pub at_township: u64,
     /// Records of which the server holds all.
     pub on_server: u64,
-    /// Records of which the server did not take something.
+    /// Records of which the server did not take something, also those that have left this phone.
     pub not_taken: u64,
     /// Records in conflict.
     pub in_conflict: u64,
@@ -287,6 +287,9 @@ impl View<'_> {
                 .map_err(failed)?;
             Ok(count.unsigned_abs())
         };
+        // Of a record that has left the phone, what was not taken is all that there is.
+        status.not_taken +=
+            count("SELECT count(DISTINCT record) FROM not_taken WHERE record NOT IN (SELECT id FROM record)")?;
         status.outbox_changes = count("SELECT count(*) FROM outbox WHERE state < 4")?;
         status.drafts = count("SELECT count(*) FROM draft")?;
         status.pending = count("SELECT count(*) FROM pending")?;

@@ -276,7 +276,8 @@ impl Write<'_> {
         if first { self.refresh_sync(id) } else { Ok(()) }
     }
 
-    /// Removes a record that no followed feed holds any more, with all that was read of it.
+    /// Removes a record that no followed feed holds any more, with all that was read of it. What only its user can
+    /// know stays: a draft, and what was not taken.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -297,8 +298,6 @@ impl Write<'_> {
                 "DELETE FROM review WHERE record = ?1",
                 "DELETE FROM pending WHERE record = ?1",
                 "DELETE FROM verdict WHERE record = ?1",
-                "DELETE FROM not_taken WHERE record = ?1",
-                "DELETE FROM draft WHERE id = ?1",
                 "DELETE FROM outbox WHERE record = ?1",
             ] {
                 self.connection.prepare_cached(sql)?.execute([id.as_bytes()])?;
@@ -316,7 +315,13 @@ impl Write<'_> {
         let doing = "purging a record";
         self.remove_record(id)?;
         let erase = || {
-            self.connection.execute("DELETE FROM feed_entry WHERE record = ?1", [id.as_bytes()])?;
+            for sql in [
+                "DELETE FROM feed_entry WHERE record = ?1",
+                "DELETE FROM not_taken WHERE record = ?1",
+                "DELETE FROM draft WHERE id = ?1",
+            ] {
+                self.connection.execute(sql, [id.as_bytes()])?;
+            }
             self.connection.execute("INSERT OR IGNORE INTO purged(id) VALUES(?1)", [id.as_bytes()])
         };
         erase().map_err(|error| self.failed(doing, error))?;

@@ -33,8 +33,8 @@ CREATE TABLE verdict(
   settled INTEGER NOT NULL);
 CREATE INDEX verdict_open ON verdict(record) WHERE settled = 0;
 CREATE INDEX verdict_by_record ON verdict(record);
--- What the server did not take and the user has to see; `bytes` is the facade's.
-CREATE TABLE not_taken(n INTEGER PRIMARY KEY, record BLOB NOT NULL, bytes BLOB NOT NULL);
+-- What the server did not take and the user has to see, also of records that left; `bytes` is the facade's.
+CREATE TABLE not_taken(n INTEGER PRIMARY KEY, record BLOB NOT NULL, change BLOB NOT NULL, bytes BLOB NOT NULL);
 CREATE INDEX not_taken_by_record ON not_taken(record);
 
 -- seq: 0 = no document yet; else grows with every write within a kind, so that the latest change is the largest.

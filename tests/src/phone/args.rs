@@ -79,6 +79,13 @@ pub enum Command {
         /// Kind of the records.
         kind: String,
     },
+    /// Prints what the server did not take, with its values, also of records that have left this phone; lines of JSON.
+    NotTaken,
+    /// The user has seen to what was not taken of a record: it is no longer shown.
+    Dismiss {
+        /// Record.
+        id: String,
+    },
     /// Prints one record with conflicts, problems, reviews and history, as JSON.
     Show {
         /// Record.

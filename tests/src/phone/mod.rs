@@ -104,6 +104,8 @@ fn command(args: &Args, book: &Arc<Fieldbook>) -> Result<(), PhoneError> {
             say(&saved.record.to_string())
         }
         Command::List { kind } => list(book, kind),
+        Command::NotTaken => not_taken(book),
+        Command::Dismiss { id } => Ok(book.dismiss_not_taken(record_id(id)?)?),
         Command::Show { id } => print(&output::record(&book.record(record_id(id)?)?)),
     }
 }
@@ -132,6 +134,16 @@ fn list(book: &Fieldbook, kind: &str) -> Result<(), PhoneError> {
         let Some(last) = rows.last() else { return Ok(()) };
         after = Some(last.place);
         rows.iter().try_for_each(|row| print(&output::list_row(row)))?;
+    }
+}
+
+fn not_taken(book: &Fieldbook) -> Result<(), PhoneError> {
+    let mut after = 0;
+    loop {
+        let page = book.not_taken(after, LIST_PAGE)?;
+        let Some(last) = page.last() else { return Ok(()) };
+        after = last.place;
+        page.iter().try_for_each(|one| print(&output::not_taken(one)))?;
     }
 }
 

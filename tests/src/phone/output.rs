@@ -1,7 +1,8 @@
 //! What the commands print.
 
 use fieldbook_core::client::{
-    ConflictView, EnrolmentInfo, HistoryView, KindInfo, Progress, RecordView, StatusView, SyncListener, SyncReport,
+    ConflictView, EnrolmentInfo, HistoryView, KindInfo, NotTakenView, Progress, RecordView, StatusView, SyncListener,
+    SyncReport, TouchedView,
 };
 use fieldbook_core::store::ListRow;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -118,15 +119,27 @@ fn conflict(conflict: &ConflictView) -> Json {
     json!({ "path": conflict.path, "label": conflict.label, "values": values })
 }
 
+fn touched(fields: &[TouchedView]) -> Vec<Json> {
+    let one =
+        |one: &TouchedView| json!({ "path": one.path, "label": one.label, "value": one.value, "shown": one.shown });
+    fields.iter().map(one).collect()
+}
+
 fn history(entry: &HistoryView) -> Json {
-    let touched: Vec<Json> = entry
-        .touched
-        .iter()
-        .map(|touched| {
-            json!({ "path": touched.path, "label": touched.label, "value": touched.value, "shown": touched.shown })
-        })
-        .collect();
+    let touched = touched(&entry.touched);
     json!({ "change": entry.change, "author": entry.author, "time_ms": entry.time_ms, "touched": touched })
+}
+
+pub(super) fn not_taken(one: &NotTakenView) -> Json {
+    json!({
+        "record": one.record,
+        "kind": one.kind,
+        "title": one.title,
+        "change": one.change,
+        "time_ms": one.time_ms,
+        "reason": one.reason,
+        "fields": touched(&one.fields),
+    })
 }
 
 pub(super) fn record(record: &RecordView) -> Json {
@@ -145,11 +158,6 @@ pub(super) fn record(record: &RecordView) -> Json {
             })
         })
         .collect();
-    let not_taken: Vec<Json> = record
-        .not_taken
-        .iter()
-        .map(|one| json!({ "change": one.change, "reason": one.reason, "fields": one.fields }))
-        .collect();
     json!({
         "id": record.id,
         "kind": record.kind,
@@ -163,7 +171,7 @@ pub(super) fn record(record: &RecordView) -> Json {
         "problems": problems,
         "reviews": reviews,
         "history": record.history.iter().map(history).collect::<Vec<_>>(),
-        "not_taken": not_taken,
+        "not_taken": record.not_taken.iter().map(not_taken).collect::<Vec<_>>(),
     })
 }
 

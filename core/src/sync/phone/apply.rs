@@ -176,6 +176,7 @@ impl<'a> Applier<'a> {
             return Err(LogError::other("the store does not hold the feeds that it was given").into());
         }
         self.exchange.state.registry = registry;
+        self.exchange.state.leaving = true;
         self.exchange.progress = true;
         self.state_changed = true;
         self.applied.events.push(PhoneEvent::FeedsChanged);
@@ -272,6 +273,8 @@ impl<'a> Applier<'a> {
             EntryBody::MovedOut { record, to } => {
                 self.store_documents()?;
                 self.log.move_record(&record, &to)?;
+                self.exchange.state.leaving = true;
+                self.state_changed = true;
             }
             EntryBody::MovedIn { record, .. } => {
                 self.store_documents()?;

@@ -225,6 +225,12 @@ impl Exchange {
                 transact(log, |log| state.store(log))?;
                 events.push(PhoneEvent::Forked);
             }
+            if state.leaving {
+                transact(log, |log| {
+                    state.leaving = !log.remove_unfollowed()?;
+                    state.store(log)
+                })?;
+            }
         }
         let waiting = !log.unsent(state.taken, 1)?.is_empty() || !log.unstated(1)?.is_empty();
         Ok(self.outcome(more || waiting, revoked, events))

@@ -145,12 +145,19 @@ pub trait PhoneLog {
     /// [`LogError`].
     fn feeds(&mut self) -> Result<Vec<FollowedFeed>, LogError>;
     /// Replaces the list of followed feeds, each with its epoch, and stores what the user may do. New feeds, and feeds
-    /// whose epoch changed, start at position 0 with a zero chain. Records of feeds that are gone are removed, except
-    /// those with changes that the server does not have yet: these stay until they are sent.
+    /// whose epoch changed, start at position 0 with a zero chain. Records of feeds that are gone stay until
+    /// [`PhoneLog::remove_unfollowed`].
     ///
     /// # Errors
     /// [`LogError`].
     fn set_feeds(&mut self, feeds: &[(FeedId, u32)], roles: &[(Role, String)]) -> Result<(), LogError>;
+    /// Removes the records of feeds that are not followed and of which nothing waits: no change that the server does
+    /// not have, no verdict that is not settled. What [`PhoneLog::settle`] put before the user stays, and so do drafts:
+    /// nobody else has them. True if no such record is left.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn remove_unfollowed(&mut self) -> Result<bool, LogError>;
     /// Moves a feed's cursor.
     ///
     /// # Errors
@@ -312,8 +319,8 @@ pub trait PhoneLog {
     /// # Errors
     /// [`LogError`].
     fn is_purged(&mut self, record: &RecordId) -> Result<bool, LogError>;
-    /// The record belongs to `to` from now on; if the phone does not follow that feed, it is removed here unless it
-    /// has changes that the server does not have yet.
+    /// The record belongs to `to` from now on; if the phone does not follow that feed, it leaves by
+    /// [`PhoneLog::remove_unfollowed`].
     ///
     /// # Errors
     /// [`LogError`].

@@ -44,6 +44,9 @@ pub(super) struct SyncState {
     /// issued again under a new actor.
     #[n(10)]
     pub(super) forked: bool,
+    /// Feeds were left: their records leave as soon as nothing of them waits.
+    #[n(11)]
+    pub(super) leaving: bool,
 }
 
 impl SyncState {

@@ -162,6 +162,22 @@ impl PhoneLog for MemoryPhone {
         }
         Ok(())
     }
+    fn remove_unfollowed(&mut self) -> Answer<bool> {
+        let Data { feeds, metas, outbox, unsettled, documents, .. } = &mut self.data;
+        let waits = |record: &RecordId| {
+            let unsent = |own: &&OutboxChange| matches!(own.status, ChangeState::Unstated | ChangeState::Stated);
+            unsettled.contains(record) || outbox.iter().filter(unsent).any(|own| own.record == *record)
+        };
+        let left = |meta: &RecordMeta| !feeds.iter().any(|followed| followed.feed == meta.feed);
+        let left: Vec<RecordId> = metas.iter().filter(|(_, meta)| left(meta)).map(|(record, _)| *record).collect();
+        let gone: Vec<RecordId> = left.iter().filter(|record| !waits(record)).copied().collect();
+        outbox.retain(|own| !gone.contains(&own.record));
+        for record in &gone {
+            documents.remove(record);
+            metas.remove(record);
+        }
+        Ok(gone.len() == left.len())
+    }
     fn put_cursor(&mut self, feed: &FeedId, position: u64, chain: &[u8; 32]) -> Answer<()> {
         assert!(self.before.is_some());
         let followed = self.feed(feed);
@@ -353,11 +369,7 @@ impl PhoneLog for MemoryPhone {
         Ok(self.data.purged.contains(record))
     }
     fn move_record(&mut self, record: &RecordId, to: &FeedId) -> Answer<()> {
-        if self.data.feeds.iter().any(|followed| followed.feed == *to) {
-            self.data.metas.get_mut(record).unwrap().feed = to.clone();
-        } else {
-            self.data.documents.remove(record);
-        }
+        self.data.metas.get_mut(record).unwrap().feed = to.clone();
         Ok(())
     }
     fn put_pending(&mut self, entry: &PendingEntry) -> Answer<()> {
