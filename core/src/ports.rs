@@ -1,11 +1,17 @@
 //! What the core asks of the world around it. Nothing else reads clocks, randomness or secrets.
 
+use std::path::Path;
+
 /// Wall clock and boot clock.
 pub trait Clock: Send + Sync {
     /// Milliseconds since 1970-01-01 UTC as the device believes; may be wrong, may jump.
     fn now_ms(&self) -> i64;
     /// Milliseconds since boot; never goes back while the device runs.
     fn boot_ms(&self) -> u64;
+    /// Returns after `ms` milliseconds of this clock.
+    fn pause(&self, ms: u64) {
+        std::thread::sleep(std::time::Duration::from_millis(ms));
+    }
 }
 
 /// Cryptographically secure randomness.
@@ -35,4 +41,14 @@ pub trait KeyVault: Send + Sync {
     /// # Errors
     /// [`VaultError`] when it could not be stored.
     fn store(&self, name: &str, secret: &[u8]) -> Result<(), VaultError>;
+}
+
+/// Where the files of a store lie. SQLite reads and writes them by itself; this tells what is asked beside it.
+pub trait Disk: Send + Sync {
+    /// The name under which SQLite knows this disk; `None` for the system's own files.
+    fn vfs(&self) -> Option<&str>;
+    /// Bytes of a file; `None` if it is not there.
+    fn length_bytes(&self, file: &Path) -> Option<u64>;
+    /// Free bytes for this user where `folder` is; `None` where the system does not say.
+    fn free_bytes(&self, folder: &Path) -> Option<u64>;
 }

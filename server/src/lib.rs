@@ -1,6 +1,7 @@
 //! The Fieldbook server: orders feeds, judges rights, serves phones and supervisors.
 //!
-//! `store` is the one encrypted database; `sync_http` carries the sync machine of `fieldbook-core` over HTTP; `api` is
+//! `store` is the one encrypted database; `exchange` runs the sync machine of `fieldbook-core` on it,
+//! `sync_http` carries that over HTTP; `api` is
 //! what supervisors use; `cli` is everything an administrator does at a terminal.
 
 mod api;
@@ -8,6 +9,7 @@ pub mod cli;
 mod clock_text;
 mod code;
 mod data_folder;
+pub mod exchange;
 pub mod identity;
 mod limiter;
 pub mod link;

@@ -62,12 +62,19 @@ pub fn library_version() -> String {
 /// connection comes back in WAL mode with `synchronous=FULL` and foreign keys on; the key has been proved by reading
 /// the schema. Another connection's lock is waited for, at most [`BUSY_TIMEOUT`].
 ///
+/// `vfs` names where the file is read and written; `None` is the system's files. What is encrypted is the same.
+///
 /// # Errors
 /// [`OpenError::WrongKeyOrNotADatabase`] when the schema cannot be decrypted, [`OpenError::NoEncryption`] when the
 /// linked library is a plain SQLite, else what SQLite said.
-pub fn open(path: &Path, key: &[u8; KEY_BYTES]) -> Result<Connection, OpenError> {
+pub fn open(path: &Path, key: &[u8; KEY_BYTES], vfs: Option<&str>) -> Result<Connection, OpenError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = unlock(Connection::open_with_flags(path, flags)?, key)?;
+    let opened = match vfs {
+        None => Connection::open_with_flags(path, flags),
+        // The library puts its encryption in front of whatever bears this prefix.
+        Some(vfs) => Connection::open_with_flags_and_vfs(path, flags, format!("multipleciphers-{vfs}").as_str()),
+    };
+    let connection = unlock(opened?, key)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;

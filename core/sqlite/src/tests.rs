@@ -7,13 +7,14 @@ fn a_wrong_bit_opens_nothing_and_the_file_shows_nothing() {
     let path = dir.path().join("store.db");
     let key = [7u8; KEY_BYTES];
     {
-        let connection = open(&path, &key).unwrap();
+        let connection = open(&path, &key, None).unwrap();
         connection.execute_batch("CREATE TABLE person(name TEXT); INSERT INTO person VALUES('才让卓玛')").unwrap();
     }
     let mut wrong = key;
     wrong[31] ^= 1;
-    assert!(matches!(open(&path, &wrong), Err(OpenError::WrongKeyOrNotADatabase)));
-    let name: String = open(&path, &key).unwrap().query_row("SELECT name FROM person", [], |row| row.get(0)).unwrap();
+    assert!(matches!(open(&path, &wrong, None), Err(OpenError::WrongKeyOrNotADatabase)));
+    let name: String =
+        open(&path, &key, None).unwrap().query_row("SELECT name FROM person", [], |row| row.get(0)).unwrap();
     assert_eq!(name, "才让卓玛");
     for entry in std::fs::read_dir(dir.path()).unwrap() {
         let bytes = std::fs::read(entry.unwrap().path()).unwrap();
@@ -30,7 +31,7 @@ fn the_linked_library_is_the_encrypted_one() {
 
 /// A small database, checkpointed into its one file.
 fn small(path: &Path, key: &[u8; KEY_BYTES]) {
-    let connection = open(path, key).unwrap();
+    let connection = open(path, key, None).unwrap();
     connection.execute_batch("CREATE TABLE person(name TEXT); INSERT INTO person VALUES('才让卓玛')").unwrap();
     connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
 }
@@ -70,7 +71,7 @@ fn a_copy_has_its_own_key() {
     let (path, copy) = (dir.path().join("store.db"), dir.path().join("复件 1?.db"));
     let (key, other) = ([7u8; KEY_BYTES], [9u8; KEY_BYTES]);
     small(&path, &key);
-    copy_to(&open(&path, &key).unwrap(), &copy, &other).unwrap();
+    copy_to(&open(&path, &key, None).unwrap(), &copy, &other).unwrap();
     assert!(matches!(open_existing(&copy, &key), Err(OpenError::WrongKeyOrNotADatabase)));
     let name: String =
         open_existing(&copy, &other).unwrap().query_row("SELECT name FROM person", [], |row| row.get(0)).unwrap();
@@ -82,7 +83,7 @@ fn a_plain_database_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("plain.db");
     Connection::open(&path).unwrap().execute_batch("CREATE TABLE person(name TEXT)").unwrap();
-    assert!(matches!(open(&path, &[7; KEY_BYTES]), Err(OpenError::WrongKeyOrNotADatabase)));
+    assert!(matches!(open(&path, &[7; KEY_BYTES], None), Err(OpenError::WrongKeyOrNotADatabase)));
 }
 
 #[test]
@@ -92,12 +93,12 @@ fn a_cut_file_is_still_read() {
     let key = [7u8; KEY_BYTES];
     small(&path, &key);
     {
-        let connection = open(&path, &key).unwrap();
+        let connection = open(&path, &key, None).unwrap();
         connection.execute_batch("CREATE TABLE big(bytes BLOB); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<20) INSERT INTO big SELECT zeroblob(3000) FROM n").unwrap();
     }
     let bytes = std::fs::read(&path).unwrap();
     std::fs::write(&path, &bytes[..bytes.len() / 2 + 17]).unwrap();
-    assert!(open(&path, &key).is_err());
+    assert!(open(&path, &key, None).is_err());
     let name: String =
         open_existing(&path, &key).unwrap().query_row("SELECT name FROM person", [], |row| row.get(0)).unwrap();
     assert_eq!(name, "才让卓玛");

@@ -1,5 +1,7 @@
 //! Becoming a device of a server: a new key, a one-time code, and what the server says about itself.
 
+use std::ops::ControlFlow;
+
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use minicbor::{Decode, Encode};
 
@@ -7,7 +9,7 @@ use super::error::Fault;
 use super::fieldbook::{Fieldbook, locked};
 use super::link::{EnrolLink, ServerAddress};
 use super::log::SYNC_STATE;
-use super::net::{CancelFlag, Connection};
+use super::net::{CancelFlag, Transport};
 use super::session::{REVOKED, VAULT_DEVICE_KEY};
 use super::text::Text;
 use super::types::EnrolmentInfo;
@@ -127,8 +129,8 @@ impl Fieldbook {
             let mut connection =
                 self.connection.try_lock().map_err(|_| Fault::new(ErrorKind::Busy, Text::InUse, ""))?;
             let key = self.fresh_device_key()?;
-            let mut fresh = Connection::new(link.server.clone()).map_err(Fault::internal)?;
-            let answer = ask(&mut fresh, &link, &key, device_name)?;
+            let mut fresh = self.network.transport(link.server.clone()).map_err(Fault::internal)?;
+            let answer = ask(fresh.as_mut(), &link, &key, device_name)?;
             check_server_key(&link, &answer)?;
             let enrolment = Enrolment::of(&link.server, answer);
             self.store.write(|write| {
@@ -175,7 +177,7 @@ impl Fieldbook {
 }
 
 fn ask(
-    connection: &mut Connection,
+    connection: &mut dyn Transport,
     link: &EnrolLink,
     key: &SigningKey,
     device_name: &str,
@@ -193,11 +195,11 @@ fn ask(
     let mut answer = Vec::new();
     connection.post(ENROL_PATH, body, &CancelFlag::default(), &|_| {}, &mut |bytes| {
         answer.extend_from_slice(bytes);
-        if answer.len() > ANSWER_BYTES_MAX {
-            return Err(bad_enrolment("too long"));
-        }
-        Ok(())
+        if answer.len() > ANSWER_BYTES_MAX { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })?;
+    if answer.len() > ANSWER_BYTES_MAX {
+        return Err(bad_enrolment("too long"));
+    }
     minicbor::decode(&answer).map_err(|_| {
         Fault::new(ErrorKind::ServerIdentity, Text::NotAServer, &link.server).detail("the enrolment answer is not CBOR")
     })

@@ -8,15 +8,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::documents::Documents;
 use super::enrol::Enrolment;
 use super::error::{Fault, guard};
-use super::net::Connection;
+use super::net::{Network, SystemNetwork, Transport};
 use super::session::{self, DATABASE_KEY_BYTES};
 use super::text::{Language, Text};
 use super::types::{DraftInfo, KindInfo, StatusView};
 use super::{ClientError, ErrorKind};
 use crate::forms::{Form, FormDefinition};
 use crate::ids::ActorId;
-use crate::ports::{Clock, KeyVault, Random};
-use crate::store::{ListFilter, ListRow, Status, Store, View, Write};
+use crate::ports::{Clock, Disk, KeyVault, Random};
+use crate::store::{ListFilter, ListRow, Status, Store, SystemDisk, View, Write};
 
 /// Compiled forms kept in memory.
 const FORMS_KEPT_MAX: usize = 16;
@@ -30,12 +30,27 @@ struct Kept {
     definition: Arc<FormDefinition>,
 }
 
+/// What a phone needs of the world around it.
+pub struct Ports {
+    /// Small secrets.
+    pub vault: Arc<dyn KeyVault>,
+    /// Wall clock and boot clock.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness of ids, keys and row ids.
+    pub random: Arc<dyn Random>,
+    /// Where the store's files lie.
+    pub disk: Arc<dyn Disk>,
+    /// What reaches the server.
+    pub network: Arc<dyn Network>,
+}
+
 /// One phone of one user: its store, its key, its forms and its connection.
 pub struct Fieldbook {
     pub(super) store: Store,
     pub(super) vault: Arc<dyn KeyVault>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) random: Arc<dyn Random>,
+    pub(super) network: Arc<dyn Network>,
     language: Mutex<Language>,
     forms: Mutex<HashMap<(String, String), Kept>>,
     /// Documents of the records last worked on.
@@ -43,7 +58,7 @@ pub struct Fieldbook {
     /// Records whose form is open: one session a record.
     pub(super) open_forms: Mutex<HashSet<crate::ids::RecordId>>,
     /// Held for the length of a sync or an enrolment.
-    pub(super) connection: Mutex<Option<Connection>>,
+    pub(super) connection: Mutex<Option<Box<dyn Transport>>>,
 }
 
 impl std::fmt::Debug for Fieldbook {
@@ -57,7 +72,8 @@ pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Fieldbook {
-    /// Opens the phone in `folder`, or makes it: the database key is drawn at the first opening and lives in `vault`.
+    /// Opens the phone in `folder`, or makes it, on the system's files and network: the database key is drawn at the
+    /// first opening and lives in `vault`.
     ///
     /// # Errors
     /// `WrongKey`, `Damaged` (opening again salvages), `NeedsUpdate`, `StorageFull`, `Busy`, or `Internal` when the
@@ -69,16 +85,27 @@ impl Fieldbook {
         random: Arc<dyn Random>,
         language: Language,
     ) -> Result<Arc<Self>, ClientError> {
+        let ports = Ports { vault, clock, random, disk: Arc::new(SystemDisk), network: Arc::new(SystemNetwork) };
+        Self::open_with(folder, ports, language)
+    }
+
+    /// The same on the files and the network that `ports` names.
+    ///
+    /// # Errors
+    /// As [`Fieldbook::open`].
+    pub fn open_with(folder: &Path, ports: Ports, language: Language) -> Result<Arc<Self>, ClientError> {
+        let Ports { vault, clock, random, disk, network } = ports;
         guard(language, || {
-            let key = session::database_key(folder, vault.as_ref(), random.as_ref())?;
+            let key = session::database_key(folder, vault.as_ref(), random.as_ref(), disk.as_ref())?;
             debug_assert_eq!(key.len(), DATABASE_KEY_BYTES);
-            let store = Store::open(folder, &key, random.as_ref())?;
+            let store = Store::open(folder, &key, random.as_ref(), disk)?;
             session::settle_actor(&store, vault.as_ref(), clock.as_ref(), random.as_ref())?;
             let book = Arc::new(Self {
                 store,
                 vault,
                 clock,
                 random,
+                network,
                 language: Mutex::new(language),
                 forms: Mutex::default(),
                 documents: Mutex::default(),

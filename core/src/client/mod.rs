@@ -22,7 +22,7 @@ mod types;
 
 pub use edits::BATCH_RECORDS_MAX;
 pub use error::{ClientError, ErrorKind};
-pub use fieldbook::Fieldbook;
+pub use fieldbook::{Fieldbook, Ports};
 pub use form::FormHandle;
 pub use text::Language;
 pub use types::{

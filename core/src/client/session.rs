@@ -7,7 +7,7 @@ use super::error::Fault;
 use super::text::Text;
 use crate::document::{Document, ReviewDecision, ReviewMark};
 use crate::ids::ActorId;
-use crate::ports::{Clock, KeyVault, Random};
+use crate::ports::{Clock, Disk, KeyVault, Random};
 use crate::protocol::{Decision, Review};
 use crate::store::{Store, View, Write};
 
@@ -29,13 +29,18 @@ const LAST_SYNC_MS: &str = "last_sync_ms";
 const BOOT_TOLERANCE_MS: i64 = 10_000;
 
 /// The key of the store in `folder`: from the vault, or drawn if neither it nor the store exists.
-pub(super) fn database_key(folder: &Path, vault: &dyn KeyVault, random: &dyn Random) -> Result<[u8; 32], Fault> {
+pub(super) fn database_key(
+    folder: &Path,
+    vault: &dyn KeyVault,
+    random: &dyn Random,
+    disk: &dyn Disk,
+) -> Result<[u8; 32], Fault> {
     if let Some(key) = vault.load(VAULT_DATABASE_KEY)? {
         return <[u8; 32]>::try_from(key.as_slice()).map_err(|_| {
             Fault::new(ErrorKind::WrongKey, Text::WrongKey, "").detail("the vault's key has no 32 bytes")
         });
     }
-    if folder.join("fieldbook.db").exists() {
+    if disk.length_bytes(&folder.join("fieldbook.db")).is_some() {
         // A new key would open nothing, and storing it would hide that the old one is gone.
         return Err(Fault::new(ErrorKind::WrongKey, Text::WrongKey, "").detail("the vault holds no key of this store"));
     }

@@ -1,13 +1,13 @@
 //! Syncing: exchange after exchange until nothing waits on either side, over connections that may break.
 
 use std::cell::Cell;
-use std::time::{Duration, Instant};
+use std::ops::ControlFlow;
 
 use super::enrol::Enrolment;
 use super::error::Fault;
 use super::fieldbook::{Fieldbook, space_warning};
 use super::log::StoreLog;
-use super::net::{ByteCount, CancelFlag, Connection, NetError};
+use super::net::{ByteCount, CancelFlag, NetError, Transport};
 use super::session::{self, REVOKED};
 use super::text::{Language, Text};
 use super::types::{Progress, SyncListener, SyncReport};
@@ -28,6 +28,8 @@ const IDLE_EXCHANGES_MAX: u32 = 8;
 const BREAKS_MAX: u32 = 5;
 /// Wait before connecting anew after the first break; doubles with each further one.
 const RETRY_DELAY_MS: u64 = 500;
+/// How often cancelling is looked at meanwhile.
+const PAUSE_STEP_MS: u64 = 20;
 
 /// A sync under way.
 struct Run<'b> {
@@ -105,7 +107,7 @@ impl Fieldbook {
     /// `Refused`, `NeedsUpdate`, `Busy` while another sync runs, `Cancelled`, and errors of the store.
     pub fn sync(&self, listener: &dyn SyncListener, cancel: &CancelFlag) -> Result<SyncReport, ClientError> {
         self.guarded(|| {
-            let started = Instant::now();
+            let started_ms = self.clock.boot_ms();
             let enrolment = self.enrolled()?;
             let mut kept = self
                 .connection
@@ -113,7 +115,7 @@ impl Fieldbook {
                 .map_err(|_| Fault::new(ErrorKind::Busy, Text::InUse, "").detail("sync runs"))?;
             let mut connection = match kept.take() {
                 Some(connection) => connection,
-                None => Connection::new(enrolment.server()).map_err(Fault::internal)?,
+                None => self.network.transport(enrolment.server()).map_err(Fault::internal)?,
             };
             let before = connection.bytes();
             let mut run = Run {
@@ -127,7 +129,7 @@ impl Fieldbook {
                 total: Stats::default(),
                 report: SyncReport::default(),
             };
-            let done = run.all(&mut connection);
+            let done = run.all(connection.as_mut());
             let bytes = connection.bytes();
             *kept = Some(connection);
             drop(kept);
@@ -147,7 +149,7 @@ impl Fieldbook {
             let status = self.store.read(|view| Ok::<_, Fault>(view.status()?))?;
             report.conflicts = status.in_conflict;
             report.space_warning = space_warning(&status, self.language());
-            report.seconds = started.elapsed().as_secs_f64();
+            report.seconds = self.clock.boot_ms().saturating_sub(started_ms) as f64 / 1000.0;
             self.store.write(|write| session::note_sync(write, self.clock.now_ms()))?;
             self.store.tidy()?;
             Ok(report)
@@ -156,7 +158,7 @@ impl Fieldbook {
 }
 
 impl Run<'_> {
-    fn all(&mut self, connection: &mut Connection) -> Result<(), Fault> {
+    fn all(&mut self, connection: &mut dyn Transport) -> Result<(), Fault> {
         let mut breaks = 0;
         let mut idle = 0;
         for _ in 0..EXCHANGES_MAX {
@@ -191,7 +193,7 @@ impl Run<'_> {
         Err(Fault::internal(format!("more than {EXCHANGES_MAX} exchanges in one sync")))
     }
 
-    fn exchange(&mut self, connection: &mut Connection) -> Result<Outcome, Stop> {
+    fn exchange(&mut self, connection: &mut dyn Transport) -> Result<Outcome, Stop> {
         let book = self.book;
         let random = book.random.as_ref();
         let mut log = StoreLog::new(book);
@@ -202,13 +204,21 @@ impl Run<'_> {
         let report = &mut self.report;
         let stats = Cell::new(exchange.stats());
         let on_move = |bytes: ByteCount| moved.tell(bytes, stats.get());
-        let posted = connection.post(SYNC_PATH, request.body(), self.cancel, &on_move, &mut |bytes| {
-            let events = exchange.receive(&mut log, bytes)?;
-            note_events(report, &events);
-            stats.set(exchange.stats());
-            Ok::<_, Stop>(())
+        let mut stopped = None;
+        let posted = connection.post(SYNC_PATH, request.body(), self.cancel, &on_move, &mut |bytes| match exchange
+            .receive(&mut log, bytes)
+        {
+            Ok(events) => {
+                note_events(report, &events);
+                stats.set(exchange.stats());
+                ControlFlow::Continue(())
+            }
+            Err(error) => {
+                stopped = Some(Stop::from(error));
+                ControlFlow::Break(())
+            }
         });
-        let posted = match posted {
+        let posted = match stopped.map_or(posted.map_err(Stop::from), Err) {
             Err(Stop::Answered(answer)) => exchange.refused(&mut log, answer).map_err(Stop::from),
             other => other,
         };
@@ -235,12 +245,11 @@ impl Run<'_> {
     }
 
     fn pause(&self, delay_ms: u64) -> Result<(), Fault> {
-        let until = Instant::now() + Duration::from_millis(delay_ms);
-        while Instant::now() < until {
+        for _ in 0..delay_ms.div_ceil(PAUSE_STEP_MS) {
             if self.cancel.is_cancelled() {
                 return Err(NetError::Cancelled.into());
             }
-            std::thread::sleep(Duration::from_millis(20));
+            self.book.clock.pause(PAUSE_STEP_MS);
         }
         Ok(())
     }

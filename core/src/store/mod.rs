@@ -13,6 +13,7 @@
 //!   ([`PAGE_CACHE_KIB`] each).
 
 mod codec;
+mod disk;
 mod draft;
 mod error;
 mod feed;
@@ -37,6 +38,7 @@ pub use read::{KindCount, ListFilter, ListRow, RecordRow, Status};
 pub use record::{ReadRow, SyncState};
 pub use reference::{ActorRow, ReviewRow};
 pub use salvage::{SalvageReport, SalvagedTable};
+pub use disk::SystemDisk;
 
 /// Size of the write-ahead log, in bytes, at which [`Store::tidy`] folds it into the file.
 pub const LOG_BYTES_TIDY: u64 = 1024 * 1024;

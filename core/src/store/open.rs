@@ -1,7 +1,7 @@
 //! Opening, reading, writing and closing the file.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use fieldbook_sqlite::rusqlite::{self, Connection};
 use fieldbook_sqlite::{KEY_BYTES, room};
@@ -10,7 +10,7 @@ use sha2::Sha256;
 
 use super::salvage::{self, SalvageReport, SchemaPages};
 use super::{LOG_BYTES_MAX, LOG_BYTES_TIDY, PAGE_CACHE_KIB, StoreError, schema};
-use crate::ports::Random;
+use crate::ports::{Disk, Random};
 
 /// Name of the database in the phone's folder.
 pub(super) const FILE: &str = "fieldbook.db";
@@ -32,6 +32,7 @@ const SALVAGE: &str = "salvage";
 /// The phone's store. Shared by reference between threads.
 pub struct Store {
     folder: PathBuf,
+    disk: Arc<dyn Disk>,
     writer: Mutex<Connection>,
     /// Connections that nobody reads with just now.
     readers: Mutex<Vec<Connection>>,
@@ -76,7 +77,7 @@ pub(super) fn keyed_hash(key: &[u8; 32], parts: &[&[u8]]) -> [u8; 32] {
 }
 
 impl Store {
-    /// Opens or creates the store in `folder` under the raw 32-byte `key`.
+    /// Opens or creates the store in `folder` on `disk` under the raw 32-byte `key`.
     ///
     /// A damaged file is set aside as `fieldbook.damaged-N.db`, what can be read of it is taken over into a new one,
     /// and [`Store::salvage`] says what was and what was not; it is never deleted.
@@ -84,22 +85,32 @@ impl Store {
     /// # Errors
     /// [`StoreError::WrongKey`] (nothing is touched), [`StoreError::Newer`], [`StoreError::Full`],
     /// [`StoreError::Busy`], [`StoreError::Storage`], [`StoreError::Io`].
-    pub fn open(folder: &Path, key: &[u8; KEY_BYTES], random: &dyn Random) -> Result<Self, StoreError> {
-        Self::open_in(folder, key, random).map_err(|error| error.for_want_of_room(folder))
+    pub fn open(
+        folder: &Path,
+        key: &[u8; KEY_BYTES],
+        random: &dyn Random,
+        disk: Arc<dyn Disk>,
+    ) -> Result<Self, StoreError> {
+        Self::open_in(folder, key, random, disk).map_err(|error| error.for_want_of_room(folder))
     }
 
-    fn open_in(folder: &Path, key: &[u8; KEY_BYTES], random: &dyn Random) -> Result<Self, StoreError> {
+    fn open_in(
+        folder: &Path,
+        key: &[u8; KEY_BYTES],
+        random: &dyn Random,
+        disk: Arc<dyn Disk>,
+    ) -> Result<Self, StoreError> {
         std::fs::create_dir_all(folder).map_err(|source| io("making the folder", folder, source))?;
         salvage::finish_interrupted(folder)?;
         let file = folder.join(FILE);
-        let existed = file.exists();
+        let existed = disk.length_bytes(&file).is_some();
         let key_fits = key_check(folder, key)?;
         if !existed {
             // The key's check comes first: a file without it cannot be told from one with another key.
             write_key_check(folder, key)?;
         }
         let suspect = folder.join(SUSPECT_FILE);
-        let store = match Self::open_once(folder, key, random, suspect.exists(), None) {
+        let store = match Self::open_once(folder, key, random, &disk, suspect.exists(), None) {
             Err(StoreError::Damaged { .. }) => {
                 // A key that still reads the tables' names is the right one, whatever lies beside the file.
                 let proved = key_fits == Some(true) || fieldbook_sqlite::open_existing(&file, key).is_ok();
@@ -109,7 +120,7 @@ impl Store {
                     (false, None) => return Err(StoreError::WrongKeyOrDamaged { file }),
                 }
                 let report = salvage::set_aside_and_take_over(folder, key)?;
-                Self::open_once(folder, key, random, false, Some(report))?
+                Self::open_once(folder, key, random, &disk, false, Some(report))?
             }
             other => other?,
         };
@@ -124,13 +135,15 @@ impl Store {
         folder: &Path,
         key: &[u8; KEY_BYTES],
         random: &dyn Random,
+        disk: &Arc<dyn Disk>,
         look_closely: bool,
         salvage: Option<SalvageReport>,
     ) -> Result<Self, StoreError> {
-        let (writer, reader) = open_connections(&folder.join(FILE), key, look_closely)?;
+        let (writer, reader) = open_connections(&folder.join(FILE), key, disk.vfs(), look_closely)?;
         let mut store = Self {
             _schema_pages: SchemaPages::find(&writer, folder)?,
             folder: folder.to_owned(),
+            disk: Arc::clone(disk),
             writer: Mutex::new(writer),
             readers: Mutex::new(vec![reader]),
             key: *key,
@@ -211,7 +224,7 @@ impl Store {
     /// Free bytes where the store is, if the system says.
     #[must_use]
     pub fn free_bytes(&self) -> Option<u64> {
-        room::free_bytes(&self.folder)
+        self.disk.free_bytes(&self.folder)
     }
 
     /// Reads: `work` sees one committed state, whatever is written meanwhile, and never waits for a writer or another
@@ -223,7 +236,7 @@ impl Store {
         let idle = self.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let reader = match idle {
             Some(reader) => reader,
-            None => open_reader(&self.folder.join(FILE), &self.key)?,
+            None => open_reader(&self.folder.join(FILE), &self.key, self.disk.vfs())?,
         };
         let done = {
             let snapshot = reader.unchecked_transaction().map_err(|error| self.failed("beginning to read", error))?;
@@ -295,7 +308,7 @@ impl Store {
     }
 
     fn log_bytes(&self) -> u64 {
-        std::fs::metadata(self.folder.join(format!("{FILE}-wal"))).map_or(0, |meta| meta.len())
+        self.disk.length_bytes(&self.folder.join(format!("{FILE}-wal"))).unwrap_or_default()
     }
 
     /// Sorts what SQLite said; damage makes the next opening look at every page.
@@ -368,22 +381,23 @@ impl Drop for Write<'_> {
 fn open_connections(
     file: &Path,
     key: &[u8; KEY_BYTES],
+    vfs: Option<&str>,
     look_closely: bool,
 ) -> Result<(Connection, Connection), StoreError> {
     let doing = "opening the store";
-    let writer = fieldbook_sqlite::open(file, key).map_err(|error| StoreError::from_open(doing, error))?;
+    let writer = fieldbook_sqlite::open(file, key, vfs).map_err(|error| StoreError::from_open(doing, error))?;
     tune(&writer)?;
     if look_closely {
         check_pages(&writer)?;
     }
     schema::migrate(&writer)?;
-    let reader = open_reader(file, key)?;
+    let reader = open_reader(file, key, vfs)?;
     Ok((writer, reader))
 }
 
-fn open_reader(file: &Path, key: &[u8; KEY_BYTES]) -> Result<Connection, StoreError> {
+fn open_reader(file: &Path, key: &[u8; KEY_BYTES], vfs: Option<&str>) -> Result<Connection, StoreError> {
     let doing = "opening the store for reading";
-    let reader = fieldbook_sqlite::open(file, key).map_err(|error| StoreError::from_open(doing, error))?;
+    let reader = fieldbook_sqlite::open(file, key, vfs).map_err(|error| StoreError::from_open(doing, error))?;
     tune(&reader)?;
     reader.pragma_update(None, "query_only", true).map_err(|error| StoreError::from_sqlite(doing, error))?;
     Ok(reader)

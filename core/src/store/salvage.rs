@@ -86,7 +86,7 @@ pub(super) fn set_aside_and_take_over(folder: &Path, key: &[u8; KEY_BYTES]) -> R
     let mut report = SalvageReport { set_aside: aside.clone(), tables: Vec::new(), nothing_readable: true };
     {
         let doing = "taking over a damaged store";
-        let to = fieldbook_sqlite::open(&new, key).map_err(|error| StoreError::from_open(doing, error))?;
+        let to = fieldbook_sqlite::open(&new, key, None).map_err(|error| StoreError::from_open(doing, error))?;
         schema::migrate(&to)?;
         let from = match open_damaged(&file, key) {
             Ok(from) => Some(from),

@@ -55,6 +55,7 @@ const STATEMENTS_KEPT: usize = 128;
 pub struct Store {
     path: PathBuf,
     key: [u8; KEY_BYTES],
+    vfs: Option<String>,
     writer: Mutex<Connection>,
     readers: Mutex<Vec<Connection>>,
     /// Clock of everything that the server stamps.
@@ -73,8 +74,8 @@ impl std::fmt::Debug for Store {
     }
 }
 
-fn connect(path: &Path, key: &[u8; KEY_BYTES]) -> Result<Connection, StoreError> {
-    let connection = fieldbook_sqlite::open(path, key)?;
+fn connect(path: &Path, key: &[u8; KEY_BYTES], vfs: Option<&str>) -> Result<Connection, StoreError> {
+    let connection = fieldbook_sqlite::open(path, key, vfs)?;
     connection.busy_timeout(Duration::from_millis(BUSY_TIMEOUT_MS))?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
     Ok(connection)
@@ -110,7 +111,21 @@ impl Store {
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
     ) -> Result<Self, StoreError> {
-        Self::open_in(dir, key_file, clock, random).map_err(|error| error.for_want_of_room(dir))
+        Self::open_on(dir, key_file, clock, random, None)
+    }
+
+    /// The same with the database on the SQLite file system named `vfs`; `None` is the system's files.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn open_on(
+        dir: &Path,
+        key_file: Option<&Path>,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+        vfs: Option<&str>,
+    ) -> Result<Self, StoreError> {
+        Self::open_in(dir, key_file, clock, random, vfs).map_err(|error| error.for_want_of_room(dir))
     }
 
     fn open_in(
@@ -118,10 +133,11 @@ impl Store {
         key_file: Option<&Path>,
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
+        vfs: Option<&str>,
     ) -> Result<Self, StoreError> {
         let key = crate::data_folder::prepare(dir, key_file, random.as_ref())?;
         let path = dir.join("fieldbook.db");
-        let mut writer = connect(&path, &key)?;
+        let mut writer = connect(&path, &key, vfs)?;
         migrate(&mut writer, &path)?;
         let tx = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let log = match meta(&tx, "log")? {
@@ -138,6 +154,7 @@ impl Store {
         Ok(Self {
             path,
             key,
+            vfs: vfs.map(str::to_owned),
             writer: Mutex::new(writer),
             readers: Mutex::new(Vec::new()),
             clock,
@@ -204,7 +221,7 @@ impl Store {
     /// A reading connection, to be given back.
     pub(crate) fn take_reader(&self) -> Result<Connection, StoreError> {
         let idle = locked(&self.readers).pop();
-        idle.map_or_else(|| connect(&self.path, &self.key), Ok)
+        idle.map_or_else(|| connect(&self.path, &self.key, self.vfs.as_deref()), Ok)
     }
 
     /// Takes back a reading connection outside any transaction.

@@ -7,6 +7,7 @@ mod counted;
 mod tls;
 
 use std::io;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -108,6 +109,45 @@ pub struct ByteCount {
     pub down: u64,
 }
 
+/// A way to the server, kept between exchanges.
+pub trait Transport: Send {
+    /// HTTP bytes since this value was made.
+    fn bytes(&self) -> ByteCount;
+
+    /// One POST. `on_bytes` gets the body of a 200 answer as it arrives; when it breaks, the exchange ends there and this
+    /// returns `Ok`. `on_move` hears the bytes since this value was made whenever some moved, at most ten times a second.
+    ///
+    /// # Errors
+    /// [`NetError`]. After an error or a break by `on_bytes` the next call connects anew.
+    fn post(
+        &mut self,
+        path: &'static str,
+        body: Vec<u8>,
+        cancel: &CancelFlag,
+        on_move: &dyn Fn(ByteCount),
+        on_bytes: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
+    ) -> Result<(), NetError>;
+}
+
+/// What reaches servers.
+pub trait Network: Send + Sync {
+    /// Prepares a way to `server`, without connecting.
+    ///
+    /// # Errors
+    /// A text when the system gives no means to.
+    fn transport(&self, server: ServerAddress) -> Result<Box<dyn Transport>, String>;
+}
+
+/// The system's network: TCP, TLS, HTTP/1.1.
+#[derive(Debug)]
+pub struct SystemNetwork;
+
+impl Network for SystemNetwork {
+    fn transport(&self, server: ServerAddress) -> Result<Box<dyn Transport>, String> {
+        Ok(Box::new(Connection::new(server)?))
+    }
+}
+
 /// The connection to one server.
 pub struct Connection {
     server: ServerAddress,
@@ -133,26 +173,21 @@ impl Connection {
         let host_header = format!("{SERVER_NAME}:{}", server.port);
         Ok(Self { server, host_header, tls, runtime, counters: Arc::default(), sender: None })
     }
+}
 
-    /// HTTP bytes since this value was made.
-    #[must_use]
-    pub fn bytes(&self) -> ByteCount {
+impl Transport for Connection {
+    fn bytes(&self) -> ByteCount {
         self.counters.read()
     }
 
-    /// One POST. `on_bytes` gets the body of a 200 answer as it arrives; when it breaks off, its error is returned.
-    /// `on_move` hears the bytes since this value was made whenever some moved, at most ten times a second.
-    ///
-    /// # Errors
-    /// [`NetError`], or what `on_bytes` returned. After any error the next call connects anew.
-    pub fn post<E: From<NetError>>(
+    fn post(
         &mut self,
         path: &'static str,
         body: Vec<u8>,
         cancel: &CancelFlag,
         on_move: &dyn Fn(ByteCount),
-        on_bytes: &mut dyn FnMut(&[u8]) -> Result<(), E>,
-    ) -> Result<(), E> {
+        on_bytes: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
+    ) -> Result<(), NetError> {
         let sender = self.sender.take();
         let exchange = Exchange {
             server: &self.server,
@@ -162,8 +197,7 @@ impl Connection {
             cancel,
             on_move,
         };
-        let sender = self.runtime.block_on(exchange.run(sender, path, body, on_bytes))?;
-        self.sender = Some(sender);
+        self.sender = self.runtime.block_on(exchange.run(sender, path, body, on_bytes))?;
         Ok(())
     }
 }
@@ -179,13 +213,14 @@ struct Exchange<'a> {
 }
 
 impl Exchange<'_> {
-    async fn run<E: From<NetError>>(
+    /// The connection afterwards, if it can be used again.
+    async fn run(
         &self,
         kept: Option<SendRequest<Full<Bytes>>>,
         path: &'static str,
         body: Vec<u8>,
-        on_bytes: &mut dyn FnMut(&[u8]) -> Result<(), E>,
-    ) -> Result<SendRequest<Full<Bytes>>, E> {
+        on_bytes: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
+    ) -> Result<Option<SendRequest<Full<Bytes>>>, NetError> {
         let mut sender = match self.still_open(kept).await {
             Some(sender) => sender,
             None => self.connect().await?,
@@ -198,13 +233,15 @@ impl Exchange<'_> {
             .map_err(|error| NetError::NotOurs { address: self.server.to_string(), detail: error.to_string() })?;
         let response = self.watched(sender.send_request(request)).await?.map_err(|error| self.classify(&error))?;
         if response.status() != hyper::StatusCode::OK {
-            return Err(self.refusal(response).await.into());
+            return Err(self.refusal(response).await);
         }
         let mut body = response.into_body();
         while let Some(chunk) = self.next_chunk(&mut body).await? {
-            on_bytes(&chunk)?;
+            if on_bytes(&chunk).is_break() {
+                return Ok(None);
+            }
         }
-        Ok(sender)
+        Ok(Some(sender))
     }
 
     /// A connection kept from an earlier exchange, if the server has not closed it since.

@@ -1,6 +1,7 @@
 //! Wrong keys, damaged files, full disks, newer files, and what the files show to someone who reads their bytes.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use super::super::read::is_space_low;
 use super::super::*;
@@ -46,11 +47,11 @@ fn a_wrong_key_is_told_and_touches_nothing() {
     for bit in [0, 100, 255] {
         let mut wrong = KEY;
         wrong[bit / 8] ^= 1 << (bit % 8);
-        let error = Store::open(dir.path(), &wrong, &Counted::default()).unwrap_err();
+        let error = Store::open(dir.path(), &wrong, &Counted::default(), Arc::new(SystemDisk)).unwrap_err();
         assert!(matches!(error, StoreError::WrongKey { .. }), "{error}");
     }
     std::fs::remove_file(dir.path().join("fieldbook.keycheck")).unwrap();
-    let error = Store::open(dir.path(), &[0; 32], &Counted::default()).unwrap_err();
+    let error = Store::open(dir.path(), &[0; 32], &Counted::default(), Arc::new(SystemDisk)).unwrap_err();
     assert!(matches!(error, StoreError::WrongKeyOrDamaged { .. }), "{error}");
     assert_eq!(std::fs::read(database(dir.path())).unwrap(), before);
     assert_eq!(unsent(&open(dir.path())).len(), 3);
@@ -213,12 +214,12 @@ fn little_space_is_said_early_and_refuses_nothing() {
 fn a_newer_file_is_refused_untouched() {
     let dir = tempfile::tempdir().unwrap();
     fill(dir.path(), 3, 3);
-    let connection = fieldbook_sqlite::open(&database(dir.path()), &KEY).unwrap();
+    let connection = fieldbook_sqlite::open(&database(dir.path()), &KEY, None).unwrap();
     connection.pragma_update(None, "user_version", 99).unwrap();
     drop(connection);
-    let error = Store::open(dir.path(), &KEY, &Counted::default()).unwrap_err();
+    let error = Store::open(dir.path(), &KEY, &Counted::default(), Arc::new(SystemDisk)).unwrap_err();
     assert!(matches!(error, StoreError::Newer { found: 99, known: 1 }), "{error}");
-    let connection = fieldbook_sqlite::open(&database(dir.path()), &KEY).unwrap();
+    let connection = fieldbook_sqlite::open(&database(dir.path()), &KEY, None).unwrap();
     connection.pragma_update(None, "user_version", 1).unwrap();
     drop(connection);
     assert_eq!(unsent(&open(dir.path())).len(), 3);

@@ -1,8 +1,9 @@
 //! What the store's tests share.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::super::{PersonEntry, PersonKey, ReadRow, Store, StoreError, Write};
+use super::super::{PersonEntry, PersonKey, ReadRow, Store, StoreError, SystemDisk, Write};
 use crate::access::{Area, FeedId};
 use crate::document::{RecordMeta, RecordState};
 use crate::ids::{ChangeHash, RecordId};
@@ -25,7 +26,7 @@ impl Random for Counted {
 }
 
 pub fn open(dir: &std::path::Path) -> Store {
-    Store::open(dir, &KEY, &Counted::default()).unwrap()
+    Store::open(dir, &KEY, &Counted::default(), Arc::new(SystemDisk)).unwrap()
 }
 
 pub fn record(n: u64) -> RecordId {
