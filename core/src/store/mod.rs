@@ -28,6 +28,7 @@ mod salvage;
 mod schema;
 mod search;
 
+pub use disk::SystemDisk;
 pub use draft::{Draft, DraftKey};
 pub use error::StoreError;
 pub use feed::FeedCursor;
@@ -38,7 +39,6 @@ pub use read::{KindCount, ListFilter, ListRow, RecordRow, Status};
 pub use record::{ReadRow, SyncState};
 pub use reference::{ActorRow, ReviewRow};
 pub use salvage::{SalvageReport, SalvagedTable};
-pub use disk::SystemDisk;
 
 /// Size of the write-ahead log, in bytes, at which [`Store::tidy`] folds it into the file.
 pub const LOG_BYTES_TIDY: u64 = 1024 * 1024;
