@@ -2,16 +2,16 @@
 
 use std::collections::{HashMap, HashSet};
 
-use automerge::Automerge;
+use automerge::{Automerge, ReadDoc};
 
 use super::chunk::{self, Decoded, Op, OpRef, OpValue};
 use super::layout::{
     PARENT_KEY, REMOVED_KEY, SUBMITTED_KEY, Shape, our_actor, our_hash, parse_choice_key, parse_row_key, removed_path,
     row_path,
 };
-use super::removal;
 use super::snapshot::{Place, Snapshot, op_of};
 use super::types::{HistoryEntry, TouchedField};
+use super::{read, removal};
 use crate::forms::{Edit, FieldPath, FormDefinition, Scalar};
 use crate::ids::{ActorId, ChangeHash, RowId};
 
@@ -176,6 +176,27 @@ pub(crate) fn touched(writes: &[Write]) -> Vec<TouchedField> {
         Some(TouchedField { path, value, choice })
     });
     named.take(HISTORY_TOUCHED_MAX).collect()
+}
+
+/// Whether a change wrote nothing but values that stood in conflict at its dependencies.
+pub(super) fn only_chooses(doc: &Automerge, form: &FormDefinition, change: automerge::ChangeHash) -> bool {
+    let Some(found) = doc.get_change_by_hash(&change) else { return false };
+    let Ok(decoded) = chunk::decode(found.raw_bytes()) else { return false };
+    let writes = writes(&decoded, &spots(&Snapshot::of(doc, None)), &Shape::of(form));
+    let keys: HashSet<(Option<OpRef>, &str)> = decoded.ops.iter().map(|op| (op.object, op.key)).collect();
+    let conflicts = read::conflicts(&Snapshot::of(doc, Some(found.deps())), form);
+    let stood = |path: &FieldPath, is: &dyn Fn(Option<&Scalar>) -> bool| {
+        let conflict = conflicts.iter().find(|conflict| conflict.path == *path);
+        conflict.is_some_and(|conflict| conflict.values.iter().any(|side| is(side.value.as_ref())))
+    };
+    let chooses = |write: &Write| match write {
+        Write::Field(path, value) => stood(path, &|side| side == value.as_ref()),
+        Write::Mark(repeat, row, removed) => {
+            stood(&removed_path(repeat, *row), &|side| removal::removed_of(side) == Some(*removed))
+        }
+        Write::Choice(..) | Write::Row(..) | Write::Submit(_) => false,
+    };
+    !writes.is_empty() && writes.len() == keys.len() && writes.iter().all(chooses)
 }
 
 /// A change as edits, so that it can be issued again.

@@ -222,6 +222,13 @@ impl Document {
         history::history(&self.doc, &self.system_changes(), form)
     }
 
+    /// Whether a change did nothing but choose among values that stood in conflict where it was made: that is no
+    /// authorship. False for an unknown change, and for one that wrote what `form` does not know.
+    #[must_use]
+    pub fn only_chooses(&self, form: &FormDefinition, change: &ChangeHash) -> bool {
+        history::only_chooses(&self.doc, form, am_hash(*change))
+    }
+
     /// What one change of this document did, as edits that do it again (at other heads, under another actor). Empty
     /// for an unknown change, and for what `form` does not know.
     #[must_use]

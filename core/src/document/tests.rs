@@ -482,3 +482,39 @@ fn a_dropped_change_goes_with_what_depends_on_it_and_can_be_issued_again() {
     assert_eq!(rebuilt.read(&form("2")), doc.read(&form("2")));
     assert_eq!(doc.without(&[]).unwrap().0.heads(), doc.heads());
 }
+
+/// Choosing a value that stands at the heads is no authorship, anything else is.
+#[test]
+fn what_only_chooses_is_told_from_what_writes() {
+    let mut one = new("1");
+    save(&mut one, "1", A, 1, &[add("members", 1), in_row("name", 1, "x")]);
+    let mut two = one.clone();
+    let by_a = save(&mut one, "1", A, 2, &[set("name", "a"), remove(1)]);
+    let by_b = save(&mut two, "1", B, 2, &[set("name", "b"), in_row("name", 1, "y")]);
+    pull(&mut one, &two);
+    for own in [&by_a.hash, &by_b.hash, &ChangeHash([9; 32])] {
+        assert!(!one.only_chooses(&form("1"), own));
+    }
+    let keep = Edit::Set { path: FieldPath::in_row("members/_removed", "members", row(1)), value: text("kept") };
+    let age = Edit::Set { path: FieldPath::root("age"), value: Some(Scalar::Integer(7)) };
+    // A form that knows no more than the name: it must not take a change for a choice because it sees less of it.
+    let mut less = form("1");
+    less.fields.retain(|field| field.path == "name");
+    less.repeats.clear();
+    for (chooses, edits) in [
+        (true, vec![set("name", "a")]),
+        (true, vec![set("name", "b"), keep.clone()]),
+        (true, vec![remove(1)]),
+        (true, vec![keep]),
+        (false, vec![set("name", "c")]),
+        (false, vec![set("name", "a"), age]),
+        (false, vec![in_row("name", 1, "z")]),
+        (false, vec![choose("needs", "roof", true)]),
+        (false, vec![set("name", "a"), add("members", 2)]),
+    ] {
+        let mut doc = one.clone();
+        let change = save(&mut doc, "1", C, 3, &edits);
+        assert_eq!(doc.only_chooses(&form("1"), &change.hash), chooses, "{edits:?}");
+        assert_eq!(doc.only_chooses(&less, &change.hash), chooses && edits == [set("name", "a")], "{edits:?}");
+    }
+}

@@ -87,32 +87,21 @@ fn refused(detail: impl std::fmt::Display) -> StoreError {
     Problem::new("value_refused").with("detail", detail).into()
 }
 
-/// The edits that make `value` hold at `path`, and whether they only choose one of the values in conflict there.
+/// The edits that make `value` hold at `path`.
 fn resolving(
     form: &Form,
     document: &Document,
     path: &FieldPath,
     value: &Value,
     heads: &[ChangeHash],
-) -> Result<(Vec<Edit>, bool), StoreError> {
-    let conflicts = document.conflicts(form.definition());
-    let conflict = conflicts.iter().find(|conflict| conflict.path == *path);
-    let among = |wanted: &Option<Scalar>| {
-        conflict.is_some_and(|conflict| conflict.values.iter().any(|there| there.value == *wanted))
-    };
+) -> Result<Vec<Edit>, StoreError> {
     // A row that was removed while somebody wrote inside it: `removed`, `edited` or `kept` (document).
     if path.field.ends_with("/_removed") {
-        let word = value.as_str().map(|word| Scalar::Text(word.to_owned()));
-        if word.is_none() || !among(&word) {
-            return Err(refused(path));
-        }
-        return Ok((vec![Edit::Set { path: path.clone(), value: word }], true));
+        let word = value.as_str().ok_or_else(|| refused(path))?;
+        return Ok(vec![Edit::Set { path: path.clone(), value: Some(Scalar::Text(word.to_owned())) }]);
     }
     match form.parse_answer(path, value).map_err(refused)? {
-        Answer::Scalar(value) => {
-            let chosen = among(&value);
-            Ok((vec![Edit::Set { path: path.clone(), value }], chosen))
-        }
+        Answer::Scalar(value) => Ok(vec![Edit::Set { path: path.clone(), value }]),
         Answer::Set(wanted) => {
             let current: Values = document.read_at(form.definition(), heads);
             let sets = match &path.row {
@@ -126,7 +115,7 @@ fn resolving(
             let choose = |choice: &String, chosen| Edit::Choose { path: path.clone(), choice: choice.clone(), chosen };
             let added = wanted.difference(&held).map(|choice| choose(choice, true));
             let taken = held.difference(&wanted).map(|choice| choose(choice, false));
-            Ok((added.chain(taken).collect(), false))
+            Ok(added.chain(taken).collect())
         }
     }
 }
@@ -180,8 +169,7 @@ pub(crate) async fn edit(
         store.edit_record(&caller.user, record, &request.heads, |form, document| {
             let current = document.read_at(form.definition(), &request.heads);
             let random = store.random.as_ref();
-            let edits = form.edits_from_patch(&current, &request.set, &request.add, &request.remove, random);
-            Ok((edits.map_err(refused)?, false))
+            form.edits_from_patch(&current, &request.set, &request.add, &request.remove, random).map_err(refused)
         })
     });
     Ok(Json(heads_body(&heads.await?)))

@@ -9,7 +9,7 @@ use fieldbook_core::protocol::{Down, ErrorKind};
 use serde_json::json;
 use std::sync::atomic::Ordering;
 
-use crate::testing::{START_MS, TestServer, enrolment, form, set, verdicts};
+use crate::testing::{START_MS, Supervisor, TestServer, enrolment, form, set, verdicts};
 
 fn submit() -> Edit {
     Edit::Submit { at: "2026-06-01T00:00:00+08:00".to_owned() }
@@ -129,6 +129,60 @@ async fn who_wrote_does_not_approve_and_returning_needs_reasons() {
     let back = json!({ "heads": page["heads"], "reasons": "电话", "fields": ["phone"] });
     let (status, state) = county.post(&format!("records/{record}/return"), back).await;
     assert_eq!((status, state["state"].as_str()), (StatusCode::OK, Some("returned")));
+}
+
+/// Approves at the heads that stand now; answers the status and the word of what was told.
+async fn approve(supervisor: &Supervisor<'_>, record: RecordId) -> (StatusCode, String) {
+    let (_, page) = supervisor.get(&format!("records/{record}")).await;
+    let heads = json!({ "heads": page["heads"] });
+    let (status, told) = supervisor.post(&format!("records/{record}/approve"), heads).await;
+    (status, told["type"].as_str().or(told["state"].as_str()).unwrap_or_default().to_owned())
+}
+
+#[tokio::test]
+async fn choosing_one_of_the_values_is_no_authorship_however_it_is_said() {
+    let server = TestServer::new();
+    let approved = (StatusCode::OK, "approved".to_owned());
+    let refused = (StatusCode::CONFLICT, "own_record".to_owned());
+    // As an ordinary edit of that one field.
+    let record = disagreement(&server).await;
+    let county = server.supervisor("一", "6301", Role::County).await;
+    let (_, page) = county.get(&format!("records/{record}")).await;
+    let edit = json!({ "heads": page["heads"], "set": { "phone": "1" } });
+    assert_eq!(county.post(&format!("records/{record}/edit"), edit).await.0, StatusCode::OK);
+    assert_eq!(approve(&county, record).await, approved);
+    // With an answer of her own beside it.
+    let record = disagreement(&server).await;
+    let (_, page) = county.get(&format!("records/{record}")).await;
+    let edit = json!({ "heads": page["heads"], "set": { "phone": "1", "name": "别名" } });
+    assert_eq!(county.post(&format!("records/{record}/edit"), edit).await.0, StatusCode::OK);
+    assert_eq!(approve(&county, record).await, refused);
+    // On a page that she read before somebody else had chosen: both chose, neither wrote.
+    let record = disagreement(&server).await;
+    let other = server.supervisor("二", "6301", Role::County).await;
+    let (_, page) = county.get(&format!("records/{record}")).await;
+    let choose = json!({ "path": "phone", "value": "2", "heads": page["heads"] });
+    for supervisor in [&other, &county] {
+        assert_eq!(supervisor.post(&format!("records/{record}/resolve"), choose.clone()).await.0, StatusCode::OK);
+    }
+    assert_eq!(approve(&county, record).await, approved);
+}
+
+#[tokio::test]
+async fn a_value_that_nobody_had_written_makes_its_writer_an_author() {
+    let server = TestServer::new();
+    let record = disagreement(&server).await;
+    let county = server.supervisor("一", "6301", Role::County).await;
+    let (_, page) = county.get(&format!("records/{record}")).await;
+    let own = json!({ "path": "phone", "value": "3", "heads": page["heads"] });
+    assert_eq!(county.post(&format!("records/{record}/resolve"), own).await.0, StatusCode::OK);
+    // Choosing one of the others afterwards does not undo it, and no more does another supervisor's choice.
+    let (_, page) = county.get(&format!("records/{record}")).await;
+    let back = json!({ "path": "phone", "value": "2", "heads": page["heads"] });
+    assert_eq!(county.post(&format!("records/{record}/resolve"), back).await.0, StatusCode::OK);
+    assert_eq!(approve(&county, record).await, (StatusCode::CONFLICT, "own_record".to_owned()));
+    let other = server.supervisor("二", "6301", Role::County).await;
+    assert_eq!(approve(&other, record).await, (StatusCode::OK, "approved".to_owned()));
 }
 
 #[tokio::test]

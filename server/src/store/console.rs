@@ -89,18 +89,18 @@ impl Store {
     }
 
     /// Makes one change on behalf of `user` at the heads that were read. What arrived meanwhile stays visible beside
-    /// it. `chosen`: it only chooses one of the existing values. Returns the record's new heads.
+    /// it. Returns the record's new heads.
     pub(crate) fn edit_record(
         &self,
         user: &UserRow,
         record: RecordId,
         heads: &[ChangeHash],
-        make: impl Fn(&Form, &Document) -> Result<(Vec<Edit>, bool), StoreError>,
+        make: impl Fn(&Form, &Document) -> Result<Vec<Edit>, StoreError>,
     ) -> Result<Vec<ChangeHash>, StoreError> {
         self.write(|tx| {
             let (mut open, roles) = decidable(tx, user.id, record)?;
             let form = self.form_of(tx, &open)?;
-            let (edits, chosen) = make(&form, &open.document)?;
+            let edits = make(&form, &open.document)?;
             let now_ms = self.now_ms();
             let mut tried = 0;
             let change = loop {
@@ -135,12 +135,9 @@ impl Store {
                 stated: None,
             };
             self.append_change(tx, &mut open, &accepted)?;
-            if chosen {
-                let sql = "INSERT INTO choices(hash, user) VALUES (?1, ?2)";
-                tx.execute(sql, (change.hash.as_bytes(), user.id.as_bytes()))?;
-            }
             self.save_record(tx, &mut open)?;
-            audit(tx, now_ms, Some(user.id), if chosen { "choose" } else { "edit" }, &record.to_string(), "")?;
+            let done = if open.document.only_chooses(form.definition(), &change.hash) { "choose" } else { "edit" };
+            audit(tx, now_ms, Some(user.id), done, &record.to_string(), "")?;
             Ok(open.document.heads())
         })
     }
@@ -233,7 +230,7 @@ impl Store {
         }
         for change in open.document.changes() {
             let wrote = records::author(tx, change.actor)?.is_some_and(|author| author.user == user.id);
-            if wrote && !is_choice(tx, &change.hash)? {
+            if wrote && !open.document.only_chooses(definition, &change.hash) {
                 return Err(Problem::new("own_record").into());
             }
         }
@@ -302,11 +299,6 @@ fn refusal(refusal: Refusal) -> StoreError {
 /// The area that a word names.
 pub(crate) fn area(word: &str) -> Result<fieldbook_core::access::Area, StoreError> {
     fieldbook_core::access::Area::from_word(word).ok_or_else(|| StoreError::corrupt("area", word))
-}
-
-fn is_choice(tx: &Connection, hash: &ChangeHash) -> Result<bool, StoreError> {
-    let mut statement = tx.prepare_cached("SELECT 1 FROM choices WHERE hash = ?1")?;
-    Ok(statement.exists([hash.as_bytes()])?)
 }
 
 /// Where the record stands.

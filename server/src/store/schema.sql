@@ -76,8 +76,6 @@ CREATE TABLE reviews (
   reasons TEXT NOT NULL, fields TEXT NOT NULL, reviewer BLOB NOT NULL, reviewer_name TEXT NOT NULL,
   time_ms INTEGER NOT NULL, values_json TEXT NOT NULL, form_version TEXT NOT NULL, PRIMARY KEY (record, number)
 ) STRICT, WITHOUT ROWID;
--- Changes by which a supervisor chose one of the existing values: no authorship.
-CREATE TABLE choices (hash BLOB PRIMARY KEY, user BLOB NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE sessions (
   token_hash BLOB PRIMARY KEY, user BLOB NOT NULL REFERENCES users(id), created_ms INTEGER NOT NULL,
   seen_ms INTEGER NOT NULL, expires_ms INTEGER NOT NULL
