@@ -12,4 +12,5 @@ mod phone;
 mod refusals;
 mod sheets;
 mod tidy;
+mod transcode;
 mod xlsforms;

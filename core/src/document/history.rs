@@ -4,7 +4,6 @@ use std::collections::{HashMap, HashSet};
 
 use automerge::{Automerge, ReadDoc};
 
-use super::chunk::{self, Decoded, Op, OpRef, OpValue};
 use super::layout::{
     PARENT_KEY, REMOVED_KEY, SUBMITTED_KEY, Shape, our_actor, our_hash, parse_choice_key, parse_row_key, removed_path,
     row_path,
@@ -14,6 +13,7 @@ use super::types::{HistoryEntry, TouchedField};
 use super::{read, removal};
 use crate::forms::{Edit, FieldPath, FormDefinition, Scalar};
 use crate::ids::{ActorId, ChangeHash, RowId};
+use crate::protocol::chunk::{self, Decoded, Op, OpRef, OpValue};
 
 /// Touched fields that one history entry lists; a longer save says only these.
 pub const HISTORY_TOUCHED_MAX: usize = 2_000;

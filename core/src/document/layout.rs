@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use super::error::DocumentError;
 use crate::forms::{Field, FieldPath, FieldType, FormDefinition, Scalar};
 use crate::ids::{ActorId, ChangeHash, RecordId, RowId};
+use crate::protocol::chunk::{self, Decoded, Op, OpValue};
 
 /// Root key: the record's id.
 pub(crate) const ID_KEY: &str = "_id";
@@ -163,6 +164,28 @@ pub(crate) fn creation(id: RecordId, form: &FormDefinition) -> Result<Automerge,
     }
     tx.commit_with(CommitOptions::default().with_time(0));
     Ok(doc)
+}
+
+/// The hash of the creation change, without making a document: changes are sent by what they build on, and most build on
+/// this one.
+pub(crate) fn creation_hash(id: RecordId, form: &FormDefinition) -> Option<ChangeHash> {
+    let op = |key, value| Op { object: None, key, value, preds: Vec::new() };
+    let mut ops = vec![
+        op(ID_KEY, OpValue::Bytes(id.as_bytes())),
+        op(KIND_KEY, OpValue::Text(&form.kind)),
+        op(FORM_KEY, OpValue::Text(&form.version)),
+    ];
+    ops.extend(containers(form).into_iter().map(|path| op(path, OpValue::MakeMap)));
+    let content = Decoded {
+        hash: ChangeHash([0; 32]),
+        deps: Vec::new(),
+        actors: vec![CREATION_ACTOR],
+        seq: 1,
+        start_op: 1,
+        time_s: 0,
+        ops,
+    };
+    chunk::write(&content).map(|(_, hash)| hash)
 }
 
 /// The change that adds the container `path`: it depends on nothing but the creation, so that it is the same bytes

@@ -7,12 +7,12 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use automerge::ChangeHash;
 
-use super::chunk::{self, OpValue};
 use super::graph::Graph;
 use super::layout::{PARENT_KEY, REMOVED_KEY, Shape, am_actor, is_set, our_hash, parse_choice_key, parse_row_key};
 use super::snapshot::{CellValue, Object, Place, Snapshot, Written, op_of};
 use crate::forms::{Field, Scalar};
 use crate::ids::RowId;
+use crate::protocol::chunk::{self, OpValue};
 
 /// Value of a `_removed` conflict: that author removed the row.
 pub(crate) const REMOVED: &str = "removed";

@@ -16,7 +16,6 @@ use std::collections::HashSet;
 use automerge::{Automerge, Change};
 
 use crate::access::Role;
-use crate::document::chunk::{self, Decoded};
 use crate::document::graph::Graph;
 use crate::document::history::{self, touched};
 use crate::document::layout::{
@@ -26,6 +25,7 @@ use crate::document::snapshot::Snapshot;
 use crate::document::{Document, ReviewMark, TouchedField, edit, guarded};
 use crate::forms::FormDefinition;
 use crate::ids::{ActorId, ChangeHash};
+use crate::protocol::chunk::{self, Decoded};
 use crate::protocol::limits::{CHANGE_OP_GAP_MAX, RECORD_OPS_MAX};
 
 /// What decides whether an author may make a change: the server's view, as of the change's arrival.

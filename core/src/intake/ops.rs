@@ -5,7 +5,6 @@ use std::collections::{HashMap, HashSet};
 use automerge::Automerge;
 
 use super::{Refusal, refused};
-use crate::document::chunk::{Decoded, Op, OpRef, OpValue};
 use crate::document::history::{self, Spot, Spots, spot_of};
 use crate::document::layout::{
     FORM_KEY, ID_KEY, KIND_KEY, PARENT_KEY, REMOVED_KEY, SUBMISSION_BYTES_MAX, SUBMITTED_KEY, Shape, fits,
@@ -15,6 +14,7 @@ use crate::document::snapshot::{Snapshot, op_of};
 use crate::forms::{Field, Scalar};
 use crate::ids::{ActorId, RowId};
 use crate::limits::{RECORD_ROWS_MAX, TEXT_CHARS_MAX};
+use crate::protocol::chunk::{Decoded, Op, OpRef, OpValue};
 
 /// An operation, wherever it is from.
 type OpId = (u64, ActorId);

@@ -50,6 +50,24 @@ pub const NAME_CHARS_MAX: usize = 128;
 pub const DEVICE_FEEDS_MAX: usize = 5_000;
 /// Unsent changes that a phone keeps for one record before it asks to sync.
 pub const RECORD_OUTBOX_MAX: usize = 1_000;
+/// Changes that one batch of transcoded changes holds.
+pub const BATCH_CHANGES_MAX: usize = 1_000;
+/// Operations, and what they supersede, in one batch.
+pub const BATCH_OPS_MAX: usize = 65_536;
+/// Bytes of changes (as they are rebuilt) after which a sender closes a batch.
+pub const BATCH_BYTES_TARGET: usize = 48 * 1024;
+/// Changes of one exchange and direction.
+pub const EXCHANGE_CHANGES_MAX: usize = 16_384;
+/// Bytes of one exchange's changes as they are rebuilt, in one direction.
+pub const EXCHANGE_CHANGE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Actors, and forms of an operation, that one exchange's transcoding remembers.
+pub const TRANSCODE_ENTRIES_MAX: usize = 16_384;
+/// Bytes of a map's key that transcoding remembers.
+pub const TRANSCODE_KEY_BYTES_MAX: usize = 1_024;
+/// Bytes that name a record which the receiver holds.
+pub const RECORD_PREFIX_BYTES: usize = 6;
+/// Bytes that name a change of a known record which the receiver holds.
+pub const CHANGE_PREFIX_BYTES: usize = 4;
 /// A part of a message that does not fit a frame.
 pub const PART_BYTES: usize = 12 * 1024;
 /// Parts of one message.

@@ -3,10 +3,13 @@
 //! Messages are CBOR (RFC 8949) arrays. An exchange is one HTTPS POST: a signed [`RequestHeader`] and a stream of
 //! frames up, a stream of frames down. This module only says what the messages are; `sync` says when they are sent.
 
+pub(crate) mod chunk;
 pub mod limits;
 mod messages;
 mod notice;
+pub mod transcode;
 
+pub use chunk::change_hash;
 pub use messages::{
     ChangeUp, CursorState, Cursors, Down, EnrolAnswer, EnrolRequest, Entry, EntryBody, ErrorAnswer, ErrorKind,
     RecordStart, RequestHeader, SignedHead, Statement, StatementHash, Up, Verdict, VerdictKind,

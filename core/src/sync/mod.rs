@@ -13,11 +13,12 @@ pub mod server;
 pub mod signing;
 mod wire;
 
+pub use crate::protocol::change_hash;
 pub use log::{LogError, LogErrorKind};
 pub use phone::PhoneLog;
 pub use server::ServerLog;
 pub use signing::Signer;
-pub use wire::{change_hash, from_cbor, to_cbor};
+pub use wire::{from_cbor, to_cbor};
 
 #[cfg(test)]
 mod tests;

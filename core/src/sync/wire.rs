@@ -1,8 +1,4 @@
-//! CBOR of whole messages, variable-length numbers, and the name of a raw change.
-
-use sha2::{Digest, Sha256};
-
-use crate::ids::ChangeHash;
+//! CBOR of whole messages, and variable-length numbers.
 
 /// The CBOR of a message, as it is sent, signed and hashed.
 #[must_use]
@@ -55,25 +51,4 @@ pub(super) fn read_varint(bytes: &[u8]) -> Varint {
         }
     }
     if bytes.len() < VARINT_BYTES_MAX { Varint::Incomplete } else { Varint::Bad }
-}
-
-const CHANGE_MAGIC: [u8; 4] = [0x85, 0x6f, 0x4a, 0x83];
-const CHANGE_CHUNK: u8 = 1;
-
-/// The hash of a raw automerge change, computed from its bytes alone: SHA-256 of chunk type, length and content, which
-/// is all but magic and checksum. `None` if the bytes are not exactly one uncompressed change chunk with its checksum.
-///
-/// Says nothing about the content: that is intake's work.
-#[must_use]
-pub fn change_hash(bytes: &[u8]) -> Option<ChangeHash> {
-    let content = bytes.get(9..)?;
-    if bytes[..4] != CHANGE_MAGIC || bytes[8] != CHANGE_CHUNK {
-        return None;
-    }
-    let Varint::Value(length, read) = read_varint(content) else { return None };
-    if length != (content.len() - read) as u64 {
-        return None;
-    }
-    let hash: [u8; 32] = Sha256::digest(&bytes[8..]).into();
-    (bytes[4..8] == hash[..4]).then_some(ChangeHash(hash))
 }

@@ -12,8 +12,7 @@ use crate::ids::{ChangeHash, LogId, RecordId};
 use crate::intake::{self, Refusal};
 use crate::protocol::limits::CLOCK_TOLERANCE_MS;
 use crate::protocol::{Down, Entry, EntryBody, ErrorAnswer, Notice, RecordStart, SignedHead, Verdict};
-use crate::sync::wire::change_hash;
-use crate::sync::{LogError, chain, signing};
+use crate::sync::{LogError, chain, change_hash, signing};
 
 /// Documents held at once while a frame is applied.
 const DOCUMENTS_HELD_MAX: usize = 64;

@@ -9,8 +9,8 @@ use crate::limits::UNIT_CODE_BYTES_MAX;
 use crate::protocol::limits::{CHANGE_BYTES_MAX, NAME_CHARS_MAX, PROTOCOL_VERSION, STATEMENT_CHANGES_MAX};
 use crate::protocol::{ChangeUp, ErrorAnswer, ErrorKind, Statement, Up, Verdict, VerdictKind};
 use crate::sync::frames::{FrameError, FrameReader};
-use crate::sync::signing;
-use crate::sync::wire::{change_hash, from_cbor};
+use crate::sync::wire::from_cbor;
+use crate::sync::{change_hash, signing};
 
 /// The frames of one request.
 pub(super) struct Upload {

@@ -7,6 +7,7 @@ mod property;
 mod reissue;
 mod scenes;
 mod server_log;
+mod transcode;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -5,12 +5,16 @@
 //! work is bounded by the limits and not by what the bytes claim. The format:
 //! <https://automerge.org/automerge-binary-format-spec/>.
 
+mod write;
+
 use std::ops::Range;
 
 use sha2::{Digest, Sha256};
 
+use super::limits::{CHANGE_BYTES_MAX, CHANGE_DEPS_MAX, CHANGE_OPS_MAX, RECORD_OPS_MAX};
 use crate::ids::{ActorId, ChangeHash};
-use crate::protocol::limits::{CHANGE_BYTES_MAX, CHANGE_DEPS_MAX, CHANGE_OPS_MAX, RECORD_OPS_MAX};
+
+pub(crate) use write::{put_uleb, write};
 
 const MAGIC: [u8; 4] = [0x85, 0x6f, 0x4a, 0x83];
 const CHUNK_CHANGE: u8 = 1;
@@ -33,7 +37,7 @@ pub(crate) enum OpValue<'a> {
     Integer(i64),
     Bool(bool),
     Null,
-    Bytes,
+    Bytes(&'a [u8]),
     Delete,
 }
 
@@ -63,6 +67,12 @@ pub(crate) struct Decoded<'a> {
 
 /// Reads one change; the whole of `bytes` must be it.
 pub(crate) fn decode(bytes: &[u8]) -> Result<Decoded<'_>, ChunkError> {
+    let (body, hash) = chunk_body(bytes)?;
+    decode_body(Input(body), hash)
+}
+
+/// What is inside the chunk, and its hash.
+fn chunk_body(bytes: &[u8]) -> Result<(&[u8], ChangeHash), ChunkError> {
     if bytes.len() > CHANGE_BYTES_MAX {
         return Err(ChunkError("the change is longer than a change may be"));
     }
@@ -83,7 +93,16 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Decoded<'_>, ChunkError> {
     if !hash.0.starts_with(checksum) {
         return Err(ChunkError("the change's checksum does not fit its bytes"));
     }
-    decode_body(Input(body), hash)
+    Ok((body, hash))
+}
+
+/// The hash of a raw automerge change, computed from its bytes alone: SHA-256 of chunk type, length and content, which
+/// is all but magic and checksum. `None` if the bytes are not exactly one uncompressed change chunk with its checksum.
+///
+/// Says nothing about the content: that is intake's work.
+#[must_use]
+pub fn change_hash(bytes: &[u8]) -> Option<ChangeHash> {
+    chunk_body(bytes).ok().map(|(_, hash)| hash)
 }
 
 /// The hash of a change with this body: SHA-256 of chunk type, length and body.
@@ -141,11 +160,11 @@ fn decode_body(mut input: Input<'_>, hash: ChangeHash) -> Result<Decoded<'_>, Ch
 const TRUNCATED: ChunkError = ChunkError("the change ends too early");
 
 /// Bytes not yet read.
-#[derive(Clone, Copy)]
-struct Input<'a>(&'a [u8]);
+#[derive(Clone, Copy, Default)]
+pub(super) struct Input<'a>(pub(super) &'a [u8]);
 
 impl<'a> Input<'a> {
-    fn take(&mut self, count: usize) -> Result<&'a [u8], ChunkError> {
+    pub(super) fn take(&mut self, count: usize) -> Result<&'a [u8], ChunkError> {
         let (head, tail) = self.0.split_at_checked(count).ok_or(TRUNCATED)?;
         self.0 = tail;
         Ok(head)
@@ -158,7 +177,7 @@ impl<'a> Input<'a> {
     }
 
     /// Unsigned LEB128, shortest form only.
-    fn uleb(&mut self) -> Result<u64, ChunkError> {
+    pub(super) fn uleb(&mut self) -> Result<u64, ChunkError> {
         let mut value: u64 = 0;
         for shift in (0..64).step_by(7) {
             let byte = self.byte()?;
@@ -405,10 +424,7 @@ fn value_of<'a>(action: u64, meta: u64, raw: &mut Input<'a>) -> Result<OpValue<'
             let text = std::str::from_utf8(data.take(length)?).map_err(|_| ChunkError("a text is no UTF-8"))?;
             OpValue::Text(text)
         }
-        (PUT, 7) => {
-            data.take(length)?;
-            OpValue::Bytes
-        }
+        (PUT, 7) => OpValue::Bytes(data.take(length)?),
         (PUT, _) => return Err(ChunkError("a value has a type that records do not hold")),
         _ => return Err(ChunkError("a change has operations that records do not hold")),
     };
