@@ -518,3 +518,17 @@ fn what_only_chooses_is_told_from_what_writes() {
         assert_eq!(doc.only_chooses(&less, &change.hash), chooses && edits == [set("name", "a")], "{edits:?}");
     }
 }
+
+#[test]
+fn a_change_behind_an_approval_or_an_archive_shows() {
+    let (read, later) = (vec![ChangeHash([1; 32])], vec![ChangeHash([1; 32]), ChangeHash([2; 32])]);
+    let after = |decision, heads: &[ChangeHash]| {
+        let mark = ReviewMark { decision, heads: read.clone(), submission: Some("1".to_owned()) };
+        state_of(heads, Some("1"), Some(&mark))
+    };
+    assert_eq!(after(ReviewDecision::Approve, &read), RecordState::Approved);
+    assert_eq!(after(ReviewDecision::Archive, &read), RecordState::Archived);
+    assert_eq!(after(ReviewDecision::Approve, &later), RecordState::Amended);
+    assert_eq!(after(ReviewDecision::Archive, &later), RecordState::Amended);
+    assert_eq!(after(ReviewDecision::Void, &later), RecordState::Voided);
+}

@@ -87,7 +87,7 @@ pub enum RecordState {
     Returned,
     /// Approved as it stands.
     Approved,
-    /// Approved, and changed since.
+    /// Approved or archived, and changed since.
     Amended,
     /// Closed and kept.
     Archived,
@@ -144,9 +144,9 @@ pub fn state_of(heads: &[ChangeHash], submission: Option<&str>, last: Option<&Re
         None => RecordState::Draft,
         Some(review) => match review.decision {
             ReviewDecision::Void => RecordState::Voided,
-            ReviewDecision::Archive => RecordState::Archived,
             ReviewDecision::Approve if review.heads == heads => RecordState::Approved,
-            ReviewDecision::Approve => RecordState::Amended,
+            ReviewDecision::Archive if review.heads == heads => RecordState::Archived,
+            ReviewDecision::Approve | ReviewDecision::Archive => RecordState::Amended,
             ReviewDecision::Return if review.submission.as_deref() == submission => RecordState::Returned,
             ReviewDecision::Return => RecordState::Submitted,
         },

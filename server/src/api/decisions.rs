@@ -1,4 +1,4 @@
-//! What a supervisor does to a record: choose a value, edit, approve, return, void.
+//! What a supervisor does to a record: choose a value, edit, approve, return, archive, void.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use super::error::{ApiError, ProblemBody};
+use super::error::{ApiError, ProblemBody, no_such_address};
 use super::records::record_id;
 use super::session::Caller;
 use super::{App, blocking};
@@ -175,65 +175,33 @@ pub(crate) async fn edit(
     Ok(Json(heads_body(&heads.await?)))
 }
 
-async fn decide(
-    app: App,
+/// Decides on the record as read: `approve` it, `return` it to its author with reasons, `archive` an approved one, or
+/// `void` it with reasons, so that it counts nowhere.
+#[utoipa::path(post, path = "/records/{id}/{decision}", tag = "decisions",
+    params(("id" = String, Path), ("decision" = String, Path, description = "`approve`, `return`, `archive` or `void`")),
+    request_body = DecisionRequest, responses((status = 200, body = StateBody),
+        (status = 403, body = ProblemBody, description = "`not_supervisor`"),
+        (status = 404, body = ProblemBody, description = "`record_unknown`, `address_not_here`"),
+        (status = 409, body = ProblemBody,
+            description = "`wrong_state`, `heads_unknown`; to approve or archive `heads_moved`; to approve `must_agree`, `has_problems`, `own_record`"),
+        (status = 422, body = ProblemBody, description = "`reasons_missing`, `field_unknown`")))]
+pub(crate) async fn decide(
+    State(app): State<App>,
     caller: Caller,
-    id: &str,
-    decision: Decision,
+    Path((id, word)): Path<(String, String)>,
     body: Result<Json<DecisionRequest>, JsonRejection>,
 ) -> Result<Json<StateBody>, ApiError> {
+    let decision = match word.as_str() {
+        "approve" => Decision::Approve,
+        "return" => Decision::Return,
+        "void" => Decision::Void,
+        "archive" => Decision::Archive,
+        _ => return Err(no_such_address().await),
+    };
     let Json(request) = body?;
-    let record = record_id(id)?;
+    let record = record_id(&id)?;
     let asked = Asked { decision, heads: request.heads, reasons: request.reasons, fields: request.fields };
     let store = Arc::clone(&app.store);
     let state = blocking(move || store.decide(&caller.user, record, &asked)).await?;
     Ok(Json(StateBody { state: state.word().to_owned() }))
-}
-
-/// Approves the record as read.
-#[utoipa::path(post, path = "/records/{id}/approve", tag = "decisions", params(("id" = String, Path)),
-    request_body = DecisionRequest, responses((status = 200, body = StateBody),
-        (status = 403, body = ProblemBody, description = "`not_supervisor`"),
-        (status = 404, body = ProblemBody, description = "`record_unknown`"),
-        (status = 409, body = ProblemBody,
-            description = "`heads_moved`, `must_agree`, `has_problems`, `own_record`, `wrong_state`")))]
-pub(crate) async fn approve(
-    State(app): State<App>,
-    caller: Caller,
-    Path(id): Path<String>,
-    body: Result<Json<DecisionRequest>, JsonRejection>,
-) -> Result<Json<StateBody>, ApiError> {
-    decide(app, caller, &id, Decision::Approve, body).await
-}
-
-/// Returns the record to its author, with reasons.
-#[utoipa::path(post, path = "/records/{id}/return", tag = "decisions", params(("id" = String, Path)),
-    request_body = DecisionRequest, responses((status = 200, body = StateBody),
-        (status = 403, body = ProblemBody, description = "`not_supervisor`"),
-        (status = 404, body = ProblemBody, description = "`record_unknown`"),
-        (status = 409, body = ProblemBody, description = "`wrong_state`, `heads_unknown`"),
-        (status = 422, body = ProblemBody, description = "`reasons_missing`, `field_unknown`")))]
-pub(crate) async fn give_back(
-    State(app): State<App>,
-    caller: Caller,
-    Path(id): Path<String>,
-    body: Result<Json<DecisionRequest>, JsonRejection>,
-) -> Result<Json<StateBody>, ApiError> {
-    decide(app, caller, &id, Decision::Return, body).await
-}
-
-/// Makes the record count nowhere, with reasons.
-#[utoipa::path(post, path = "/records/{id}/void", tag = "decisions", params(("id" = String, Path)),
-    request_body = DecisionRequest, responses((status = 200, body = StateBody),
-        (status = 403, body = ProblemBody, description = "`not_supervisor`"),
-        (status = 404, body = ProblemBody, description = "`record_unknown`"),
-        (status = 409, body = ProblemBody, description = "`wrong_state`, `heads_unknown`"),
-        (status = 422, body = ProblemBody, description = "`reasons_missing`")))]
-pub(crate) async fn void(
-    State(app): State<App>,
-    caller: Caller,
-    Path(id): Path<String>,
-    body: Result<Json<DecisionRequest>, JsonRejection>,
-) -> Result<Json<StateBody>, ApiError> {
-    decide(app, caller, &id, Decision::Void, body).await
 }

@@ -131,14 +131,6 @@ async fn who_wrote_does_not_approve_and_returning_needs_reasons() {
     assert_eq!((status, state["state"].as_str()), (StatusCode::OK, Some("returned")));
 }
 
-/// Approves at the heads that stand now; answers the status and the word of what was told.
-async fn approve(supervisor: &Supervisor<'_>, record: RecordId) -> (StatusCode, String) {
-    let (_, page) = supervisor.get(&format!("records/{record}")).await;
-    let heads = json!({ "heads": page["heads"] });
-    let (status, told) = supervisor.post(&format!("records/{record}/approve"), heads).await;
-    (status, told["type"].as_str().or(told["state"].as_str()).unwrap_or_default().to_owned())
-}
-
 #[tokio::test]
 async fn choosing_one_of_the_values_is_no_authorship_however_it_is_said() {
     let server = TestServer::new();
@@ -150,13 +142,13 @@ async fn choosing_one_of_the_values_is_no_authorship_however_it_is_said() {
     let (_, page) = county.get(&format!("records/{record}")).await;
     let edit = json!({ "heads": page["heads"], "set": { "phone": "1" } });
     assert_eq!(county.post(&format!("records/{record}/edit"), edit).await.0, StatusCode::OK);
-    assert_eq!(approve(&county, record).await, approved);
+    assert_eq!(decide(&county, record, "approve", "").await, approved);
     // With an answer of her own beside it.
     let record = disagreement(&server).await;
     let (_, page) = county.get(&format!("records/{record}")).await;
     let edit = json!({ "heads": page["heads"], "set": { "phone": "1", "name": "别名" } });
     assert_eq!(county.post(&format!("records/{record}/edit"), edit).await.0, StatusCode::OK);
-    assert_eq!(approve(&county, record).await, refused);
+    assert_eq!(decide(&county, record, "approve", "").await, refused);
     // On a page that she read before somebody else had chosen: both chose, neither wrote.
     let record = disagreement(&server).await;
     let other = server.supervisor("二", "6301", Role::County).await;
@@ -165,7 +157,7 @@ async fn choosing_one_of_the_values_is_no_authorship_however_it_is_said() {
     for supervisor in [&other, &county] {
         assert_eq!(supervisor.post(&format!("records/{record}/resolve"), choose.clone()).await.0, StatusCode::OK);
     }
-    assert_eq!(approve(&county, record).await, approved);
+    assert_eq!(decide(&county, record, "approve", "").await, approved);
 }
 
 #[tokio::test]
@@ -180,9 +172,72 @@ async fn a_value_that_nobody_had_written_makes_its_writer_an_author() {
     let (_, page) = county.get(&format!("records/{record}")).await;
     let back = json!({ "path": "phone", "value": "2", "heads": page["heads"] });
     assert_eq!(county.post(&format!("records/{record}/resolve"), back).await.0, StatusCode::OK);
-    assert_eq!(approve(&county, record).await, (StatusCode::CONFLICT, "own_record".to_owned()));
+    assert_eq!(decide(&county, record, "approve", "").await, (StatusCode::CONFLICT, "own_record".to_owned()));
     let other = server.supervisor("二", "6301", Role::County).await;
-    assert_eq!(approve(&other, record).await, (StatusCode::OK, "approved".to_owned()));
+    assert_eq!(decide(&other, record, "approve", "").await, (StatusCode::OK, "approved".to_owned()));
+}
+
+/// Decides on a record at the heads that stand now; answers the status and the word of what was told.
+async fn decide(supervisor: &Supervisor<'_>, record: RecordId, word: &str, reasons: &str) -> (StatusCode, String) {
+    let (_, page) = supervisor.get(&format!("records/{record}")).await;
+    let asked = json!({ "heads": page["heads"], "reasons": reasons });
+    let (status, told) = supervisor.post(&format!("records/{record}/{word}"), asked).await;
+    (status, told["type"].as_str().or(told["state"].as_str()).unwrap_or_default().to_owned())
+}
+
+fn told(status: StatusCode, word: &str) -> (StatusCode, String) {
+    (status, word.to_owned())
+}
+
+#[tokio::test]
+async fn an_approved_record_is_archived_and_a_later_change_shows() {
+    let server = TestServer::new();
+    let record = disagreement(&server).await;
+    let county = server.supervisor("一", "6301", Role::County).await;
+    assert_eq!(decide(&county, record, "archive", "").await, told(StatusCode::CONFLICT, "wrong_state"));
+    let (_, page) = county.get(&format!("records/{record}")).await;
+    let choice = json!({ "path": "phone", "value": "2", "heads": page["heads"] });
+    assert_eq!(county.post(&format!("records/{record}/resolve"), choice).await.0, StatusCode::OK);
+    assert_eq!(decide(&county, record, "approve", "").await, told(StatusCode::OK, "approved"));
+    let stale = json!({ "heads": page["heads"] });
+    let (status, refused) = county.post(&format!("records/{record}/archive"), stale).await;
+    assert_eq!((status, refused["type"].as_str()), (StatusCode::CONFLICT, Some("heads_moved")));
+    let field = server.supervisor("二", "a", Role::Field).await;
+    assert_eq!(decide(&field, record, "archive", "").await, told(StatusCode::FORBIDDEN, "not_supervisor"));
+    assert_eq!(decide(&county, record, "archive", "").await, told(StatusCode::OK, "archived"));
+    let (_, list) = county.get("kinds/note/records?state=archived").await;
+    assert_eq!(list["records"].as_array().unwrap().len(), 1);
+    let (_, page) = county.get(&format!("records/{record}")).await;
+    assert_eq!((page["state"].as_str(), page["reviews"][1]["decision"].as_str()), (Some("archived"), Some("archive")));
+    for word in ["archive", "approve"] {
+        assert_eq!(decide(&county, record, word, "").await, told(StatusCode::CONFLICT, "wrong_state"));
+    }
+    // What somebody had written offline arrives, or somebody corrects it: the archive does not hide it.
+    let edit = json!({ "set": { "stage": "closed" }, "heads": page["heads"] });
+    assert_eq!(county.post(&format!("records/{record}/edit"), edit).await.0, StatusCode::OK);
+    let (_, page) = county.get(&format!("records/{record}")).await;
+    assert_eq!(page["state"], "amended");
+    let other = server.supervisor("三", "6301", Role::County).await;
+    assert_eq!(decide(&other, record, "approve", "").await, told(StatusCode::OK, "approved"));
+    assert_eq!(decide(&other, record, "archive", "十年后销毁").await, told(StatusCode::OK, "archived"));
+}
+
+#[tokio::test]
+async fn a_record_is_voided_with_reasons_and_for_good() {
+    let server = TestServer::new();
+    let record = disagreement(&server).await;
+    let county = server.supervisor("一", "6301", Role::County).await;
+    let field = server.supervisor("二", "a", Role::Field).await;
+    assert_eq!(decide(&field, record, "void", "x").await, told(StatusCode::FORBIDDEN, "not_supervisor"));
+    let missing = told(StatusCode::UNPROCESSABLE_ENTITY, "reasons_missing");
+    assert_eq!(decide(&county, record, "void", " ").await, missing);
+    assert_eq!(decide(&county, record, "void", "重复登记").await, told(StatusCode::OK, "voided"));
+    for word in ["void", "approve", "return", "archive"] {
+        assert_eq!(decide(&county, record, word, "x").await, told(StatusCode::CONFLICT, "wrong_state"), "{word}");
+    }
+    assert_eq!(decide(&county, record, "burn", "x").await, told(StatusCode::NOT_FOUND, "address_not_here"));
+    let (_, page) = county.get(&format!("records/{record}")).await;
+    assert_eq!((page["state"].as_str(), page["reviews"][0]["reasons"].as_str()), (Some("voided"), Some("重复登记")));
 }
 
 #[tokio::test]

@@ -83,6 +83,72 @@ fn document_problem(error: DocumentError) -> StoreError {
     }
 }
 
+/// A record as a supervisor has read it, on its way to a decision.
+struct Reading<'a> {
+    tx: &'a Connection,
+    user: &'a UserRow,
+    open: &'a OpenRecord,
+    form: &'a Form,
+    heads: &'a [ChangeHash],
+}
+
+impl Reading<'_> {
+    fn check(&self, asked: &Asked) -> Result<(), StoreError> {
+        let document = &self.open.document;
+        if self.heads.is_empty() || !self.heads.iter().all(|head| document.contains(head)) {
+            return Err(Problem::new("heads_unknown").into());
+        }
+        let state = current_state(self.tx, self.open)?;
+        let needs_reasons = matches!(asked.decision, Decision::Return | Decision::Void);
+        if needs_reasons && asked.reasons.trim().is_empty() {
+            return Err(Problem::new("reasons_missing").into());
+        }
+        let unknown = |path: &&String| self.form.field(path).is_none() && !self.form.is_repeat(path);
+        if let Some(path) = asked.fields.iter().find(unknown) {
+            return Err(Problem::new("field_unknown").with("field", path).into());
+        }
+        use RecordState::{Amended, Approved, Submitted, Voided};
+        let allowed = match asked.decision {
+            Decision::Approve => matches!(state, Submitted | Amended),
+            Decision::Return => matches!(state, Submitted | Approved | Amended),
+            Decision::Void => state != Voided,
+            Decision::Archive => state == Approved,
+        };
+        if !allowed {
+            return Err(Problem::new("wrong_state").with("state", state.word()).into());
+        }
+        // Nothing is approved or closed that was not read.
+        let whole = matches!(asked.decision, Decision::Approve | Decision::Archive);
+        if whole && document.heads() != self.heads {
+            return Err(Problem::new("heads_moved").into());
+        }
+        if asked.decision == Decision::Approve { self.check_approval() } else { Ok(()) }
+    }
+
+    fn check_approval(&self) -> Result<(), StoreError> {
+        let (document, definition) = (&self.open.document, self.form.definition());
+        let open_conflict = document.conflicts(definition).into_iter().find(|conflict| {
+            let merge = self.form.field(&conflict.path.field).map(|field| field.merge);
+            matches!(merge, Some(Merge::MustAgree | Merge::Once))
+        });
+        if let Some(conflict) = open_conflict {
+            return Err(Problem::new("must_agree").with("field", conflict.path).into());
+        }
+        let time = EvalTime::new(self.open.changed_s, &self.open.id);
+        let evaluation = self.form.evaluate(&document.read(definition), time);
+        if let Some(problem) = evaluation.problems.first() {
+            return Err(Problem::new("has_problems").with("field", &problem.path).into());
+        }
+        for change in document.changes() {
+            let wrote = records::author(self.tx, change.actor)?.is_some_and(|author| author.user == self.user.id);
+            if wrote && !document.only_chooses(definition, &change.hash) {
+                return Err(Problem::new("own_record").into());
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Store {
     fn form_of(&self, tx: &Connection, open: &OpenRecord) -> Result<Arc<Form>, StoreError> {
         self.current_form(tx, &open.kind)?.ok_or_else(|| StoreError::corrupt("form", &open.kind))
@@ -153,7 +219,7 @@ impl Store {
             let mut heads = asked.heads.clone();
             heads.sort();
             heads.dedup();
-            self.check_decision(tx, user, &open, &form, &heads, asked)?;
+            Reading { tx, user, open: &open, form: &form, heads: &heads }.check(asked)?;
             let now_ms = self.now_ms();
             let review = Review {
                 record,
@@ -169,72 +235,6 @@ impl Store {
             audit(tx, now_ms, Some(user.id), reviews::word(asked.decision), &record.to_string(), "")?;
             current_state(tx, &open)
         })
-    }
-
-    fn check_decision(
-        &self,
-        tx: &Connection,
-        user: &UserRow,
-        open: &OpenRecord,
-        form: &Arc<Form>,
-        heads: &[ChangeHash],
-        asked: &Asked,
-    ) -> Result<(), StoreError> {
-        if heads.is_empty() || !heads.iter().all(|head| open.document.contains(head)) {
-            return Err(Problem::new("heads_unknown").into());
-        }
-        let state = current_state(tx, open)?;
-        if asked.decision != Decision::Approve && asked.reasons.trim().is_empty() {
-            return Err(Problem::new("reasons_missing").into());
-        }
-        if let Some(path) = asked.fields.iter().find(|path| form.field(path).is_none() && !form.is_repeat(path)) {
-            return Err(Problem::new("field_unknown").with("field", path).into());
-        }
-        let allowed = match asked.decision {
-            Decision::Approve => matches!(state, RecordState::Submitted | RecordState::Amended),
-            Decision::Return => {
-                matches!(state, RecordState::Submitted | RecordState::Approved | RecordState::Amended)
-            }
-            Decision::Void => state != RecordState::Voided,
-            Decision::Archive => state == RecordState::Approved,
-        };
-        if !allowed {
-            return Err(Problem::new("wrong_state").with("state", state.word()).into());
-        }
-        if asked.decision == Decision::Approve { self.check_approval(tx, user, open, form, heads) } else { Ok(()) }
-    }
-
-    fn check_approval(
-        &self,
-        tx: &Connection,
-        user: &UserRow,
-        open: &OpenRecord,
-        form: &Arc<Form>,
-        heads: &[ChangeHash],
-    ) -> Result<(), StoreError> {
-        if open.document.heads() != heads {
-            return Err(Problem::new("heads_moved").into());
-        }
-        let definition = form.definition();
-        let open_conflict = open.document.conflicts(definition).into_iter().find(|conflict| {
-            let merge = form.field(&conflict.path.field).map(|field| field.merge);
-            matches!(merge, Some(Merge::MustAgree | Merge::Once))
-        });
-        if let Some(conflict) = open_conflict {
-            return Err(Problem::new("must_agree").with("field", conflict.path).into());
-        }
-        let time = EvalTime::new(open.changed_s, &open.id);
-        let evaluation = form.evaluate(&open.document.read(definition), time);
-        if let Some(problem) = evaluation.problems.first() {
-            return Err(Problem::new("has_problems").with("field", &problem.path).into());
-        }
-        for change in open.document.changes() {
-            let wrote = records::author(tx, change.actor)?.is_some_and(|author| author.user == user.id);
-            if wrote && !open.document.only_chooses(definition, &change.hash) {
-                return Err(Problem::new("own_record").into());
-            }
-        }
-        Ok(())
     }
 
     /// Takes a quarantined change into the log after all. Returns the record.
