@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use fieldbook_core::access::{Area, Role};
+use fieldbook_tests::demo::stage::{program, programs_are_beside};
 
 const KINDS: &[&str] = &["household", "visit", "health_check", "legal_checkup"];
 /// Who fills in a form in the field: at least one of them must be able to write what is required.
@@ -128,5 +129,57 @@ fn the_list_of_fixtures_names_each_and_there_are_enough() {
     assert!(names.len() >= 15, "{} fixtures", names.len());
     for name in names {
         assert!(listed.contains(&format!("| `{name}` |")), "{name} is not in the list");
+    }
+}
+
+/// What `form check` prints of all refused fixtures; it must not call them fine.
+fn checked(language: &[&str], forms: &[PathBuf]) -> String {
+    programs_are_beside(Path::new(env!("CARGO_BIN_EXE_fieldbook-phone")));
+    let mut command = std::process::Command::new(program("fieldbook-server").unwrap());
+    for name in ["LC_ALL", "LC_MESSAGES", "LANG"] {
+        command.env_remove(name);
+    }
+    let output = command.args(language).args(["form", "check"]).args(forms).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn form_check_says_in_the_readers_language_why_a_form_is_refused() {
+    let folder = root().join("tests/fixtures/xlsforms-broken");
+    let expected = sheet(&folder.join("expected.csv"));
+    let forms: Vec<PathBuf> = expected.iter().map(|row| folder.join(cell(row, "form"))).collect();
+    let is_han = |c: char| ('\u{4E00}'..='\u{9FFF}').contains(&c);
+    // Chinese unless English is asked for.
+    for (arguments, column, refused) in [
+        (&[][..], "zh-Hans", "未通过："),
+        (&["--lang", "en"][..], "en", "refused: "),
+        (&["--lang", "bo"], "zh-Hans", "未通过："),
+    ] {
+        let printed = checked(arguments, &forms);
+        let lines: Vec<&str> = printed.lines().collect();
+        assert_eq!(lines.len(), forms.len(), "{printed}");
+        for ((line, form), row) in lines.iter().zip(&forms).zip(&expected) {
+            let said = cell(row, column);
+            assert!(line.starts_with(&format!("{}: {refused}{said}", form.display())), "{line}");
+            // Besides the place, in Chinese too, the reason itself: no language falls back to the other.
+            let reason = said.split_once(if column == "en" { ": " } else { "：" }).unwrap().1;
+            assert_eq!(reason.contains(is_han), column != "en", "{said}");
+        }
+    }
+}
+
+#[test]
+fn every_refused_form_names_sheet_row_and_column_in_words_of_both_languages() {
+    let folder = root().join("tests/fixtures/xlsforms-broken");
+    let expected = sheet(&folder.join("expected.csv"));
+    let folders = std::fs::read_dir(&folder).unwrap().filter(|entry| entry.as_ref().unwrap().path().is_dir()).count();
+    assert_eq!(folders, expected.len());
+    for row in &expected {
+        let place = (cell(row, "sheet"), cell(row, "row"), cell(row, "column"));
+        let chinese = format!("工作表 {}，第 {} 行，{} 列：", place.0, place.1, place.2);
+        let english = format!("sheet {}, row {}, column {}: ", place.0, place.1, place.2);
+        assert!(cell(row, "zh-Hans").starts_with(&chinese), "{row:?}");
+        assert!(cell(row, "en").starts_with(&english), "{row:?}");
     }
 }

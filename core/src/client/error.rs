@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::net::NetError;
 use super::text::{Language, Text};
-use crate::forms::{FormError, ValueError};
+use crate::forms::{FormFault, ValueError};
 use crate::ids::RecordId;
 use crate::ports::VaultError;
 use crate::protocol;
@@ -203,9 +203,10 @@ impl From<ValueError> for Fault {
     }
 }
 
-impl From<FormError> for Fault {
-    fn from(error: FormError) -> Self {
-        Fault::new(ErrorKind::NeedsUpdate, Text::BadForm, &error)
+impl From<FormFault> for Fault {
+    fn from(fault: FormFault) -> Self {
+        let say = |language: Language| Text::BadForm.say(language, &fault.text(language.tag()));
+        Fault::said(ErrorKind::NeedsUpdate, say(Language::Chinese), say(Language::English))
     }
 }
 

@@ -3,30 +3,63 @@
 
 use std::fmt;
 
+/// Makes an enum of messages: what each is about, its stable key, Chinese, English.
 macro_rules! catalogue {
-    ($($(#[$doc:meta])* $variant:ident $key:literal $zh:literal $en:literal;)+) => {
-        /// The stable name of a message.
+    ($(#[$about:meta])* $name:ident {
+        $($(#[$doc:meta])* $variant:ident $key:literal $zh:literal $en:literal;)+
+    }) => {
+        $(#[$about])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum MessageKey { $($(#[$doc])* $variant),+ }
+        pub enum $name { $($(#[$doc])* $variant),+ }
 
-        impl MessageKey {
+        impl $name {
             /// Every key, in order.
-            pub const ALL: &[MessageKey] = &[$(MessageKey::$variant),+];
+            pub const ALL: &[$name] = &[$($name::$variant),+];
 
             /// The key as catalogues and logs name it.
             #[must_use]
             pub fn key(self) -> &'static str {
-                match self { $(MessageKey::$variant => $key),+ }
+                match self { $($name::$variant => $key),+ }
             }
 
             fn template(self, chinese: bool) -> &'static str {
-                match self { $(MessageKey::$variant => if chinese { $zh } else { $en }),+ }
+                match self { $($name::$variant => if chinese { $zh } else { $en }),+ }
             }
         }
     };
 }
+pub(super) use catalogue;
+
+/// Readers of `zh…`, of `bo`, and of forms without languages read Chinese; everybody else English.
+pub(super) fn reads_chinese(language: &str) -> bool {
+    language.starts_with("zh") || language.starts_with("bo") || language == "default"
+}
+
+/// `template` with `{0}`, `{1}` … replaced. What an argument holds is not looked at again.
+pub(super) fn filled(template: &str, args: &[String]) -> String {
+    let mut out = String::with_capacity(template.len());
+    let mut rest = template;
+    while let Some((before, after)) = rest.split_once('{') {
+        out.push_str(before);
+        let place = after.split_once('}').and_then(|(number, tail)| Some((number.parse::<usize>().ok()?, tail)));
+        match place {
+            Some((at, tail)) => {
+                out.push_str(args.get(at).map_or("", String::as_str));
+                rest = tail;
+            }
+            None => {
+                out.push('{');
+                rest = after;
+            }
+        }
+    }
+    out.push_str(rest);
+    out
+}
 
 catalogue! {
+    /// The stable name of a message.
+    MessageKey {
     /// The form has no such field.
     UnknownField "unknown_field" "表单中没有“{0}”这一项，请核对名称" "the form has no field {0}: check the name";
     /// The path names no row, or a row where there is none.
@@ -97,6 +130,7 @@ catalogue! {
     DivisionForm "division_form" "区划代码应为 6、9 或 12 位数字" "a division code has 6, 9 or 12 digits";
     /// Division code: not in Qinghai's table.
     DivisionUnknown "division_unknown" "没有区划代码“{0}”，请核对" "there is no division {0}: check the code";
+    }
 }
 
 /// A message with what fills its places.
@@ -124,8 +158,7 @@ impl Message {
     /// The sentence in `language`: Chinese for `zh…` and `bo`, else English.
     #[must_use]
     pub fn text(&self, language: &str) -> String {
-        let chinese = language.starts_with("zh") || language.starts_with("bo") || language == "default";
-        self.key.template(chinese).replace("{0}", &self.about)
+        filled(self.key.template(reads_chinese(language)), std::slice::from_ref(&self.about))
     }
 }
 

@@ -8,6 +8,7 @@ use super::answer::time;
 use super::catalogue::{Message, MessageKey};
 use super::checks;
 use super::definition::{Check, Field, FieldType, Labels, QuestionItem};
+use super::faults::FormFault;
 use super::form::Form;
 use super::logic::schema::SchemaId;
 use super::logic::tree::{BlockId, NodeId};
@@ -220,13 +221,13 @@ impl View<'_> {
                 Some(id) => FieldPath::in_row(&place.path, repeat, id),
                 None => FieldPath::root(&place.path),
             };
-            problems.push(Problem {
-                path,
-                kind: ProblemKind::Logic,
-                message: self.say(&Message::about(MessageKey::Logic, why)),
-            });
+            problems.push(Problem { path, kind: ProblemKind::Logic, message: self.logic(why) });
         }
         problems
+    }
+
+    fn logic(&self, why: &FormFault) -> String {
+        self.say(&Message::about(MessageKey::Logic, why.text(self.language)))
     }
 
     fn say(&self, message: &Message) -> String {
@@ -247,7 +248,7 @@ impl View<'_> {
         }
         if let Some(code) = rule {
             match logic.holds(tree, node, code, self.surroundings) {
-                Err(why) => return Some((ProblemKind::Logic, self.say(&Message::about(MessageKey::Logic, why)))),
+                Err(why) => return Some((ProblemKind::Logic, self.logic(&why))),
                 Ok(required) if text.is_empty() => {
                     return required.then(|| (ProblemKind::Required, self.own_message(field, node, true)));
                 }

@@ -7,23 +7,24 @@ use serde_json::Value as Json;
 use super::answer::{self, Answer, ValueError};
 use super::catalogue::MessageKey;
 use super::definition::{Choice, Field, FormDefinition, Labels, QuestionItem, SurveyItem};
+use super::faults::{FaultKind, FormFault};
 use super::limits::{DEPTH_MAX, FIELDS_MAX};
 use super::logic::Logic;
 use super::path::FieldPath;
 use crate::limits::FORM_BYTES_MAX;
 
-/// A definition that is no form.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum FormError {
-    /// The bytes are no form, or one of another app version.
-    #[error("these bytes are no compiled form: {0}; publish the form again or update the app")]
-    Encoding(String),
-    /// Beyond a limit.
-    #[error("the form is too large: {0}")]
-    TooLarge(String),
-    /// Parts of the definition contradict each other.
-    #[error("the form contradicts itself: {0}")]
-    Inconsistent(String),
+/// Bytes of a form's XForm: it holds what the definition holds once more, as text.
+const XFORM_BYTES_MAX: usize = 2 * FORM_BYTES_MAX;
+
+/// An expression that this build cannot run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BrokenRule {
+    /// Path of the question, group or repeat that it belongs to.
+    pub path: String,
+    /// Column of the survey sheet that holds it.
+    pub column: &'static str,
+    /// Why.
+    pub fault: FormFault,
 }
 
 /// What a container (the form, or a repeat's row) holds, in the order of the form.
@@ -57,19 +58,16 @@ pub struct Form {
 
 impl Form {
     /// Indexes a definition and parses its logic. Expressions that this build cannot run do not fail here: they are
-    /// listed by [`Form::logic_warnings`], and what depends on them is reported as a problem of each record.
+    /// listed by [`Form::broken_rules`], and what depends on them is reported as a problem of each record.
     ///
     /// # Errors
-    /// [`FormError`] when it is beyond a limit, or its XForm cannot be read or names fields that it does not define.
-    pub fn new(definition: FormDefinition) -> Result<Form, FormError> {
+    /// [`FormFault`] when it is beyond a limit, or its XForm cannot be read or names fields that it does not define.
+    pub fn new(definition: FormDefinition) -> Result<Form, FormFault> {
         if definition.fields.len() > FIELDS_MAX {
-            return Err(FormError::TooLarge(format!(
-                "{} fields, at most {FIELDS_MAX} are allowed",
-                definition.fields.len()
-            )));
+            return Err(FormFault::new(FaultKind::TooManyQuestions).with(FIELDS_MAX));
         }
-        if definition.xform.len() > 2 * FORM_BYTES_MAX {
-            return Err(FormError::TooLarge("its XForm is longer than twice a form's limit".to_owned()));
+        if definition.xform.len() > XFORM_BYTES_MAX {
+            return Err(FormFault::new(FaultKind::LogicTooLarge).with(XFORM_BYTES_MAX));
         }
         let fields: HashMap<String, usize> =
             definition.fields.iter().enumerate().map(|(at, field)| (field.path.clone(), at)).collect();
@@ -88,7 +86,7 @@ impl Form {
         let groups = groups(&definition);
         // The XForm comes from outside, and its reader is a library's.
         let logic = std::panic::catch_unwind(|| Logic::new(&definition))
-            .map_err(|_| FormError::Inconsistent("its XForm cannot be read".to_owned()))??;
+            .map_err(|_| contradiction("its XForm cannot be read"))??;
         let mut question_ways = HashMap::new();
         ways(&definition.items, &mut Vec::new(), &mut question_ways);
         Ok(Form { definition, fields, repeats, counted, groups, outlines, choices, question_ways, logic })
@@ -97,12 +95,12 @@ impl Form {
     /// From [`Form::to_bytes`].
     ///
     /// # Errors
-    /// [`FormError`] when the bytes are no form.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Form, FormError> {
+    /// [`FormFault`] when the bytes are no form.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Form, FormFault> {
         if bytes.len() > FORM_BYTES_MAX {
-            return Err(FormError::TooLarge(format!("{} bytes, at most {FORM_BYTES_MAX} are allowed", bytes.len())));
+            return Err(FormFault::new(FaultKind::FormTooLarge).with(bytes.len()).with(FORM_BYTES_MAX));
         }
-        let definition = minicbor::decode(bytes).map_err(|error| FormError::Encoding(error.to_string()))?;
+        let definition = minicbor::decode(bytes).map_err(|error| FormFault::new(FaultKind::NotAForm).with(error))?;
         Form::new(definition)
     }
 
@@ -146,10 +144,10 @@ impl Form {
         self.definition.repeats.get(*at)?.1.as_deref()
     }
 
-    /// Expressions that this build cannot run: where, and why.
+    /// Expressions that this build cannot run.
     #[must_use]
-    pub fn logic_warnings(&self) -> &[(String, String)] {
-        self.logic.warnings()
+    pub fn broken_rules(&self) -> &[BrokenRule] {
+        self.logic.broken()
     }
 
     /// Reads one answer from JSON into its canonical form.
@@ -234,9 +232,14 @@ impl Form {
     }
 }
 
-fn collect_counted(items: &[SurveyItem], counted: &mut HashSet<String>, depth: usize) -> Result<(), FormError> {
+/// What only a mistake of ours, or of somebody who makes forms by hand, can cause.
+pub(crate) fn contradiction(what: impl std::fmt::Display) -> FormFault {
+    FormFault::new(FaultKind::Contradiction).with(what)
+}
+
+fn collect_counted(items: &[SurveyItem], counted: &mut HashSet<String>, depth: usize) -> Result<(), FormFault> {
     if depth > DEPTH_MAX {
-        return Err(FormError::TooLarge(format!("groups nest deeper than {DEPTH_MAX}")));
+        return Err(FormFault::new(FaultKind::NestsTooDeep).with(DEPTH_MAX));
     }
     for item in items {
         match item {
@@ -256,14 +259,14 @@ fn collect_counted(items: &[SurveyItem], counted: &mut HashSet<String>, depth: u
 fn outlines(
     definition: &FormDefinition,
     repeats: &HashMap<String, usize>,
-) -> Result<HashMap<Option<String>, Vec<OutlineIndex>>, FormError> {
+) -> Result<HashMap<Option<String>, Vec<OutlineIndex>>, FormFault> {
     let mut outlines: HashMap<Option<String>, Vec<OutlineIndex>> = HashMap::new();
     let mut listed = vec![false; definition.repeats.len()];
     for (at, field) in definition.fields.iter().enumerate() {
         if let Some(repeat) = &field.repeat {
-            let index = repeats.get(repeat).ok_or_else(|| {
-                FormError::Inconsistent(format!("{} lies in {repeat}, which is no repeat", field.path))
-            })?;
+            let index = repeats
+                .get(repeat)
+                .ok_or_else(|| contradiction(format!("{} lies in {repeat}, which is no repeat", field.path)))?;
             list_repeat(definition, repeats, *index, &mut listed, &mut outlines, 0)?;
         }
         outlines.entry(field.repeat.clone()).or_default().push(OutlineIndex::Field(at));
@@ -281,7 +284,7 @@ fn list_repeat(
     listed: &mut [bool],
     outlines: &mut HashMap<Option<String>, Vec<OutlineIndex>>,
     depth: usize,
-) -> Result<(), FormError> {
+) -> Result<(), FormFault> {
     let (Some((path, parent)), Some(seen)) = (definition.repeats.get(index), listed.get_mut(index)) else {
         return Ok(());
     };
@@ -293,7 +296,7 @@ fn list_repeat(
         let parent = repeats
             .get(parent)
             .filter(|_| depth <= DEPTH_MAX && path.starts_with(&format!("{parent}/")))
-            .ok_or_else(|| FormError::Inconsistent(format!("the repeat {path} does not lie in {parent}")))?;
+            .ok_or_else(|| contradiction(format!("the repeat {path} does not lie in {parent}")))?;
         list_repeat(definition, repeats, *parent, listed, outlines, depth + 1)?;
     }
     outlines.entry(parent.clone()).or_default().push(OutlineIndex::Repeat(index));

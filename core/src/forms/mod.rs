@@ -8,6 +8,7 @@ pub mod checks;
 mod compile;
 mod definition;
 mod evaluate;
+pub mod faults;
 mod form;
 #[cfg(feature = "xlsform")]
 pub mod generate;
@@ -21,16 +22,14 @@ mod values;
 
 pub use answer::{Answer, ValueError};
 #[cfg(feature = "xlsform")]
-pub use compile::{
-    CheckReport, Compiled, SheetError, builtin, check_path, compile, compile_path, compile_path_with_warnings,
-    compile_sheets,
-};
+pub use compile::{Compiled, SheetError, builtin, compile, compile_path, compile_path_with_warnings, compile_sheets};
 pub use definition::{
     Check, Choice, Field, FieldType, FormDefinition, GroupItem, Labels, Merge, QuestionItem, RepeatItem, Sensitivity,
     SurveyItem,
 };
 pub use evaluate::{EvalTime, Evaluation, Problem, ProblemKind};
-pub use form::{Form, FormError};
+pub use faults::{FaultKind, FormFault};
+pub use form::{BrokenRule, Form};
 pub use path::{FieldPath, PathError};
 pub use session::{DraftError, FormSession, OfferedChoice, Question, QuestionKind};
 pub use values::{Edit, Row, Scalar, Values};

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use fieldbook_core::forms::{SheetError, compile_path};
+use fieldbook_core::forms::{Compiled, SheetError, compile_path_with_warnings};
 use fieldbook_core::ids::RecordId;
 
 use super::commands::say;
@@ -10,45 +10,51 @@ use super::options::{FormTask, RecordTask};
 use crate::store::{Problem, Published, RecordPage, Store, StoreError};
 use crate::text::{Language, text};
 
-fn sheet_errors(language: Language, errors: &[SheetError]) -> String {
-    let one = |error: &SheetError| {
-        let mut place = String::new();
-        if !error.sheet.is_empty() {
-            place.push_str(&text(language, "sheet", &[("sheet", error.sheet.clone())]));
-        }
-        if let Some(row) = error.row {
-            place.push_str(&text(language, "sheet_row", &[("row", row.to_string())]));
-        }
-        if let Some(column) = &error.column {
-            place.push_str(&text(language, "sheet_column", &[("column", column.clone())]));
-        }
-        let hint = error.hint.as_ref().map(|hint| format!(" ({hint})")).unwrap_or_default();
-        format!("{place}{}{hint}", error.message)
+/// What was found in a form's sheets, one after the other on one line.
+fn found(language: Language, found: &[SheetError]) -> String {
+    let separator = match language {
+        Language::Chinese => "；",
+        Language::English => "; ",
     };
-    errors.iter().map(one).collect::<Vec<_>>().join("; ")
+    found.iter().map(|one| one.text(crate::form_language(language))).collect::<Vec<_>>().join(separator)
+}
+
+/// What may surprise the author of a form that is fine.
+fn mind(language: Language, compiled: &Compiled) -> String {
+    if compiled.warnings.is_empty() {
+        return String::new();
+    }
+    text(language, "form_mind", &[("detail", found(language, &compiled.warnings))])
+}
+
+/// Compiles a form; says why it is refused.
+fn compiled(language: Language, file: &Path) -> Option<Compiled> {
+    let name = ("file", file.display().to_string());
+    let errors = match compile_path_with_warnings(file) {
+        Ok(compiled) => return Some(compiled),
+        Err(errors) => errors,
+    };
+    say(language, "form_refused", &[name, ("detail", found(language, &errors))]);
+    None
 }
 
 /// `form check`: a line a file; false if any was refused. Needs no data folder.
 pub(super) fn check(language: Language, files: &[std::path::PathBuf]) -> bool {
     let mut fine = true;
     for file in files {
-        let name = ("file", file.display().to_string());
-        match compile_path(file) {
-            Ok(form) => {
-                let form = form.definition();
-                let args = [
-                    name,
-                    ("kind", form.kind.clone()),
-                    ("version", form.version.clone()),
-                    ("fields", form.fields.len().to_string()),
-                ];
-                say(language, "form_fine", &args);
-            }
-            Err(errors) => {
-                fine = false;
-                say(language, "form_refused", &[name, ("detail", sheet_errors(language, &errors))]);
-            }
-        }
+        let Some(compiled) = compiled(language, file) else {
+            fine = false;
+            continue;
+        };
+        let form = compiled.form.definition();
+        let args = [
+            ("file", file.display().to_string()),
+            ("kind", form.kind.clone()),
+            ("version", form.version.clone()),
+            ("fields", form.fields.len().to_string()),
+            ("mind", mind(language, &compiled)),
+        ];
+        say(language, "form_fine", &args);
     }
     fine
 }
@@ -68,18 +74,12 @@ pub(super) fn form(language: Language, store: &Store, task: &FormTask) -> Result
 }
 
 fn publish(language: Language, store: &Store, file: &Path, unit: Option<&str>) -> Result<bool, StoreError> {
-    let form = match compile_path(file) {
-        Ok(form) => form,
-        Err(errors) => {
-            let detail = ("detail", sheet_errors(language, &errors));
-            say(language, "form_refused", &[("file", file.display().to_string()), detail]);
-            return Ok(false);
-        }
-    };
+    let Some(compiled) = compiled(language, file) else { return Ok(false) };
+    let (form, mind) = (&compiled.form, mind(language, &compiled));
     let (kind, version) = (form.definition().kind.clone(), form.definition().version.clone());
-    match store.publish_form(&form, unit)? {
+    match store.publish_form(form, unit)? {
         Published::New { unit } => {
-            say(language, "form_published", &[("kind", kind), ("version", version), ("unit", unit)]);
+            say(language, "form_published", &[("kind", kind), ("version", version), ("unit", unit), ("mind", mind)]);
         }
         Published::Known => say(language, "form_known", &[("kind", kind), ("version", version)]),
     }

@@ -13,6 +13,7 @@ use crate::forms::definition::{
     Check, Choice, Field, FieldType, FormDefinition, GroupItem, Labels, Merge, QuestionItem, RepeatItem, Sensitivity,
     SurveyItem,
 };
+use crate::forms::faults::{FaultKind, FormFault};
 
 /// Who may write a field that names nobody (field staff, townships and supervisors).
 const WRITERS: &[Role] = &[Role::Field, Role::Township, Role::County, Role::Prefecture, Role::Province];
@@ -82,11 +83,8 @@ impl Own<'_> {
         self.row.and_then(|cells| cells.get(key)).map(String::as_str)
     }
 
-    fn error(&self, key: &str, value: &str, allowed: &str) -> SheetError {
-        SheetError::new("survey", format!("{key} cannot be {value:?}"))
-            .row(self.at)
-            .column(format!("bind::{key}"))
-            .hint(format!("allowed: {allowed}"))
+    fn error(&self, key: &str, value: &str, more: FormFault) -> SheetError {
+        not_allowed("survey", key, value).row(self.at).column(format!("bind::{key}")).more(more)
     }
 
     fn flag(&self, key: &str, errors: &mut Vec<SheetError>) -> bool {
@@ -94,11 +92,19 @@ impl Own<'_> {
             None | Some("no" | "false" | "false()") => false,
             Some("yes" | "true" | "true()") => true,
             Some(other) => {
-                errors.push(self.error(key, other, "yes, no"));
+                errors.push(self.error(key, other, allowed(&["yes", "no"])));
                 false
             }
         }
     }
+}
+
+fn not_allowed(sheet: &str, key: &str, value: &str) -> SheetError {
+    SheetError::new(sheet, FormFault::new(FaultKind::NotAllowed).with(key).with(value))
+}
+
+fn allowed(words: &[&str]) -> FormFault {
+    FormFault::new(FaultKind::Allowed).with(words.join(", "))
 }
 
 /// Builds the definition of `survey`, whose XForm is `xform`.
@@ -201,8 +207,8 @@ impl<'a> Builder<'a> {
         let Some(word) = self.mended.settings.get("fb:area") else { return Area::General };
         Area::from_word(word.trim()).unwrap_or_else(|| {
             let words: Vec<&str> = Area::ALL.iter().map(|area| area.word()).collect();
-            let error = SheetError::new("settings", format!("fb:area cannot be {word:?}")).row(2).column("fb:area");
-            self.errors.push(error.hint(format!("allowed: {}", words.join(", "))));
+            let error = not_allowed("settings", "fb:area", word).row(2).column("fb:area");
+            self.errors.push(error.more(allowed(&words)));
             Area::General
         })
     }
@@ -356,7 +362,7 @@ fn merge(field_type: FieldType, own: &Own, errors: &mut Vec<SheetError>) -> Merg
         Some("set") => Merge::Set,
         Some("once") => Merge::Once,
         Some(other) => {
-            errors.push(own.error("fb:merge", other, "register, must-agree, set, once"));
+            errors.push(own.error("fb:merge", other, allowed(&["register", "must-agree", "set", "once"])));
             return Merge::Register;
         }
     };
@@ -365,7 +371,7 @@ fn merge(field_type: FieldType, own: &Own, errors: &mut Vec<SheetError>) -> Merg
         return Merge::Set;
     }
     if wanted == Merge::Set {
-        errors.push(own.error("fb:merge", "set", "register, must-agree, once; set is for select_multiple"));
+        errors.push(own.error("fb:merge", "set", FormFault::new(FaultKind::SetOfOne)));
         return Merge::Register;
     }
     wanted
@@ -377,7 +383,7 @@ fn sensitivity(own: &Own, errors: &mut Vec<SheetError>) -> Sensitivity {
         None | Some("personal") => Sensitivity::Personal,
         Some("sensitive") => Sensitivity::Sensitive,
         Some(other) => {
-            errors.push(own.error("fb:sensitivity", other, "plain, personal, sensitive"));
+            errors.push(own.error("fb:sensitivity", other, allowed(&["plain", "personal", "sensitive"])));
             Sensitivity::Sensitive
         }
     }
@@ -392,7 +398,7 @@ fn writers(own: &Own, errors: &mut Vec<SheetError>) -> Vec<Role> {
             Some(_) => {}
             None => {
                 let words: Vec<&str> = Role::ALL.iter().map(|role| role.word()).collect();
-                errors.push(own.error("fb:writers", word, &words.join(", ")));
+                errors.push(own.error("fb:writers", word, allowed(&words)));
             }
         }
     }
@@ -406,7 +412,7 @@ fn check(own: &Own, errors: &mut Vec<SheetError>) -> Option<Check> {
         "division" => Some(Check::Division),
         "phone" => Some(Check::Phone),
         other => {
-            errors.push(own.error("fb:check", other, "id-number, credit-code, division, phone"));
+            errors.push(own.error("fb:check", other, allowed(&["id-number", "credit-code", "division", "phone"])));
             None
         }
     }

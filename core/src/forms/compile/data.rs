@@ -10,6 +10,7 @@ use serde_json::Value as Json;
 use super::SheetError;
 use super::sheets::{Source, csv_rows};
 use crate::forms::definition::{Choice, Labels};
+use crate::forms::faults::{FaultKind, FormFault};
 
 /// Rows of one data file.
 const DATA_ROWS_MAX: usize = 50_000;
@@ -24,7 +25,7 @@ struct Table {
 pub(crate) struct Files {
     tables: BTreeMap<String, Table>,
     /// Files that are not there.
-    pub warnings: Vec<String>,
+    pub warnings: Vec<SheetError>,
 }
 
 impl Files {
@@ -32,7 +33,7 @@ impl Files {
     pub(crate) fn read(source: &Source, survey: &Survey) -> Result<Files, Vec<SheetError>> {
         let mut files = Files { tables: BTreeMap::new(), warnings: Vec::new() };
         let mut errors = Vec::new();
-        for (id, candidates, row) in wanted(survey) {
+        for Wanted { id, candidates, row, column } in wanted(survey) {
             if files.tables.contains_key(&id) {
                 continue;
             }
@@ -41,20 +42,18 @@ impl Files {
                 match source.file(name) {
                     Ok(Some(bytes)) => found = found.or(Some((name.clone(), bytes))),
                     Ok(None) => {}
-                    Err(error) => errors.push(error.row(row)),
+                    Err(fault) => errors.push(unusable(name, fault).row(row).column(column)),
                 }
             }
             match found.map(|(name, bytes)| (read_table(&name, &bytes), name)) {
                 Some((Ok(table), _)) => {
                     files.tables.insert(id, table);
                 }
-                Some((Err(what), name)) => {
-                    errors.push(SheetError::new("survey", format!("the data file {name}: {what}")).row(row));
+                Some((Err(fault), name)) => errors.push(unusable(&name, fault).row(row).column(column)),
+                None => {
+                    let fault = FormFault::new(FaultKind::DataFileMissing).with(candidates.join(" / "));
+                    files.warnings.push(SheetError::new("survey", fault).row(row).column(column));
                 }
-                None => files.warnings.push(format!(
-                    "sheet survey, row {row}: the data file {} is not beside the form; what it offers stays empty",
-                    candidates.join(" or ")
-                )),
             }
         }
         if errors.is_empty() { Ok(files) } else { Err(errors) }
@@ -92,38 +91,49 @@ impl Files {
     }
 }
 
-/// What the survey refers to: instance id, names of files to look for, row of the sheet.
-fn wanted(survey: &Survey) -> Vec<(String, Vec<String>, usize)> {
+/// A data file that the survey refers to.
+struct Wanted {
+    /// Instance id.
+    id: String,
+    /// Names of files to look for.
+    candidates: Vec<String>,
+    /// Row and column of the sheet.
+    row: usize,
+    column: &'static str,
+}
+
+/// What the survey refers to.
+fn wanted(survey: &Survey) -> Vec<Wanted> {
     let mut wanted = Vec::new();
     for (_, question) in survey.walk() {
+        let row = question.row;
+        let mut add = |id: &str, candidates, column| wanted.push(Wanted { id: id.to_owned(), candidates, row, column });
         if let (Some((base, _)), Some((_, file))) = (question.select_from_file(), &question.select) {
-            wanted.push((base.to_owned(), vec![file.clone()], question.row));
+            add(base, vec![file.clone()], "type");
         }
         match question.qtype.as_str() {
-            "csv-external" => {
-                wanted.push((question.name.clone(), vec![format!("{}.csv", question.name)], question.row))
+            "csv-external" => add(&question.name, vec![format!("{}.csv", question.name)], "type"),
+            "xml-external" => {
+                let names = vec![format!("{}.xml", question.name), format!("{}.geojson", question.name)];
+                add(&question.name, names, "type");
             }
-            "xml-external" => wanted.push((
-                question.name.clone(),
-                vec![format!("{}.xml", question.name), format!("{}.geojson", question.name)],
-                question.row,
-            )),
             _ => {}
         }
         let expressions = [
-            &question.calculation,
-            &question.constraint,
-            &question.relevant,
-            &question.required,
-            &question.choice_filter,
-            &question.default,
+            ("calculation", &question.calculation),
+            ("constraint", &question.constraint),
+            ("relevant", &question.relevant),
+            ("required", &question.required),
+            ("choice_filter", &question.choice_filter),
+            ("default", &question.default),
         ];
-        for expression in expressions.into_iter().flatten() {
+        for (column, expression) in expressions {
+            let expression = expression.as_deref().unwrap_or_default();
             for (at, _) in expression.match_indices("pulldata(") {
                 let rest = expression.get(at + 9..).unwrap_or_default();
                 let id = rest.split([',', ')']).next().unwrap_or_default().trim().trim_matches(['\'', '"']).trim();
                 if !id.is_empty() {
-                    wanted.push((id.to_owned(), vec![format!("{id}.csv")], question.row));
+                    add(id, vec![format!("{id}.csv")], column);
                 }
             }
         }
@@ -131,20 +141,24 @@ fn wanted(survey: &Survey) -> Vec<(String, Vec<String>, usize)> {
     wanted
 }
 
-fn read_table(name: &str, bytes: &[u8]) -> Result<Table, String> {
+fn unusable(name: &str, why: FormFault) -> SheetError {
+    SheetError::new("survey", FormFault::new(FaultKind::DataFile).with(name)).more(why)
+}
+
+fn read_table(name: &str, bytes: &[u8]) -> Result<Table, FormFault> {
     let table = match name.rsplit('.').next() {
         Some("csv") => csv_table(bytes)?,
         Some("geojson") => geojson_table(bytes)?,
         _ => xml_table(bytes)?,
     };
     if table.items.len() > DATA_ROWS_MAX {
-        return Err(format!("more than {DATA_ROWS_MAX} rows"));
+        return Err(FormFault::new(FaultKind::DataRows).with(DATA_ROWS_MAX));
     }
     Ok(table)
 }
 
-fn csv_table(bytes: &[u8]) -> Result<Table, String> {
-    let rows = csv_rows("", bytes).map_err(|error| error.message)?;
+fn csv_table(bytes: &[u8]) -> Result<Table, FormFault> {
+    let rows = csv_rows("", bytes).map_err(|error| error.fault)?;
     let mut rows = rows.into_iter().filter(|row| !row.is_empty());
     let columns: Vec<String> = rows.next().unwrap_or_default().iter().map(|cell| element_name(cell)).collect();
     let items = rows.map(|row| columns.iter().cloned().zip(row).filter(|(_, cell)| !cell.is_empty()).collect());
@@ -162,10 +176,11 @@ pub(crate) fn element_name(text: &str) -> String {
 }
 
 /// `<root><item>…` of any names, one level of cells.
-fn xml_table(bytes: &[u8]) -> Result<Table, String> {
-    let text = std::str::from_utf8(bytes).map_err(|_| "not UTF-8".to_owned())?;
-    let document = Instance::from_xml(text.trim_start_matches('\u{FEFF}'))?;
-    let root = document.root().ok_or("empty")?;
+fn xml_table(bytes: &[u8]) -> Result<Table, FormFault> {
+    let no_xml = |why: String| FormFault::new(FaultKind::NotXml).with(why);
+    let text = std::str::from_utf8(bytes).map_err(|_| FormFault::new(FaultKind::NotUtf8))?;
+    let document = Instance::from_xml(text.trim_start_matches('\u{FEFF}')).map_err(no_xml)?;
+    let root = document.root().ok_or_else(|| no_xml("no root element".to_owned()))?;
     let cells = |item| {
         let cells = document.children(item).into_iter();
         cells.map(|cell| (document.node(cell).name.clone(), document.string_value(cell).trim().to_owned())).collect()
@@ -174,9 +189,10 @@ fn xml_table(bytes: &[u8]) -> Result<Table, String> {
 }
 
 /// Features as rows: `id`, the properties, and `geometry` (points as `latitude longitude`, lines joined by `;`).
-fn geojson_table(bytes: &[u8]) -> Result<Table, String> {
-    let json: Json = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
-    let features = json.get("features").and_then(Json::as_array).ok_or("no features")?;
+fn geojson_table(bytes: &[u8]) -> Result<Table, FormFault> {
+    let no_geojson = |why: &dyn std::fmt::Display| FormFault::new(FaultKind::NotGeoJson).with(why);
+    let json: Json = serde_json::from_slice(bytes).map_err(|error| no_geojson(&error))?;
+    let features = json.get("features").and_then(Json::as_array).ok_or_else(|| no_geojson(&"features"))?;
     let mut items = Vec::new();
     for feature in features {
         let mut item = Vec::new();

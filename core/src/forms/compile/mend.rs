@@ -26,6 +26,7 @@ use rxform::xls::{Sheet, Workbook, sheet_from_rows};
 
 use super::SheetError;
 use super::sheets::{Rows, Source};
+use crate::forms::faults::{FaultKind, FormFault};
 use crate::forms::limits::{DEPTH_MAX, FIELDS_MAX};
 use crate::forms::references;
 
@@ -108,10 +109,7 @@ pub(crate) fn workbook(source: &Source) -> Result<Mended, Vec<SheetError>> {
     let (external_choices, _) = read("external_choices", source.sheet("external_choices"));
     let (entities, _) = read("entities", source.sheet("entities"));
     if survey_rows.is_none() {
-        errors.push(
-            SheetError::new("survey", "the workbook has no survey sheet")
-                .hint("an XLSForm needs a sheet named survey with the columns type, name and label"),
-        );
+        errors.push(SheetError::of_workbook(FaultKind::NoSurveySheet));
     }
     drop_unlisted(&mut choices);
     let from_repeat = types(&mut survey);
@@ -152,8 +150,8 @@ fn sheet(name: &str, rows: &Rows) -> Result<(Sheet, Extras), Vec<SheetError>> {
     let mut seen = BTreeSet::new();
     for header in headers.iter().filter(|header| !header.is_empty()) {
         if !seen.insert(header.to_lowercase()) {
-            let error = SheetError::new(name, format!("the column {header} is there twice"));
-            errors.push(error.row(header_at + 1).column(header).hint("delete or rename one of them"));
+            let error = SheetError::new(name, FormFault::new(FaultKind::ColumnTwice).with(header));
+            errors.push(error.row(header_at + 1).column(header));
         }
     }
     let own = |header: &str| {
@@ -168,7 +166,7 @@ fn sheet(name: &str, rows: &Rows) -> Result<(Sheet, Extras), Vec<SheetError>> {
         let mut cells = Vec::with_capacity(row.len());
         for (header, cell) in headers.iter().zip(row) {
             if cell.chars().count() > CELL_CHARS_MAX {
-                let error = SheetError::new(name, format!("a cell has more than {CELL_CHARS_MAX} characters"));
+                let error = SheetError::new(name, FormFault::new(FaultKind::CellTooLong).with(CELL_CHARS_MAX));
                 errors.push(error.row(at + 1).column(header));
             }
             if let (Some(key), false) = (own(header), cell.trim().is_empty()) {
@@ -301,8 +299,7 @@ fn group_readonly(survey: &mut Sheet) {
 /// Refuses what would nest or multiply without bound.
 fn structure(survey: &Sheet, choices: &Sheet) -> Result<(), SheetError> {
     let Some(kind) = header_of(survey, "type") else {
-        return Err(SheetError::new("survey", "the survey sheet has no type column")
-            .hint("the first row names the columns: type, name, label"));
+        return Err(SheetError::new("survey", FormFault::new(FaultKind::NoTypeColumn)));
     };
     let mut sizes: HashMap<String, usize> = HashMap::new();
     if let Some(list) = header_of(choices, "list_name") {
@@ -324,13 +321,17 @@ fn structure(survey: &Sheet, choices: &Sheet) -> Result<(), SheetError> {
             None => {}
         }
         if open.len() > DEPTH_MAX / 2 {
-            return Err(SheetError::new("survey", format!("groups nest deeper than {}", DEPTH_MAX / 2)).row(*at));
+            return Err(beyond(FaultKind::NestsTooDeep, DEPTH_MAX / 2, *at));
         }
         if fields > FIELDS_MAX {
-            return Err(SheetError::new("survey", format!("the form has more than {FIELDS_MAX} questions")).row(*at));
+            return Err(beyond(FaultKind::TooManyQuestions, FIELDS_MAX, *at));
         }
     }
     Ok(())
+}
+
+fn beyond(kind: FaultKind, limit: usize, row: usize) -> SheetError {
+    SheetError::new("survey", FormFault::new(kind).with(limit)).row(row).column("type")
 }
 
 // -- after rxform's parser --------------------------------------------------------------------------------------------
@@ -341,7 +342,12 @@ pub(crate) fn survey(survey: &mut Survey, mended: &Mended) -> Result<(), Vec<She
     let lists: Vec<ChoiceList> = survey.choice_lists.clone();
     let mut items = std::mem::take(&mut survey.items);
     let outcome = each_question(&mut items, &mut |question| {
-        for cell in [&mut question.required, &mut question.readonly].into_iter().flatten() {
+        for (column, cell) in [("required", &mut question.required), ("readonly", &mut question.readonly)] {
+            let Some(cell) = cell else { continue };
+            // rxform does not look at every column.
+            if let Some(name) = unknown_name(cell, &paths) {
+                return Err(unknown_reference(&name, question.row, column));
+            }
             *cell = expand(cell, &paths);
         }
         if let Some(default) = question.default.as_mut().filter(|default| default.contains("${")) {
@@ -384,6 +390,22 @@ fn expand(cell: &str, paths: &BTreeMap<String, String>) -> String {
     })
 }
 
+/// The first `${name}` that names nothing.
+fn unknown_name(cell: &str, paths: &BTreeMap<String, String>) -> Option<String> {
+    let mut unknown = None;
+    references::replace(cell, |name| {
+        if unknown.is_none() && !paths.contains_key(name.trim()) {
+            unknown = Some(name.trim().to_owned());
+        }
+        String::new()
+    });
+    unknown
+}
+
+fn unknown_reference(name: &str, row: usize, column: &str) -> SheetError {
+    SheetError::new("survey", FormFault::new(FaultKind::UnknownReference).with(name)).row(row).column(column)
+}
+
 /// A default like `${household}家` is text with answers in it, not an expression: written as `concat(…)`.
 fn text_with_references(default: &str, paths: &BTreeMap<String, String>) -> String {
     if rxeval::parse(&expand(default, paths)).is_ok() {
@@ -413,9 +435,7 @@ fn choices_from_repeat(
     reference: &str,
     paths: &BTreeMap<String, String>,
 ) -> Result<(), SheetError> {
-    let path = paths.get(reference).ok_or_else(|| {
-        SheetError::new("survey", format!("${{{reference}}} names no question")).row(question.row).column("type")
-    })?;
+    let path = paths.get(reference).ok_or_else(|| unknown_reference(reference, question.row, "type"))?;
     let (repeat, name) = path.rsplit_once('/').unwrap_or(("", path));
     let filter = question.choice_filter.take().map(|filter| {
         // Inside the filter, `${age}` is the age in the row that is looked at.

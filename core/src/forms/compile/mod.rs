@@ -3,91 +3,24 @@
 
 mod build;
 mod builtin;
-mod check;
 mod data;
 mod mend;
+mod refusal;
 mod sheets;
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
 use std::path::Path;
 
 use rxform::model::Survey;
 
 use super::definition::FormDefinition;
-use super::form::Form;
+use super::faults::{FaultKind, FormFault};
+use super::form::{BrokenRule, Form};
 use crate::limits::FORM_BYTES_MAX;
 pub use builtin::builtin;
-pub use check::{CheckReport, check_path};
+pub use refusal::SheetError;
 use sheets::Source;
-
-/// Why a workbook is no form: where, what, and what to do.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub struct SheetError {
-    /// Sheet, such as `survey`; empty when it is about the whole workbook.
-    pub sheet: String,
-    /// Row of the sheet, counted from 1; the headings are row 1.
-    pub row: Option<usize>,
-    /// Heading of the column.
-    pub column: Option<String>,
-    /// What is wrong.
-    pub message: String,
-    /// What to do about it.
-    pub hint: Option<String>,
-}
-
-impl SheetError {
-    pub(crate) fn new(sheet: &str, message: impl Into<String>) -> Self {
-        Self { sheet: sheet.to_owned(), row: None, column: None, message: message.into(), hint: None }
-    }
-
-    pub(crate) fn row(mut self, row: usize) -> Self {
-        self.row = Some(row);
-        self
-    }
-
-    pub(crate) fn column(mut self, column: impl Into<String>) -> Self {
-        self.column = Some(column.into());
-        self
-    }
-
-    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
-        self
-    }
-}
-
-impl fmt::Display for SheetError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut place = Vec::new();
-        if !self.sheet.is_empty() {
-            place.push(format!("sheet {}", self.sheet));
-        }
-        place.extend(self.row.map(|row| format!("row {row}")));
-        place.extend(self.column.iter().map(|column| format!("column {column}")));
-        if !place.is_empty() {
-            write!(f, "{}: ", place.join(", "))?;
-        }
-        f.write_str(&self.message)?;
-        match &self.hint {
-            Some(hint) => write!(f, " ({hint})"),
-            None => Ok(()),
-        }
-    }
-}
-
-impl From<rxform::Error> for SheetError {
-    fn from(error: rxform::Error) -> Self {
-        SheetError {
-            sheet: error.location.sheet.unwrap_or_default(),
-            row: error.location.row,
-            column: error.location.column,
-            message: error.message,
-            hint: error.hint,
-        }
-    }
-}
 
 /// A compiled form with what its author should know.
 #[derive(Debug)]
@@ -95,7 +28,7 @@ pub struct Compiled {
     /// The form.
     pub form: Form,
     /// What works, but not as the author may expect.
-    pub warnings: Vec<String>,
+    pub warnings: Vec<SheetError>,
 }
 
 /// Compiles the workbook or folder at `path`.
@@ -134,42 +67,43 @@ pub fn compile_sheets(name: &str, files: &[(&str, &str)]) -> Result<Form, Vec<Sh
 
 fn compile_source(source: &Source) -> Result<Compiled, Vec<SheetError>> {
     // Readers of spreadsheets and rxform are libraries that a hostile workbook could make panic.
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| compile_unguarded(source))).unwrap_or_else(|_| {
-        Err(vec![SheetError::new("", "the workbook cannot be read").hint("save it again with a spreadsheet program")])
-    })
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| compile_unguarded(source)))
+        .unwrap_or_else(|_| Err(vec![SheetError::of_workbook(FaultKind::WorkbookDamaged)]))
 }
 
 fn compile_unguarded(source: &Source) -> Result<Compiled, Vec<SheetError>> {
     let mended = mend::workbook(source)?;
-    let one = |error: rxform::Error| vec![SheetError::from(error)];
+    let one = |error: rxform::Error| vec![SheetError::of_library(error, &mended.workbook)];
     let mut survey = rxform::parser::parse(&mended.workbook, &source.name).map_err(one)?;
     mend::survey(&mut survey, &mended)?;
     let xform = rxform::xform::generate(&survey).map_err(one)?;
     let data = data::Files::read(source, &survey)?;
     let xform = data.embed(xform);
     let definition = build::definition(&survey, &mended, &data, xform)?;
-    finish(definition, &survey, data.warnings)
+    finish(definition, &survey, &mended, data.warnings)
 }
 
 /// Indexes the definition; what its logic cannot run is refused here, at the desk, and not met in the field.
-fn finish(definition: FormDefinition, survey: &Survey, warnings: Vec<String>) -> Result<Compiled, Vec<SheetError>> {
-    let form = Form::new(definition).map_err(|error| vec![SheetError::new("", error.to_string())])?;
+fn finish(
+    definition: FormDefinition,
+    survey: &Survey,
+    mended: &mend::Mended,
+    warnings: Vec<SheetError>,
+) -> Result<Compiled, Vec<SheetError>> {
+    let form = Form::new(definition).map_err(|fault| vec![SheetError::new("", fault)])?;
     let bytes = form.to_bytes().len();
     if bytes > FORM_BYTES_MAX {
-        let message = format!("the compiled form has {bytes} bytes, at most {FORM_BYTES_MAX} are allowed");
-        return Err(vec![SheetError::new("", message).hint("make choice lists and data files smaller")]);
+        let fault = FormFault::new(FaultKind::FormTooLarge).with(bytes).with(FORM_BYTES_MAX);
+        return Err(vec![SheetError::new("", fault)]);
     }
     let rows = build::rows_by_path(survey);
-    let errors: Vec<SheetError> = form
-        .logic_warnings()
-        .iter()
-        .map(|(path, why)| {
-            let error = SheetError::new("survey", format!("{path}: {why}"));
-            match rows.get(path) {
-                Some(row) => error.row(*row),
-                None => error,
-            }
-        })
-        .collect();
+    let broken = |rule: &BrokenRule| {
+        let error = SheetError::new("survey", rule.fault.clone());
+        let Some(row) = rows.get(&rule.path) else { return error.column(rule.column) };
+        // rxform computes what a repeat counts in a question of its own, which it makes beside the repeat.
+        let written = mended.names.get(row).is_none_or(|name| rule.path.ends_with(name.as_str()));
+        error.row(*row).column(if written { rule.column } else { "repeat_count" })
+    };
+    let errors: Vec<SheetError> = form.broken_rules().iter().map(broken).collect();
     if errors.is_empty() { Ok(Compiled { form, warnings }) } else { Err(errors) }
 }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use calamine::{Data, Reader, Xls, Xlsx};
 
 use super::SheetError;
+use crate::forms::faults::{FaultKind, FormFault};
 
 /// Bytes of a workbook or of one CSV file.
 pub(crate) const FILE_BYTES_MAX: u64 = 8 * 1024 * 1024;
@@ -36,9 +37,8 @@ pub(crate) struct Source {
 }
 
 fn too_large(sheet: &str) -> SheetError {
-    SheetError::new(sheet, "the sheet is too large").hint(format!(
-        "at most {SHEET_ROWS_MAX} rows and {SHEET_COLUMNS_MAX} columns; delete cells that only look empty"
-    ))
+    let fault = FormFault::new(FaultKind::SheetTooLarge).with(SHEET_ROWS_MAX).with(SHEET_COLUMNS_MAX);
+    SheetError::new(sheet, fault)
 }
 
 impl Source {
@@ -49,7 +49,7 @@ impl Source {
         if path.is_dir() {
             return Self::from_folder(path, name);
         }
-        let bytes = read_limited(path)?;
+        let bytes = read_limited(path).map_err(|fault| SheetError::new("", fault))?;
         let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
         let mut source = Self::from_bytes(&name, &bytes)?;
         source.name = name;
@@ -63,12 +63,13 @@ impl Source {
         for sheet in ["survey", "choices", "settings", "external_choices", "entities"] {
             let file = path.join(format!("{sheet}.csv"));
             if file.is_file() {
-                source.sheets.push((sheet.to_owned(), csv_rows(sheet, &read_limited(&file)?)?));
+                let bytes = read_limited(&file).map_err(|fault| SheetError::new(sheet, fault))?;
+                source.sheets.push((sheet.to_owned(), csv_rows(sheet, &bytes)?));
             }
         }
         if source.sheets.is_empty() {
-            return Err(SheetError::new("", format!("{} holds no survey.csv", path.display()))
-                .hint("a folder of CSV sheets needs survey.csv, and choices.csv and settings.csv where used"));
+            let fault = FormFault::new(FaultKind::NoSurveyFile).with(path.display());
+            return Err(SheetError::new("", fault));
         }
         Ok(source)
     }
@@ -76,15 +77,13 @@ impl Source {
     /// Reads a workbook from bytes; `name` is its file name.
     pub(crate) fn from_bytes(name: &str, bytes: &[u8]) -> Result<Source, SheetError> {
         if bytes.len() as u64 > FILE_BYTES_MAX {
-            return Err(SheetError::new("", format!("the workbook has more than {FILE_BYTES_MAX} bytes")));
+            let fault = FormFault::new(FaultKind::FileTooLarge).with(name).with(FILE_BYTES_MAX);
+            return Err(SheetError::new("", fault));
         }
         let sheets = match bytes {
             [b'P', b'K', ..] => xlsx_sheets(bytes)?,
             [0xD0, 0xCF, 0x11, 0xE0, ..] => xls_sheets(bytes)?,
-            _ => {
-                return Err(SheetError::new("", "this is no workbook")
-                    .hint("give an .xlsx or .xls file, or a folder with survey.csv"));
-            }
+            _ => return Err(SheetError::of_workbook(FaultKind::NotAWorkbook)),
         };
         let stem = Path::new(name).file_stem().and_then(|stem| stem.to_str()).unwrap_or("form").to_owned();
         Ok(Source { name: stem, sheets, files: BTreeMap::new(), folders: Vec::new() })
@@ -109,7 +108,7 @@ impl Source {
     }
 
     /// A data file that belongs to the form, if it is there.
-    pub(crate) fn file(&self, name: &str) -> Result<Option<Vec<u8>>, SheetError> {
+    pub(crate) fn file(&self, name: &str) -> Result<Option<Vec<u8>>, FormFault> {
         if let Some(bytes) = self.files.get(name) {
             return Ok(Some(bytes.clone()));
         }
@@ -127,13 +126,16 @@ impl Source {
     }
 }
 
-fn read_limited(path: &Path) -> Result<Vec<u8>, SheetError> {
-    let fail = |what: String| SheetError::new("", format!("{}: {what}", path.display()));
-    let size = std::fs::metadata(path).map_err(|error| fail(error.to_string()))?.len();
-    if size > FILE_BYTES_MAX {
-        return Err(fail(format!("{size} bytes, at most {FILE_BYTES_MAX} are allowed")));
+fn read_limited(path: &Path) -> Result<Vec<u8>, FormFault> {
+    let fault = |kind| FormFault::new(kind).with(path.display());
+    let failed = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::NotFound => fault(FaultKind::FileMissing),
+        _ => fault(FaultKind::FileUnreadable).with(error),
+    };
+    if std::fs::metadata(path).map_err(failed)?.len() > FILE_BYTES_MAX {
+        return Err(fault(FaultKind::FileTooLarge).with(FILE_BYTES_MAX));
     }
-    std::fs::read(path).map_err(|error| fail(error.to_string()))
+    std::fs::read(path).map_err(failed)
 }
 
 /// Rows of a CSV text; a byte-order mark is skipped, and rows keep their line numbers.
@@ -141,13 +143,12 @@ pub(crate) fn csv_rows(sheet: &str, bytes: &[u8]) -> Result<Rows, SheetError> {
     if bytes.len() as u64 > FILE_BYTES_MAX {
         return Err(too_large(sheet));
     }
-    let text = std::str::from_utf8(bytes)
-        .map_err(|_| SheetError::new(sheet, "the file is not UTF-8").hint("save it as “CSV UTF-8”"))?;
+    let text = std::str::from_utf8(bytes).map_err(|_| SheetError::new(sheet, FormFault::new(FaultKind::NotUtf8)))?;
     let text = text.strip_prefix('\u{FEFF}').unwrap_or(text);
     let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(text.as_bytes());
     let mut rows = Rows::new();
     for record in reader.records() {
-        let record = record.map_err(|error| SheetError::new(sheet, format!("no CSV: {error}")))?;
+        let record = record.map_err(|error| SheetError::new(sheet, FormFault::new(FaultKind::NotCsv).with(error)))?;
         let line = record.position().map_or(rows.len(), |position| usize::try_from(position.line()).unwrap_or(0));
         while rows.len() + 1 < line && rows.len() < SHEET_ROWS_MAX {
             rows.push(Vec::new());
@@ -161,8 +162,7 @@ pub(crate) fn csv_rows(sheet: &str, bytes: &[u8]) -> Result<Rows, SheetError> {
 }
 
 fn unreadable(error: impl std::fmt::Display) -> SheetError {
-    SheetError::new("", format!("the workbook cannot be read: {error}"))
-        .hint("save it again as .xlsx with a spreadsheet program")
+    SheetError::new("", FormFault::new(FaultKind::WorkbookUnreadable).with(error))
 }
 
 /// The sum of the inflated sizes that a zip's directory claims.
@@ -181,7 +181,7 @@ fn claimed_size(zip: &[u8]) -> u64 {
 
 fn xlsx_sheets(bytes: &[u8]) -> Result<Vec<(String, Rows)>, SheetError> {
     if claimed_size(bytes) > INFLATED_BYTES_MAX {
-        return Err(SheetError::new("", "the workbook inflates to too much").hint("delete pictures and unused sheets"));
+        return Err(SheetError::of_workbook(FaultKind::WorkbookInflates));
     }
     let mut workbook: Xlsx<_> = Xlsx::new(Cursor::new(bytes)).map_err(unreadable)?;
     let mut sheets = Vec::new();

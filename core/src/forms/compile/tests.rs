@@ -28,9 +28,8 @@ fn every_fixture_compiles() {
     assert!(paths.len() >= 15, "only {} fixtures", paths.len());
     let refused: Vec<String> = paths
         .iter()
-        .map(|path| (path, check_path(path)))
-        .filter(|(_, report)| !report.ok)
-        .map(|(path, report)| format!("{}: {report}", path.display()))
+        .filter_map(|path| Some((path, compile_path(path).err()?)))
+        .map(|(path, errors)| format!("{}: {errors:?}", path.display()))
         .collect();
     assert!(refused.is_empty(), "{}", refused.join("\n"));
 }
@@ -54,14 +53,13 @@ fn public_workbooks_compile() {
     let Ok(folder) = std::env::var("FIELDBOOK_XLSFORMS") else { return };
     let mut refused = Vec::new();
     for path in workbooks(Path::new(&folder)) {
-        let report = check_path(&path);
-        println!("{}: {report}", path.display());
-        if !report.ok {
-            refused.push(path);
-            continue;
+        match compile_path(&path) {
+            Ok(form) => println!("{}", fill_and_check(&path.to_string_lossy(), form, 1).join("\n")),
+            Err(errors) => {
+                println!("{}: {errors:?}", path.display());
+                refused.push(path);
+            }
         }
-        let wrong = fill_and_check(&path.to_string_lossy(), compile_path(&path).unwrap(), 1);
-        println!("{}", wrong.join("\n"));
     }
     assert!(refused.len() <= 2, "{refused:?}");
 }
@@ -151,12 +149,13 @@ fn broken_workbooks_are_refused_with_sheet_row_and_column() {
         let record = record.unwrap();
         let errors = compile_path(&folder.join(&record[0])).err().unwrap_or_else(|| panic!("{} compiled", &record[0]));
         let error = &errors[0];
-        assert_eq!((error.sheet.as_str(), error.row), (&record[1], record[2].parse().ok()), "{}: {error}", &record[0]);
-        assert_eq!(error.column.as_deref().unwrap_or_default(), &record[3], "{}: {error}", &record[0]);
-        assert!(!error.message.is_empty());
+        let place = (error.sheet.as_str(), error.row, error.column.as_deref().unwrap_or_default());
+        assert_eq!(place, (&record[1], record[2].parse().ok(), &record[3]), "{}: {error}", &record[0]);
+        assert_eq!(error.fault.kind.key(), &record[4], "{}", &record[0]);
+        assert_eq!((error.text("zh-Hans").as_str(), error.text("en").as_str()), (&record[5], &record[6]));
         seen += 1;
     }
-    assert!(seen >= 5);
+    assert!(seen >= 10);
 }
 
 fn refusal(files: &[(&str, &str)]) -> SheetError {
@@ -200,12 +199,12 @@ fn groups_hand_their_own_columns_down() {
 #[test]
 fn hostile_workbooks_are_refused_without_panic() {
     let deep = "type,name,label\n".to_owned() + &(0..5000).map(|n| format!("begin group,g{n},G\n")).collect::<String>();
-    assert!(refusal(&[("survey.csv", &deep)]).message.contains("nest"));
+    assert!(refusal(&[("survey.csv", &deep)]).fault.kind == FaultKind::NestsTooDeep);
     let list: String = (0..1000).map(|n| format!("l,c{n},C\n")).collect();
     let choices = format!("list_name,name,label\n{list}");
     let loops = "type,name,label\nbegin loop over l,a,A\nbegin loop over l,b,B\nbegin loop over l,c,C\ntext,t,T\n\
         end loop,,\nend loop,,\nend loop,,\n";
-    assert!(refusal(&[("survey.csv", loops), ("choices.csv", &choices)]).message.contains("questions"));
+    assert!(refusal(&[("survey.csv", loops), ("choices.csv", &choices)]).fault.kind == FaultKind::TooManyQuestions);
     for bytes in [&b""[..], b"PK", b"PK\x03\x04garbage", b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1 and nothing", &[0xFF; 3000]]
     {
         assert!(compile("x.xlsx", bytes).is_err());
@@ -221,11 +220,41 @@ fn hostile_workbooks_are_refused_without_panic() {
 }
 
 #[test]
-fn reports_are_one_line() {
+fn a_missing_data_file_is_a_warning_with_its_place() {
+    let survey = "type,name,label,calculation\nselect_one_from_file towns.csv,a,A,\n\
+        calculate,b,,\"pulldata('prices', 'p', 'k', ${a})\"\n";
+    let source = Source::from_texts("x", &[("survey.csv", survey)]).unwrap();
+    let warnings = compile_source(&source).unwrap().warnings;
+    let told: Vec<String> = warnings.iter().map(|warning| warning.text("zh-Hans")).collect();
+    assert_eq!(
+        told,
+        [
+            "工作表 survey，第 2 行，type 列：表单旁边没有数据文件“towns.csv”，由它提供的选项会是空的",
+            "工作表 survey，第 3 行，calculation 列：表单旁边没有数据文件“prices.csv”，由它提供的选项会是空的",
+        ]
+    );
+}
+
+#[test]
+fn a_data_file_that_cannot_be_used_is_told_with_its_cause() {
+    let survey = ("survey.csv", "type,name,label\nselect_one_from_file places.geojson,a,A\n");
+    let error = refusal(&[survey, ("places.geojson", "{}")]);
+    assert_eq!((error.row, error.column.as_deref()), (Some(2), Some("type")));
+    assert!(
+        error.text("zh-Hans").ends_with("数据文件“places.geojson”不能用（不是有效的 GeoJSON（features））"),
+        "{error}"
+    );
+}
+
+#[test]
+fn what_is_no_workbook_is_told_by_its_path() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures");
-    let good = check_path(&folder.join("xlsforms/herd-income"));
-    assert!(good.ok && good.to_string().starts_with("ok: "), "{good}");
-    let bad = check_path(&folder.join("xlsforms-broken/unknown-type"));
-    assert!(!bad.ok && bad.to_string().starts_with("refused: sheet survey, row 3, column type: "), "{bad}");
-    assert!(!bad.to_string().contains('\n'));
+    for (path, kind) in [("nowhere.xlsx", FaultKind::FileMissing), ("xlsforms-broken", FaultKind::NoSurveyFile)] {
+        let path = folder.join(path);
+        let error = compile_path(&path).unwrap_err().remove(0);
+        assert_eq!(error.fault.kind, kind, "{error}");
+        assert!(error.text("zh-Hans").contains(&path.display().to_string()), "{error}");
+    }
+    let error = compile_path(&folder.join("xlsforms-broken/expected.csv")).unwrap_err().remove(0);
+    assert_eq!(error.fault.kind, FaultKind::NotAWorkbook);
 }

@@ -11,6 +11,7 @@ use super::schema::{SchemaId, ScopeId};
 use super::tree::{NodeId, Tree};
 use super::{Logic, Surroundings};
 use crate::forms::answer::time;
+use crate::forms::faults::{FaultKind, FormFault};
 
 /// Nodes that one expression may gather: bounds what a hostile form can make a phone do.
 const GATHERED_MAX: usize = 200_000;
@@ -32,8 +33,8 @@ pub(crate) enum Val<'a> {
     Nodes(Vec<NodeRef>),
 }
 
-/// What failed, in words for the form's author.
-pub(crate) type Outcome<'a> = Result<Val<'a>, String>;
+/// A value, or what is wrong with the expression.
+pub(crate) type Outcome<'a> = Result<Val<'a>, FormFault>;
 
 /// Where an expression runs.
 #[derive(Clone, Copy)]
@@ -161,7 +162,7 @@ impl<'a> Evaluator<'a> {
         Ok(Val::Nodes(nodes))
     }
 
-    fn step(&self, from: &[NodeRef], step: &'a WalkStep, place: Place) -> Result<Vec<NodeRef>, String> {
+    fn step(&self, from: &[NodeRef], step: &'a WalkStep, place: Place) -> Result<Vec<NodeRef>, FormFault> {
         let mut out = Vec::new();
         for node in from {
             let mut found = Vec::new();
@@ -171,7 +172,7 @@ impl<'a> Evaluator<'a> {
             }
             out.extend(self.keep(found, &step.predicates, place)?);
             if out.len() > GATHERED_MAX {
-                return Err(format!("the expression gathers more than {GATHERED_MAX} nodes"));
+                return Err(FormFault::new(FaultKind::GathersTooMuch).with(GATHERED_MAX));
             }
         }
         if from.len() > 1 {
@@ -181,7 +182,7 @@ impl<'a> Evaluator<'a> {
         Ok(out)
     }
 
-    fn keep(&self, mut nodes: Vec<NodeRef>, predicates: &'a [Code], place: Place) -> Result<Vec<NodeRef>, String> {
+    fn keep(&self, mut nodes: Vec<NodeRef>, predicates: &'a [Code], place: Place) -> Result<Vec<NodeRef>, FormFault> {
         for predicate in predicates {
             let size = nodes.len();
             let mut kept = Vec::new();
@@ -311,11 +312,11 @@ impl<'a> Evaluator<'a> {
 
     // -- conversions --------------------------------------------------------------------------------------------------
 
-    pub(crate) fn nodes(&self, value: Val<'a>) -> Result<Vec<NodeRef>, String> {
+    pub(crate) fn nodes(&self, value: Val<'a>) -> Result<Vec<NodeRef>, FormFault> {
         match value {
             Val::Node(node) => Ok(vec![node]),
             Val::Nodes(nodes) => Ok(nodes),
-            _ => Err("a path was expected where a value stands".to_owned()),
+            _ => Err(FormFault::new(FaultKind::ValueForPath)),
         }
     }
 

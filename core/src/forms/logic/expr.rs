@@ -4,6 +4,7 @@ use rxeval::parser::{Axis, BinaryOp, Expr, NameTest, Step};
 
 use super::functions::Function;
 use super::schema::{Name, Names, Schema, SchemaId, ScopeId, Table};
+use crate::forms::faults::{FaultKind, FormFault};
 use crate::forms::limits::{EXPRESSION_CHARS_MAX, EXPRESSION_NESTING_MAX, EXPRESSION_PARTS_MAX};
 
 /// A compiled expression.
@@ -31,7 +32,7 @@ pub(crate) enum Code {
     /// `jr:choice-name(…, 'question')`: the label of a choice of that question.
     ChoiceName(Box<Code>, SchemaId),
     /// What this build cannot run, and why: running it is an error, never a guess.
-    Fail(String),
+    Fail(FormFault),
 }
 
 /// A path that is walked step by step.
@@ -89,9 +90,9 @@ struct Scoped<'a, 'b> {
 }
 
 /// Refuses what would nest the parser or the evaluator too deeply.
-fn check_size(text: &str) -> Result<(), String> {
+fn check_size(text: &str) -> Result<(), FormFault> {
     if text.chars().count() > EXPRESSION_CHARS_MAX {
-        return Err(format!("the expression is longer than {EXPRESSION_CHARS_MAX} characters"));
+        return Err(FormFault::new(FaultKind::ExpressionTooLong).with(EXPRESSION_CHARS_MAX));
     }
     let (mut open, mut deepest, mut parts) = (0_usize, 0, 0);
     let mut quote = None;
@@ -111,7 +112,7 @@ fn check_size(text: &str) -> Result<(), String> {
         }
     }
     if deepest > EXPRESSION_NESTING_MAX || parts > EXPRESSION_PARTS_MAX {
-        return Err("the expression is too complicated: split it into several calculations".to_owned());
+        return Err(FormFault::new(FaultKind::ExpressionTooComplicated));
     }
     Ok(())
 }
@@ -121,10 +122,25 @@ fn tidy(text: &str) -> String {
     text.replace('\u{A0}', " ")
 }
 
+/// What rxeval says of a text that is no expression.
+fn malformed(why: &str) -> FormFault {
+    if why.starts_with("unterminated string") {
+        return FormFault::new(FaultKind::OpenQuote);
+    }
+    match why.strip_prefix("unexpected character '").and_then(|rest| rest.strip_suffix('\'')) {
+        Some(character) => FormFault::new(FaultKind::UnexpectedCharacter).with(character),
+        None => FormFault::new(FaultKind::ExpressionMalformed).with(why),
+    }
+}
+
+fn fail(kind: FaultKind) -> Code {
+    Code::Fail(FormFault::new(kind))
+}
+
 impl Compiler<'_> {
     /// Compiles `text`, which belongs to the node `from`. What cannot be parsed becomes [`Code::Fail`].
     pub(crate) fn compile(&mut self, text: &str, from: SchemaId) -> Compiled {
-        let parsed = check_size(text).and_then(|()| rxeval::parse(&tidy(text)));
+        let parsed = check_size(text).and_then(|()| rxeval::parse(&tidy(text)).map_err(|why| malformed(&why)));
         let expr = match parsed {
             Ok(expr) => expr,
             Err(why) => return Compiled { code: Code::Fail(why), reads: Vec::new() },
@@ -137,7 +153,7 @@ impl Compiler<'_> {
 
 impl Code {
     /// The first reason inside for which the expression cannot be run.
-    pub(crate) fn failure(&self) -> Option<&str> {
+    pub(crate) fn failure(&self) -> Option<&FormFault> {
         match self {
             Code::Fail(why) => Some(why),
             Code::Number(_) | Code::Text(_) | Code::Boolean(_) | Code::Field { .. } => None,
@@ -165,7 +181,7 @@ impl Scoped<'_, '_> {
         match expr {
             Expr::Number(number) => Code::Number(*number),
             Expr::Literal(text) => Code::Text(text.clone()),
-            Expr::Variable(name) => Code::Fail(format!("${name} is no field of the form")),
+            Expr::Variable(name) => Code::Fail(FormFault::new(FaultKind::UnknownVariable).with(name)),
             Expr::Negate(inner) => Code::Negate(Box::new(self.expr(inner))),
             Expr::Union(a, b) => Code::Union(Box::new(self.expr(a)), Box::new(self.expr(b))),
             Expr::Binary { op, left, right } => {
@@ -268,7 +284,7 @@ impl Scoped<'_, '_> {
                     };
                     return self.walk_in(Start::Table(table), predicates, steps, None);
                 }
-                ("instance", _) => return Code::Fail("instance() needs the name of a table in quotes".to_owned()),
+                ("instance", _) => return fail(FaultKind::InstanceName),
                 ("current", _) => {
                     if let (true, Some((node, highest))) = (predicates.is_empty(), self.follow(self.from, steps)) {
                         return self.field(node, self.compiler.schema.node(highest).scope);
@@ -355,10 +371,10 @@ impl Scoped<'_, '_> {
             _ => {}
         }
         let Some((function, arity)) = Function::named(name) else {
-            return Code::Fail(format!("{name}() is not a function that this app knows"));
+            return Code::Fail(FormFault::new(FaultKind::UnknownFunction).with(name));
         };
         if !arity.contains(&args.len()) {
-            return Code::Fail(format!("{name}() cannot take {} arguments", args.len()));
+            return Code::Fail(FormFault::new(FaultKind::WrongArguments).with(name).with(args.len()));
         }
         Code::Call(function, args.iter().map(|arg| self.expr(arg)).collect())
     }
@@ -368,7 +384,7 @@ impl Scoped<'_, '_> {
         let value = Box::new(self.expr(value));
         match regex::RegexBuilder::new(&format!("^(?:{pattern})$")).size_limit(1 << 20).build() {
             Ok(compiled) => Code::Regex(value, Box::new(compiled)),
-            Err(_) => Code::Fail(format!("regex(): {pattern:?} is no pattern that this app can run")),
+            Err(_) => Code::Fail(FormFault::new(FaultKind::BadPattern).with(pattern)),
         }
     }
 
@@ -383,20 +399,20 @@ impl Scoped<'_, '_> {
         let value = Box::new(self.expr(value));
         match place {
             Some(node) => Code::ChoiceName(value, node),
-            None => Code::Fail("jr:choice-name() names no question of the form".to_owned()),
+            None => fail(FaultKind::ChoiceNameOfNothing),
         }
     }
 
     /// `indexed-repeat(field, repeat, n, …)`: the field in the n-th row of the repeat.
     fn indexed_repeat(&mut self, args: &[Expr]) -> Code {
-        let fail = || Code::Fail("indexed-repeat() takes a field, then repeats and row numbers in turn".to_owned());
+        let wrong = || fail(FaultKind::IndexedRepeat);
         if !matches!(args.len(), 3 | 5 | 7) {
-            return fail();
+            return wrong();
         }
-        let Some(field) = self.static_place(&args[0]) else { return fail() };
+        let Some(field) = self.static_place(&args[0]) else { return wrong() };
         let mut indexes: Vec<(SchemaId, &Expr)> = Vec::new();
         for pair in args[1..].chunks_exact(2) {
-            let Some(repeat) = self.static_place(&pair[0]) else { return fail() };
+            let Some(repeat) = self.static_place(&pair[0]) else { return wrong() };
             indexes.push((repeat, &pair[1]));
         }
         let schema = self.compiler.schema;

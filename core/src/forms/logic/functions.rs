@@ -10,6 +10,7 @@ use sha2::Digest;
 use super::eval::{Evaluator, NodeRef, Outcome, Place, Val, text_number};
 use super::expr::Code;
 use crate::forms::answer::time;
+use crate::forms::faults::{FaultKind, FormFault};
 
 macro_rules! functions {
     ($($variant:ident $name:literal $min:literal $max:literal;)+) => {
@@ -133,24 +134,24 @@ impl<'a> Call<'a, '_> {
         Val::Node(self.place.context)
     }
 
-    fn text(&self, at: usize) -> Result<Cow<'a, str>, String> {
+    fn text(&self, at: usize) -> Result<Cow<'a, str>, FormFault> {
         Ok(self.eval.text(&self.value(at)?))
     }
 
-    fn number(&self, at: usize) -> Result<f64, String> {
+    fn number(&self, at: usize) -> Result<f64, FormFault> {
         Ok(self.eval.number(&self.value(at)?))
     }
 
-    fn boolean(&self, at: usize) -> Result<bool, String> {
+    fn boolean(&self, at: usize) -> Result<bool, FormFault> {
         Ok(self.eval.boolean(&self.value(at)?))
     }
 
-    fn nodes(&self, at: usize) -> Result<Vec<NodeRef>, String> {
+    fn nodes(&self, at: usize) -> Result<Vec<NodeRef>, FormFault> {
         self.eval.nodes(self.value(at)?)
     }
 
     /// The answered numbers among the arguments; an unanswered question is no zero.
-    fn numbers(&self) -> Result<Vec<f64>, String> {
+    fn numbers(&self) -> Result<Vec<f64>, FormFault> {
         let mut out = Vec::new();
         for at in 0..self.args.len() {
             match self.value(at)? {
@@ -177,16 +178,22 @@ impl<'a> Call<'a, '_> {
         if args.is_empty() {
             args.push(Expr::Literal(self.eval.text(&self.here()).into_owned()));
         }
-        let nothing = rxeval::Instance::new();
-        let clock = rxeval::Fixed { today: String::new(), now: String::new() };
-        let context = rxeval::Context::at(rxeval::NodeId(0));
-        match rxeval::functions::call(function.name(), &args, &nothing, context, &clock)? {
+        match of_values(function.name(), &args)? {
             rxeval::Value::Boolean(value) => Ok(Val::Boolean(value)),
             rxeval::Value::Number(number) => Ok(Val::Number(number)),
             rxeval::Value::String(text) => Ok(owned(text)),
             rxeval::Value::NodeSet(_) => Ok(Val::Nodes(Vec::new())),
         }
     }
+}
+
+/// Lets rxeval run the function called `name`, which looks at nothing but its arguments.
+pub(super) fn of_values(name: &str, args: &[Expr]) -> Result<rxeval::Value, FormFault> {
+    let nothing = rxeval::Instance::new();
+    let clock = rxeval::Fixed { today: String::new(), now: String::new() };
+    let context = rxeval::Context::at(rxeval::NodeId(0));
+    rxeval::functions::call(name, args, &nothing, context, &clock)
+        .map_err(|why| FormFault::new(FaultKind::CannotCompute).with(why))
 }
 
 fn owned<'a>(text: impl Into<String>) -> Val<'a> {
@@ -305,7 +312,7 @@ fn over_nodes<'a>(call: &Call<'a, '_>, function: Function) -> Outcome<'a> {
 fn pull_data<'a>(call: &Call<'a, '_>) -> Outcome<'a> {
     let (id, column, key, wanted) = (call.text(0)?, call.text(1)?, call.text(2)?, call.text(3)?);
     let Some(table) = call.eval.logic.tables.iter().find(|table| *table.id == *id) else {
-        return Err(format!("pulldata(): the form brings no data file {id:?}"));
+        return Err(FormFault::new(FaultKind::PullDataUnknown).with(id));
     };
     let cell = |row: u32, name: &str| {
         let mut cells = table.node(row).children.clone();
@@ -451,7 +458,7 @@ fn instant(call: &Call, value: &Val) -> Option<(i64, i64, u32)> {
     Some((day, second.min(86_399), 0))
 }
 
-fn format_date((day, second, millisecond): (i64, i64, u32), format: &str) -> Result<String, String> {
+fn format_date((day, second, millisecond): (i64, i64, u32), format: &str) -> Result<String, FormFault> {
     const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     const DAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
     let (year, month, date) = time::date_of(day);
@@ -481,8 +488,8 @@ fn format_date((day, second, millisecond): (i64, i64, u32), format: &str) -> Res
             Some('W') => format!("{:02}", (day - time::day_number(year, 1, 1).unwrap_or(day)) / 7 + 1),
             Some('Z') => "+08:00".to_owned(),
             Some('%') => "%".to_owned(),
-            Some(other) => return Err(format!("format-date() does not know %{other}")),
-            None => return Err("a date format ends with a bare %".to_owned()),
+            Some(other) => return Err(FormFault::new(FaultKind::DateFormat).with(other)),
+            None => return Err(FormFault::new(FaultKind::DateFormatEnds)),
         });
     }
     Ok(out)
@@ -524,13 +531,13 @@ fn digest<'a>(call: &Call<'a, '_>) -> Outcome<'a> {
         "SHA-256" => sha2::Sha256::digest(data.as_bytes()).to_vec(),
         "SHA-384" => sha2::Sha384::digest(data.as_bytes()).to_vec(),
         "SHA-512" => sha2::Sha512::digest(data.as_bytes()).to_vec(),
-        other => return Err(format!("digest(): {other} is broken or unknown; use SHA-256")),
+        other => return Err(FormFault::new(FaultKind::DigestAlgorithm).with(other)),
     };
     let encoding = if call.args.len() > 2 { call.text(2)? } else { Cow::Borrowed("base64") };
     match &*encoding {
         "hex" => Ok(owned(hex::encode(bytes))),
         "base64" => Ok(owned(base64(&bytes))),
-        other => Err(format!("digest(): the encoding {other} is unknown; use hex or base64")),
+        other => Err(FormFault::new(FaultKind::DigestEncoding).with(other)),
     }
 }
 
@@ -561,7 +568,7 @@ fn checklist<'a>(call: &Call<'a, '_>, function: Function) -> Outcome<'a> {
 }
 
 /// The arguments as text; the points of several answers joined into one line.
-fn geo_texts(call: &Call) -> Result<Vec<String>, String> {
+fn geo_texts(call: &Call) -> Result<Vec<String>, FormFault> {
     let mut out = Vec::new();
     for at in 0..call.args.len() {
         out.push(match call.value(at)? {

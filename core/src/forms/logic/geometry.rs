@@ -4,7 +4,7 @@
 use rxeval::parser::Expr;
 
 use super::eval::{Outcome, Val};
-use super::functions::Function;
+use super::functions::{Function, of_values};
 
 type Point = (f64, f64);
 
@@ -23,10 +23,7 @@ pub(crate) fn call<'a>(function: Function, texts: &[String]) -> Outcome<'a> {
 }
 
 fn measure<'a>(name: &str, text: String) -> Outcome<'a> {
-    let nothing = rxeval::Instance::new();
-    let clock = rxeval::Fixed { today: String::new(), now: String::new() };
-    let context = rxeval::Context::at(rxeval::NodeId(0));
-    match rxeval::functions::call(name, &[Expr::Literal(text)], &nothing, context, &clock)? {
+    match of_values(name, &[Expr::Literal(text)])? {
         rxeval::Value::Number(number) => Ok(Val::Number(number)),
         _ => Ok(Val::Number(f64::NAN)),
     }

@@ -27,7 +27,8 @@ use tree::{BlockId, NodeId, Tree};
 
 use super::answer::time;
 use super::definition::{FieldType, FormDefinition};
-use super::form::FormError;
+use super::faults::FormFault;
+use super::form::BrokenRule;
 use super::values::Values;
 use crate::limits::RECORD_ROWS_MAX;
 
@@ -93,14 +94,14 @@ pub(crate) struct Logic {
     pub on_change: HashMap<SchemaId, Vec<Action>>,
     pub preloads: Vec<Preload>,
     by_name: HashMap<String, SchemaId>,
-    warnings: Vec<(String, String)>,
+    broken: Vec<BrokenRule>,
 }
 
 /// A record's tree after the rules have run.
 pub(crate) struct Ran {
     pub tree: Tree,
     /// Rules that could not be computed.
-    pub failures: Vec<(NodeId, String)>,
+    pub failures: Vec<(NodeId, FormFault)>,
     /// Rows that each counted repeat should have, by the enclosing block.
     pub counts: Vec<(BlockId, ScopeId, usize)>,
 }
@@ -109,13 +110,13 @@ impl Logic {
     /// Reads the XForm of `definition`.
     ///
     /// # Errors
-    /// [`FormError`] when it is no XForm or beyond a limit.
-    pub(crate) fn new(definition: &FormDefinition) -> Result<Logic, FormError> {
+    /// [`FormFault`] when it is no XForm or beyond a limit.
+    pub(crate) fn new(definition: &FormDefinition) -> Result<Logic, FormFault> {
         read::logic(definition)
     }
 
-    pub(crate) fn warnings(&self) -> &[(String, String)] {
-        &self.warnings
+    pub(crate) fn broken(&self) -> &[BrokenRule] {
+        &self.broken
     }
 
     pub(crate) fn field_type(&self, place: SchemaId) -> Option<FieldType> {
@@ -183,7 +184,7 @@ impl Logic {
         node: NodeId,
         code: &Code,
         surroundings: &Surroundings,
-    ) -> Result<String, String> {
+    ) -> Result<String, FormFault> {
         let evaluator = Evaluator { logic: self, tree, surroundings };
         let value = evaluator.run(code, Place::at(node))?;
         let place = tree.schema_id(&self.schema, node);
@@ -224,7 +225,7 @@ impl Logic {
         node: NodeId,
         code: &Code,
         surroundings: &Surroundings,
-    ) -> Result<bool, String> {
+    ) -> Result<bool, FormFault> {
         if let Code::Boolean(value) = code {
             return Ok(*value);
         }
@@ -239,7 +240,7 @@ impl Logic {
         node: NodeId,
         items: &ItemSet,
         surroundings: &Surroundings,
-    ) -> Result<Vec<String>, String> {
+    ) -> Result<Vec<String>, FormFault> {
         let evaluator = Evaluator { logic: self, tree, surroundings };
         let value = evaluator.run(&items.nodes, Place::at(node))?;
         let mut names = Vec::new();

@@ -10,11 +10,8 @@ use super::order::{Rule, order};
 use super::schema::{Names, Schema, SchemaId, Table};
 use super::{Action, ItemSet, Logic, Preload};
 use crate::forms::definition::FormDefinition;
-use crate::forms::form::FormError;
-
-fn bad(what: impl Into<String>) -> FormError {
-    FormError::Inconsistent(what.into())
-}
+use crate::forms::faults::{FaultKind, FormFault};
+use crate::forms::form::{BrokenRule, contradiction};
 
 fn attribute<'a>(document: &'a Instance, element: NodeId, name: &str) -> Option<&'a str> {
     let node = document.node(element);
@@ -38,12 +35,14 @@ fn below(document: &Instance, root: NodeId) -> Vec<NodeId> {
 }
 
 /// Reads the XForm of `definition`.
-pub(super) fn logic(definition: &FormDefinition) -> Result<Logic, FormError> {
-    let document = Instance::from_xml(&definition.xform).map_err(|why| bad(format!("its XForm is no XML: {why}")))?;
-    let root = document.root().ok_or_else(|| bad("its XForm is empty"))?;
-    let head = children_named(&document, root, "head").next().ok_or_else(|| bad("its XForm has no head"))?;
-    let model = children_named(&document, head, "model").next().ok_or_else(|| bad("its XForm has no model"))?;
-    let body = children_named(&document, root, "body").next().ok_or_else(|| bad("its XForm has no body"))?;
+pub(super) fn logic(definition: &FormDefinition) -> Result<Logic, FormFault> {
+    let document =
+        Instance::from_xml(&definition.xform).map_err(|why| contradiction(format!("its XForm is no XML: {why}")))?;
+    let root = document.root().ok_or_else(|| contradiction("its XForm is empty"))?;
+    let head = children_named(&document, root, "head").next().ok_or_else(|| contradiction("its XForm has no head"))?;
+    let model =
+        children_named(&document, head, "model").next().ok_or_else(|| contradiction("its XForm has no model"))?;
+    let body = children_named(&document, root, "body").next().ok_or_else(|| contradiction("its XForm has no body"))?;
     let controls = below(&document, body);
     let mut names = Names::default();
     let repeats: Vec<String> = controls
@@ -54,7 +53,7 @@ pub(super) fn logic(definition: &FormDefinition) -> Result<Logic, FormError> {
     let primary = children_named(&document, model, "instance")
         .find(|instance| attribute(&document, *instance, "id").is_none())
         .and_then(|instance| document.node(instance).children.first().copied())
-        .ok_or_else(|| bad("its XForm has no instance"))?;
+        .ok_or_else(|| contradiction("its XForm has no instance"))?;
     let schema = Schema::read(&document, primary, &repeats, &mut names)?;
     let mut tables = Vec::new();
     for instance in children_named(&document, model, "instance") {
@@ -90,9 +89,8 @@ pub(super) fn logic(definition: &FormDefinition) -> Result<Logic, FormError> {
     let (rules, circular) = order(&schema, compiled);
     for place in circular {
         let path = schema.node(place).path.clone();
-        logic
-            .warnings
-            .push((path, "this calculation needs its own result: calculations go round in a circle".to_owned()));
+        let fault = FormFault::new(FaultKind::Circular);
+        logic.broken.push(BrokenRule { path, column: "calculation", fault });
     }
     logic.guards = guards(&schema, &rules);
     logic.rules = rules;
@@ -106,12 +104,14 @@ pub(super) fn logic(definition: &FormDefinition) -> Result<Logic, FormError> {
 
 fn note_failures(logic: &mut Logic, schema: &Schema, compiled: &[(Rule, super::expr::Compiled)]) {
     for (rule, compiled) in compiled {
-        if let Some(why) = compiled.code.failure() {
-            let place = match rule {
-                Rule::Relevant(place) | Rule::Calculate(place) => *place,
-                Rule::Count(scope) => schema.scope(*scope).nodes.first().copied().unwrap_or(0),
+        if let Some(fault) = compiled.code.failure() {
+            let (place, column) = match rule {
+                Rule::Relevant(place) => (*place, "relevant"),
+                Rule::Calculate(place) => (*place, "calculation"),
+                Rule::Count(scope) => (schema.scope(*scope).nodes.first().copied().unwrap_or(0), "repeat_count"),
             };
-            logic.warnings.push((schema.node(place).path.clone(), why.to_owned()));
+            let path = schema.node(place).path.clone();
+            logic.broken.push(BrokenRule { path, column, fault: fault.clone() });
         }
     }
 }
@@ -164,12 +164,13 @@ impl Reader<'_> {
         }
     }
 
-    fn compile(&mut self, text: &str, from: SchemaId) -> Code {
+    /// Compiles an expression of the survey sheet's `column`.
+    fn compile(&mut self, text: &str, from: SchemaId, column: &'static str) -> Code {
         let mut compiler = Compiler { schema: self.schema, tables: self.tables, names: self.names };
         let code = compiler.compile(text, from).code;
-        if let Some(why) = code.failure() {
+        if let Some(fault) = code.failure() {
             let path = self.schema.node(from).path.clone();
-            self.logic.warnings.push((path, why.to_owned()));
+            self.logic.broken.push(BrokenRule { path, column, fault: fault.clone() });
         }
         code
     }
@@ -187,22 +188,22 @@ impl Reader<'_> {
         }
         if let Some(calculate) = text("calculate") {
             if STORED.iter().any(|call| calculate.replace(' ', "").contains(call)) {
-                let value = Some(self.compile(calculate, place));
+                let value = Some(self.compile(calculate, place, "calculation"));
                 self.logic.stored.push(Action { target: place, value });
             } else {
                 self.rules.push((Rule::Calculate(place), calculate.to_owned(), place));
             }
         }
         if let Some(constraint) = text("constraint") {
-            let code = self.compile(constraint, place);
+            let code = self.compile(constraint, place, "constraint");
             self.logic.constraints.insert(place, code);
         }
         if let Some(required) = text("required") {
-            let code = self.compile(required, place);
+            let code = self.compile(required, place, "required");
             self.logic.required.insert(place, code);
         }
         if let Some(read_only) = text("readonly") {
-            let code = self.compile(read_only, place);
+            let code = self.compile(read_only, place, "readonly");
             self.logic.read_only.insert(place, code);
         }
         if let Some(kind) = text("preload") {
@@ -216,10 +217,12 @@ impl Reader<'_> {
         let document = self.document;
         let Some(target) = self.place(element, "ref") else { return };
         let event = attribute(document, element, "event").unwrap_or_default();
+        // What a trigger sets is a calculation, what an opened record or row gets is a default.
+        let column = if event.contains("value-changed") { "calculation" } else { "default" };
         for event in event.split_whitespace() {
             let literal = document.node(element).value.trim();
             let value = match attribute(document, element, "value") {
-                Some(text) => Some(self.compile(text, target)),
+                Some(text) => Some(self.compile(text, target, column)),
                 None => (!literal.is_empty()).then(|| Code::Text(literal.to_owned())),
             };
             let action = Action { target, value };
@@ -268,7 +271,7 @@ impl Reader<'_> {
 
     fn item_set(&mut self, place: SchemaId, nodes: &str, value: &str) {
         let filtered = nodes.contains('[');
-        let nodes = self.compile(nodes, place);
+        let nodes = self.compile(nodes, place, "choice_filter");
         let value = self.names.intern(value);
         self.logic.item_sets.insert(place, ItemSet { nodes, value, filtered });
     }

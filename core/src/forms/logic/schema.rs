@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use rxeval::tree::{Instance, NodeId};
 
-use crate::forms::form::FormError;
+use crate::forms::faults::{FaultKind, FormFault};
 use crate::forms::limits::DEPTH_MAX;
 
 /// Index of a node of the shape.
@@ -134,7 +134,7 @@ impl Schema {
         root: NodeId,
         repeats: &[String],
         names: &mut Names,
-    ) -> Result<Schema, FormError> {
+    ) -> Result<Schema, FormFault> {
         let mut schema = Schema { root_name: document.node(root).name.clone(), ..Schema::default() };
         schema.scopes.push(Scope { chain: vec![0], nodes: Vec::new(), path: String::new() });
         schema.add(document, root, None, 0, repeats, names, 0)?;
@@ -154,9 +154,12 @@ impl Schema {
         repeats: &[String],
         names: &mut Names,
         depth: usize,
-    ) -> Result<(), FormError> {
-        if depth > 2 * DEPTH_MAX || self.nodes.len() >= NODES_MAX {
-            return Err(FormError::TooLarge("its instance has too many nodes or nests too deeply".to_owned()));
+    ) -> Result<(), FormFault> {
+        if depth > 2 * DEPTH_MAX {
+            return Err(FormFault::new(FaultKind::NestsTooDeep).with(2 * DEPTH_MAX));
+        }
+        if self.nodes.len() >= NODES_MAX {
+            return Err(FormFault::new(FaultKind::TooManyQuestions).with(NODES_MAX));
         }
         let name = &document.node(element).name;
         let path = match parent.map(|parent| self.node(parent).path.as_str()) {
@@ -219,7 +222,7 @@ impl Table {
         element: NodeId,
         id: String,
         names: &mut Names,
-    ) -> Result<Table, FormError> {
+    ) -> Result<Table, FormFault> {
         let mut nodes =
             vec![TableNode { name: names.intern("instance"), text: String::new(), parent: 0, children: 0..0 }];
         let mut sources = vec![element];
@@ -237,7 +240,7 @@ impl Table {
             nodes[at].children = first..end;
             at += 1;
             if nodes.len() > TABLE_NODES_MAX {
-                return Err(FormError::TooLarge(format!("the table {id} has more than {TABLE_NODES_MAX} cells")));
+                return Err(FormFault::new(FaultKind::TableTooLarge).with(id).with(TABLE_NODES_MAX));
             }
         }
         Ok(Table { id, nodes })

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use crate::forms::{EvalTime, Form, Scalar, Values, compile_sheets};
+use crate::forms::{EvalTime, FaultKind, Form, Scalar, Values, compile_sheets};
 
 /// 2024-05-20 12:00 in Shanghai.
 fn noon() -> EvalTime {
@@ -121,17 +121,63 @@ fn functions_give_what_the_specification_says() {
 
 #[test]
 fn what_cannot_be_run_is_refused_with_its_row() {
-    for wrong in ["nonsense(1)", "1 +", "count()", "regex(${text}, '[')", "digest('a', 'MD5') + ${nobody}"] {
-        let errors = form(wrong).err().unwrap_or_else(|| panic!("{wrong} compiled"));
-        assert_eq!((errors[0].sheet.as_str(), errors[0].row), ("survey", Some(13)), "{wrong}: {}", errors[0]);
+    let table = [
+        ("nonsense(1)", FaultKind::UnknownFunction, "没有函数 nonsense()"),
+        ("1 +", FaultKind::ExpressionMalformed, "表达式写法有误，请核对括号、引号、逗号和运算符（"),
+        ("concat('a", FaultKind::OpenQuote, "表达式中的引号没有成对"),
+        ("1 ＋ 1", FaultKind::UnexpectedCharacter, "表达式中不能有“＋”"),
+        ("$n + 1", FaultKind::UnknownVariable, "表单中没有 $n；引用题目写作 ${n}"),
+        ("instance(${text})/root", FaultKind::InstanceName, "instance() 中要用引号"),
+        ("count()", FaultKind::WrongArguments, "count() 不能有 0 个参数"),
+        ("regex(${text}, '[')", FaultKind::BadPattern, "regex() 不能用“[”"),
+        ("jr:choice-name('a', 'b')", FaultKind::ChoiceNameOfNothing, "jr:choice-name() 没有指明"),
+        ("indexed-repeat(${age})", FaultKind::IndexedRepeat, "indexed-repeat() 的参数"),
+        ("digest('a', 'MD5') + ${nobody}", FaultKind::UnknownReference, "${nobody} 不是任何题目"),
+    ];
+    for (wrong, kind, chinese) in table {
+        let error = form(wrong).err().unwrap_or_else(|| panic!("{wrong} compiled")).remove(0);
+        let place = (error.sheet.as_str(), error.row, error.column.as_deref());
+        assert_eq!((error.fault.kind, place), (kind, ("survey", Some(13), Some("calculation"))), "{wrong}: {error}");
+        let expected = format!("工作表 survey，第 13 行，calculation 列：{chinese}");
+        assert!(error.text("zh-Hans").starts_with(&expected), "{}", error.text("zh-Hans"));
     }
+}
+
+#[test]
+fn a_rule_that_cannot_be_run_names_its_column() {
+    for column in ["relevant", "constraint", "required", "readonly", "choice_filter", "default", "repeat_count"] {
+        let survey = format!(
+            "type,name,label,{column}\nbegin repeat,r,R,{}\nselect_one l,a,A,{}\nend repeat,,,\n",
+            if column == "repeat_count" { "nonsense(1)" } else { "" },
+            if column == "repeat_count" { "" } else { "nonsense(1)" },
+        );
+        let choices = "list_name,name,label\nl,x,X\n";
+        let errors = compile_sheets("x", &[("survey.csv", &survey), ("choices.csv", choices)]).unwrap_err();
+        let row = if column == "repeat_count" { 2 } else { 3 };
+        assert_eq!((errors[0].row, errors[0].column.as_deref()), (Some(row), Some(column)), "{}", errors[0]);
+    }
+}
+
+#[test]
+fn a_rule_that_fails_on_a_record_is_told_in_the_readers_language() {
+    let form = form("format-date(${day}, ${text})").unwrap();
+    let mut values = Values::default();
+    let json = json!({ "day": "2024-02-29", "text": "%Q" });
+    form.edits_from_json(&json, &Zero).unwrap().iter().for_each(|edit| values.apply(edit));
+    let told = |language: &str| form.evaluate_in(&values, &noon(), language).problems.remove(0).message;
+    assert_eq!(told("zh-Hans"), "表单规则无法计算（format-date() 不认识 %Q），请告诉管理员");
+    assert_eq!(
+        told("en"),
+        "a rule of the form cannot be computed (format-date() does not know %Q): tell the administrator"
+    );
 }
 
 #[test]
 fn circles_are_refused() {
     let survey = "type,name,label,calculation\ncalculate,a,,${b} + 1\ncalculate,b,,${a} + 1\n";
     let errors = compile_sheets("x", &[("survey.csv", survey)]).unwrap_err();
-    assert!(errors[0].message.contains("circle"), "{}", errors[0]);
+    let place = (errors[0].fault.kind, errors[0].row, errors[0].column.as_deref());
+    assert_eq!(place, (FaultKind::Circular, Some(3), Some("calculation")), "{}", errors[0]);
 }
 
 #[test]
