@@ -1,4 +1,4 @@
-//! Units, areas, roles and feeds: who may see and write what.
+//! Units, areas, roles and feeds: who may see, write and decide what.
 
 use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
@@ -73,6 +73,20 @@ word_enum!(
         Health = 7 "health",
         /// Auditor: reads everything, writes nothing.
         Auditor = 8 "auditor",
+    }
+);
+
+word_enum!(
+    /// What a supervisor decides on a record.
+    Decision {
+        /// Approved as read.
+        Approve = 0 "approve",
+        /// Given back to its author.
+        Return = 1 "return",
+        /// Void: it counts nowhere.
+        Void = 2 "void",
+        /// Closed and kept.
+        Archive = 3 "archive",
     }
 );
 

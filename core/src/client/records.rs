@@ -12,7 +12,7 @@ use super::{ClientError, ErrorKind, day};
 use crate::document::{Document, HistoryEntry, TouchedField};
 use crate::forms::{FieldPath, Form, Scalar};
 use crate::ids::{ActorId, RecordId};
-use crate::protocol::{Decision, Review};
+use crate::protocol::Review;
 use crate::store::{ListFilter, RecordRow, View};
 
 /// Records that an export reads at a time.
@@ -190,14 +190,8 @@ fn decode_review(bytes: &[u8]) -> Result<Review, Fault> {
 }
 
 fn review_view(review: Review) -> ReviewView {
-    let decision = match review.decision {
-        Decision::Approve => "approve",
-        Decision::Return => "return",
-        Decision::Void => "void",
-        Decision::Archive => "archive",
-    };
     ReviewView {
-        decision: decision.to_owned(),
+        decision: review.decision.word().to_owned(),
         reasons: review.reasons,
         fields: review.fields,
         reviewer: review.reviewer_name,

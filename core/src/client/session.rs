@@ -5,10 +5,10 @@ use std::path::Path;
 use super::ErrorKind;
 use super::error::Fault;
 use super::text::Text;
-use crate::document::{Document, ReviewDecision, ReviewMark};
+use crate::document::{Document, ReviewMark};
 use crate::ids::ActorId;
 use crate::ports::{Clock, Disk, KeyVault, Random};
-use crate::protocol::{Decision, Review};
+use crate::protocol::Review;
 use crate::store::{Store, View, Write};
 
 /// Bytes of the database key.
@@ -98,13 +98,7 @@ pub(super) fn last_review(view: View<'_>, document: &Document) -> Result<Option<
         minicbor::decode(&row.bytes).map_err(|error| Fault::internal(format!("stored review: {error}")))?;
     let known = review.heads.iter().all(|head| document.contains(head));
     let submission = if known { document.submission_at(&review.heads) } else { row.submission };
-    let decision = match review.decision {
-        Decision::Approve => ReviewDecision::Approve,
-        Decision::Return => ReviewDecision::Return,
-        Decision::Void => ReviewDecision::Void,
-        Decision::Archive => ReviewDecision::Archive,
-    };
-    Ok(Some(ReviewMark { decision, heads: review.heads, submission }))
+    Ok(Some(ReviewMark { decision: review.decision, heads: review.heads, submission }))
 }
 
 /// After a sync that may have changed the actor (a fork): the vault follows the store.

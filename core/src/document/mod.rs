@@ -34,8 +34,7 @@ pub use error::DocumentError;
 pub use held::{ChangeState, PendingEntry, RecordMeta};
 pub use history::HISTORY_TOUCHED_MAX;
 pub use types::{
-    Conflict, ConflictValue, HistoryEntry, RawChange, RecordHead, RecordState, ReviewDecision, ReviewMark,
-    TouchedField, state_of,
+    Conflict, ConflictValue, HistoryEntry, RawChange, RecordHead, RecordState, ReviewMark, TouchedField, state_of,
 };
 
 use crate::forms::{Edit, FormDefinition, Values};

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::access::{Area, Role};
+use crate::access::{Area, Decision, Role};
 use crate::forms::{Field, FieldPath, FieldType, Merge, Row, Scalar, Sensitivity};
 use crate::ids::RowId;
 
@@ -526,9 +526,9 @@ fn a_change_behind_an_approval_or_an_archive_shows() {
         let mark = ReviewMark { decision, heads: read.clone(), submission: Some("1".to_owned()) };
         state_of(heads, Some("1"), Some(&mark))
     };
-    assert_eq!(after(ReviewDecision::Approve, &read), RecordState::Approved);
-    assert_eq!(after(ReviewDecision::Archive, &read), RecordState::Archived);
-    assert_eq!(after(ReviewDecision::Approve, &later), RecordState::Amended);
-    assert_eq!(after(ReviewDecision::Archive, &later), RecordState::Amended);
-    assert_eq!(after(ReviewDecision::Void, &later), RecordState::Voided);
+    assert_eq!(after(Decision::Approve, &read), RecordState::Approved);
+    assert_eq!(after(Decision::Archive, &read), RecordState::Archived);
+    assert_eq!(after(Decision::Approve, &later), RecordState::Amended);
+    assert_eq!(after(Decision::Archive, &later), RecordState::Amended);
+    assert_eq!(after(Decision::Void, &later), RecordState::Voided);
 }

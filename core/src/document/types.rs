@@ -1,5 +1,6 @@
 //! What a document says about itself.
 
+use crate::access::Decision;
 use crate::forms::{FieldPath, Scalar};
 use crate::ids::{ActorId, ChangeHash, RecordId};
 
@@ -114,25 +115,12 @@ impl RecordState {
 /// What state derivation needs to know of a review, in feed order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReviewMark {
-    /// `approve`, `return`, `void` or `archive`.
-    pub decision: ReviewDecision,
+    /// What was decided.
+    pub decision: Decision,
     /// The heads that were read, sorted.
     pub heads: Vec<ChangeHash>,
     /// The submission text that the record showed at those heads, if any.
     pub submission: Option<String>,
-}
-
-/// What a review decided, in the document's words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ReviewDecision {
-    /// Approved as read.
-    Approve,
-    /// Given back.
-    Return,
-    /// Void.
-    Void,
-    /// Archived.
-    Archive,
 }
 
 /// Derives the state from the current heads (sorted), the current submission text and the last review.
@@ -143,12 +131,12 @@ pub fn state_of(heads: &[ChangeHash], submission: Option<&str>, last: Option<&Re
         None if submitted => RecordState::Submitted,
         None => RecordState::Draft,
         Some(review) => match review.decision {
-            ReviewDecision::Void => RecordState::Voided,
-            ReviewDecision::Approve if review.heads == heads => RecordState::Approved,
-            ReviewDecision::Archive if review.heads == heads => RecordState::Archived,
-            ReviewDecision::Approve | ReviewDecision::Archive => RecordState::Amended,
-            ReviewDecision::Return if review.submission.as_deref() == submission => RecordState::Returned,
-            ReviewDecision::Return => RecordState::Submitted,
+            Decision::Void => RecordState::Voided,
+            Decision::Approve if review.heads == heads => RecordState::Approved,
+            Decision::Archive if review.heads == heads => RecordState::Archived,
+            Decision::Approve | Decision::Archive => RecordState::Amended,
+            Decision::Return if review.submission.as_deref() == submission => RecordState::Returned,
+            Decision::Return => RecordState::Submitted,
         },
     }
 }

@@ -5,8 +5,7 @@ use std::collections::HashSet;
 use automerge::{Automerge, ChangeHash, ROOT, ReadDoc};
 
 use super::{Refusal, Rights};
-use crate::access::Role;
-use crate::document::ReviewDecision;
+use crate::access::{Decision, Role};
 use crate::document::graph::Graph;
 use crate::document::history::Write;
 use crate::document::layout::{SUBMITTED_KEY, Shape, am_hashes, is_scalar, is_set, removed_path, row_path};
@@ -89,7 +88,7 @@ fn submission_change(work: &Automerge, deps: &[ChangeHash]) -> Option<ChangeHash
 
 /// The fields that are open again: the last review returned the record, and had seen this submission.
 fn reopened<'r>(rights: &Rights<'r>, graph: &Graph, submission: ChangeHash) -> Option<&'r [String]> {
-    let review = rights.last_review.filter(|review| review.decision == ReviewDecision::Return)?;
+    let review = rights.last_review.filter(|review| review.decision == Decision::Return)?;
     let seen = graph.closure(&am_hashes(&review.heads)).contains(&submission);
     if seen { Some(rights.reopened.unwrap_or_default()) } else { None }
 }

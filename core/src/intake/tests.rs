@@ -2,8 +2,9 @@ use automerge::transaction::{CommitOptions, Transactable};
 use automerge::{ObjType, ROOT, ReadDoc};
 
 use super::*;
+use crate::access::Decision;
+use crate::document::RawChange;
 use crate::document::tests::{A, B, C, ID, add, choose, form, in_row, new, remove, row, save, set, text};
-use crate::document::{RawChange, ReviewDecision};
 use crate::forms::{Edit, FieldPath};
 use crate::ids::RecordId;
 
@@ -266,7 +267,7 @@ fn after_a_submission_field_staff_add_rows_and_nothing_else_until_it_is_returned
     assert_eq!(fields, [format!("members[{}]/_removed", row(1)), format!("members[{}]/name", row(1))]);
     let mark =
         |decision, heads: &[ChangeHash]| ReviewMark { decision, heads: heads.to_vec(), submission: Some("t1".into()) };
-    let (returned, approved) = (mark(ReviewDecision::Return, &submitted), mark(ReviewDecision::Approve, &submitted));
+    let (returned, approved) = (mark(Decision::Return, &submitted), mark(Decision::Approve, &submitted));
     let rights = |review, reopened| Rights { roles: FIELD, last_review: Some(review), reopened };
     admit(&late, &rights(&returned, None)).unwrap();
     let (name, age) = (["name".to_owned()], ["age".to_owned()]);
@@ -274,7 +275,7 @@ fn after_a_submission_field_staff_add_rows_and_nothing_else_until_it_is_returned
     assert_eq!(reason(admit(&late, &rights(&returned, Some(&age)))), "after_submission");
     assert_eq!(reason(admit(&late, &rights(&approved, None))), "after_submission");
     // Handed in again since: closed again.
-    let old = mark(ReviewDecision::Return, &before);
+    let old = mark(Decision::Return, &before);
     assert_eq!(reason(admit(&late, &rights(&old, None))), "after_submission");
 }
 

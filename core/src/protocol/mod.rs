@@ -14,4 +14,4 @@ pub use messages::{
     ChangeUp, CursorState, Cursors, Down, EnrolAnswer, EnrolRequest, Entry, EntryBody, ErrorAnswer, ErrorKind,
     RecordStart, RequestHeader, SignedHead, Statement, StatementHash, Up, Verdict, VerdictKind,
 };
-pub use notice::{Decision, Notice, Review};
+pub use notice::{Notice, Review};

@@ -3,7 +3,7 @@
 use minicbor::bytes::ByteVec;
 use minicbor::{Decode, Encode};
 
-use crate::access::Unit;
+use crate::access::{Decision, Unit};
 use crate::ids::{ActorId, ChangeHash, DeviceId, RecordId, UserId};
 
 /// A notice entry.
@@ -73,22 +73,4 @@ pub struct Review {
     /// When, milliseconds since 1970 UTC, by the server's clock.
     #[n(7)]
     pub time_ms: i64,
-}
-
-/// What a review decides.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
-#[cbor(index_only)]
-pub enum Decision {
-    /// Approved as read.
-    #[n(0)]
-    Approve,
-    /// Returned to its author.
-    #[n(1)]
-    Return,
-    /// Void: the record counts nowhere.
-    #[n(2)]
-    Void,
-    /// Archived.
-    #[n(3)]
-    Archive,
 }

@@ -1,22 +1,20 @@
 //! What a supervisor does to a record: choose a value, edit, approve, return, archive, void.
 
-use std::sync::Arc;
-
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, State};
+use fieldbook_core::access::Decision;
 use fieldbook_core::document::Document;
 use fieldbook_core::forms::{Answer, Edit, FieldPath, Form, Scalar, Values};
 use fieldbook_core::ids::ChangeHash;
-use fieldbook_core::protocol::Decision;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
+use super::App;
 use super::error::{ApiError, ProblemBody, no_such_address};
 use super::records::record_id;
 use super::session::Caller;
-use super::{App, blocking};
 use crate::store::{Asked, Problem, StoreError};
 
 /// Which value holds.
@@ -136,8 +134,7 @@ pub(crate) async fn resolve(
     let Json(request) = body?;
     let record = record_id(&id)?;
     let path: FieldPath = request.path.parse().map_err(refused)?;
-    let store = Arc::clone(&app.store);
-    let heads = blocking(move || {
+    let heads = app.ask(move |store| {
         store.edit_record(&caller.user, record, &request.heads, |form, document| {
             resolving(form, document, &path, &request.value, &request.heads)
         })
@@ -164,8 +161,7 @@ pub(crate) async fn edit(
 ) -> Result<Json<HeadsBody>, ApiError> {
     let Json(request) = body?;
     let record = record_id(&id)?;
-    let store = Arc::clone(&app.store);
-    let heads = blocking(move || {
+    let heads = app.ask(move |store| {
         store.edit_record(&caller.user, record, &request.heads, |form, document| {
             let current = document.read_at(form.definition(), &request.heads);
             let random = store.random.as_ref();
@@ -191,17 +187,10 @@ pub(crate) async fn decide(
     Path((id, word)): Path<(String, String)>,
     body: Result<Json<DecisionRequest>, JsonRejection>,
 ) -> Result<Json<StateBody>, ApiError> {
-    let decision = match word.as_str() {
-        "approve" => Decision::Approve,
-        "return" => Decision::Return,
-        "void" => Decision::Void,
-        "archive" => Decision::Archive,
-        _ => return Err(no_such_address().await),
-    };
+    let Some(decision) = Decision::from_word(&word) else { return Err(no_such_address().await) };
     let Json(request) = body?;
     let record = record_id(&id)?;
     let asked = Asked { decision, heads: request.heads, reasons: request.reasons, fields: request.fields };
-    let store = Arc::clone(&app.store);
-    let state = blocking(move || store.decide(&caller.user, record, &asked)).await?;
+    let state = app.ask(move |store| store.decide(&caller.user, record, &asked)).await?;
     Ok(Json(StateBody { state: state.word().to_owned() }))
 }

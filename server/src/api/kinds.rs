@@ -1,7 +1,6 @@
 //! Kinds and their forms.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -10,9 +9,9 @@ use fieldbook_core::forms::{Choice, Field, Form, Labels, Merge, Sensitivity};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::App;
 use super::error::{ApiError, ProblemBody, form_language, language};
 use super::session::Caller;
-use super::{App, blocking};
 
 /// Records by kind and state.
 type Counts = BTreeMap<String, BTreeMap<String, u64>>;
@@ -147,9 +146,8 @@ pub(crate) async fn kinds(
     caller: Caller,
     headers: HeaderMap,
 ) -> Result<Json<Vec<KindBody>>, ApiError> {
-    let store = Arc::clone(&app.store);
     let user = caller.user.id;
-    let (forms, counts) = blocking(move || Ok((store.visible_forms(user)?, store.counts(user)?))).await?;
+    let (forms, counts) = app.ask(move |store| Ok((store.visible_forms(user)?, store.counts(user)?))).await?;
     let language = form_language(language(&headers));
     Ok(Json(forms.iter().map(|form| kind_body(form, language, &counts)).collect()))
 }
@@ -163,9 +161,8 @@ pub(crate) async fn kind(
     Path(kind): Path<String>,
     headers: HeaderMap,
 ) -> Result<Json<KindPage>, ApiError> {
-    let store = Arc::clone(&app.store);
     let user = caller.user.id;
-    let (form, counts) = blocking(move || Ok((store.visible_form(user, &kind)?, store.counts(user)?))).await?;
+    let (form, counts) = app.ask(move |store| Ok((store.visible_form(user, &kind)?, store.counts(user)?))).await?;
     let definition = form.definition();
     let choices = definition.choices.iter();
     Ok(Json(KindPage {

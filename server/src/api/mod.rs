@@ -91,20 +91,23 @@ pub fn openapi_json() -> Result<String, serde_json::Error> {
     serde_json::to_string_pretty(&console().into_openapi()).map(|text| text + "\n")
 }
 
-/// Runs blocking work of the store apart from the threads that serve.
-pub(crate) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
-) -> Result<T, StoreError> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(answer) => answer,
-        Err(error) => Err(StoreError::corrupt("request", format!("the work ended early: {error}"))),
+impl App {
+    /// Does blocking work of the store apart from the threads that serve.
+    pub(crate) async fn ask<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let store = Arc::clone(&self.store);
+        match tokio::task::spawn_blocking(move || work(&store)).await {
+            Ok(answer) => answer,
+            Err(error) => Err(StoreError::corrupt("request", format!("the work ended early: {error}"))),
+        }
     }
 }
 
 /// 200 `ok` when the database answers, else 503.
 async fn healthz(State(app): State<App>) -> Response {
-    let store = Arc::clone(&app.store);
-    match blocking(move || store.setting("log").map(|_| ())).await {
+    match app.ask(move |store| store.setting("log").map(|_| ())).await {
         Ok(()) => "ok\n".into_response(),
         Err(error) => {
             tracing::error!(%error, "not healthy");

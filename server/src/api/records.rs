@@ -1,7 +1,6 @@
 //! Records: lists and pages.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
@@ -11,9 +10,9 @@ use fieldbook_core::ids::RecordId;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
+use super::App;
 use super::error::{ApiError, ProblemBody, form_language, language};
 use super::session::Caller;
-use super::{App, blocking};
 use crate::store::{ListQuery, Problem, RecordList, RecordPage};
 
 /// Records on a page unless asked otherwise.
@@ -78,8 +77,7 @@ pub(crate) async fn list(
         after: params.after,
         limit: params.limit.unwrap_or(PAGE_DEFAULT),
     };
-    let store = Arc::clone(&app.store);
-    Ok(Json(blocking(move || store.list(caller.user.id, &kind, &query)).await?))
+    Ok(Json(app.ask(move |store| store.list(caller.user.id, &kind, &query)).await?))
 }
 
 /// One record: merged values, conflicts with both sides, problems, decisions, and the history of who wrote what.
@@ -97,6 +95,5 @@ pub(crate) async fn page(
     let named = params.reveal.as_deref().unwrap_or_default().split(',').map(str::trim);
     let revealed: BTreeSet<String> = named.filter(|path| !path.is_empty()).map(str::to_owned).collect();
     let language = form_language(language(&headers));
-    let store = Arc::clone(&app.store);
-    Ok(Json(blocking(move || store.page(caller.user.id, record, language, &revealed)).await?))
+    Ok(Json(app.ask(move |store| store.page(caller.user.id, record, language, &revealed)).await?))
 }

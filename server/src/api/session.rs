@@ -1,7 +1,6 @@
 //! `login`, `logout`, `me`, and who asks.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
@@ -13,8 +12,8 @@ use fieldbook_core::access::Role;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::App;
 use super::error::{ApiError, ProblemBody};
-use super::{App, blocking};
 use crate::limiter::{ADDRESS_ATTEMPTS_MAX, LOGIN_ATTEMPTS_MAX};
 use crate::store::{Problem, UserRow};
 
@@ -88,15 +87,14 @@ impl FromRequestParts<App> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
         let token = token(&parts.headers).ok_or_else(ApiError::signed_out)?;
-        let store = Arc::clone(&app.store);
-        let user = blocking(move || store.session_user(&token)).await?;
+        let user = app.ask(move |store| store.session_user(&token)).await?;
         user.map(|user| Self { user }).ok_or_else(ApiError::signed_out)
     }
 }
 
 async fn me_body(app: &App, user: UserRow) -> Result<MeBody, ApiError> {
-    let (store, id) = (Arc::clone(&app.store), user.id);
-    let roles: Vec<(Role, String)> = blocking(move || store.roles(id)).await?;
+    let id = user.id;
+    let roles: Vec<(Role, String)> = app.ask(move |store| store.roles(id)).await?;
     let roles = roles.into_iter().map(|(role, unit)| RoleBody { role: role.word().to_owned(), unit }).collect();
     Ok(MeBody { id: user.id.to_string(), name: user.name, login: user.login, unit: user.unit, roles })
 }
@@ -124,8 +122,7 @@ pub(crate) async fn login(
     if !keys.iter().all(|(key, max)| app.limiter.attempt(key, *max, now_ms)) {
         return Err(ApiError::new(StatusCode::TOO_MANY_REQUESTS, Problem::new("too_many_attempts")));
     }
-    let store = Arc::clone(&app.store);
-    let session = blocking(move || store.login(&request.login, &request.password)).await?;
+    let session = app.ask(move |store| store.login(&request.login, &request.password)).await?;
     let Some(session) = session else {
         return Err(ApiError::new(StatusCode::UNAUTHORIZED, Problem::new("login_refused")));
     };
@@ -141,8 +138,7 @@ pub(crate) async fn login(
 #[utoipa::path(post, path = "/logout", tag = "session", responses((status = 204, description = "Ended")))]
 pub(crate) async fn logout(State(app): State<App>, headers: HeaderMap) -> Result<Response, ApiError> {
     if let Some(token) = token(&headers) {
-        let store = Arc::clone(&app.store);
-        blocking(move || store.logout(&token)).await?;
+        app.ask(move |store| store.logout(&token)).await?;
     }
     let mut response = StatusCode::NO_CONTENT.into_response();
     response.headers_mut().insert(header::SET_COOKIE, cookie("", 0)?);

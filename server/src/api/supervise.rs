@@ -1,7 +1,5 @@
 //! Quarantine, devices, units.
 
-use std::sync::Arc;
-
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
@@ -9,9 +7,9 @@ use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use super::App;
 use super::error::{ApiError, ProblemBody};
 use super::session::Caller;
-use super::{App, blocking};
 use crate::store::{Problem, QuarantineItem, QuarantinePage};
 
 /// A device.
@@ -75,8 +73,7 @@ pub(crate) async fn quarantine(
     params: Result<Query<AfterParams>, QueryRejection>,
 ) -> Result<Json<Vec<QuarantineItem>>, ApiError> {
     let Query(params) = params?;
-    let store = Arc::clone(&app.store);
-    Ok(Json(blocking(move || store.quarantine_list(caller.user.id, params.after.unwrap_or(0))).await?))
+    Ok(Json(app.ask(move |store| store.quarantine_list(caller.user.id, params.after.unwrap_or(0))).await?))
 }
 
 fn number(text: &str) -> Result<i64, ApiError> {
@@ -92,8 +89,8 @@ pub(crate) async fn quarantined(
     caller: Caller,
     Path(id): Path<String>,
 ) -> Result<Json<QuarantinePage>, ApiError> {
-    let (store, id) = (Arc::clone(&app.store), number(&id)?);
-    Ok(Json(blocking(move || store.quarantine_page(caller.user.id, id)).await?))
+    let id = number(&id)?;
+    Ok(Json(app.ask(move |store| store.quarantine_page(caller.user.id, id)).await?))
 }
 
 /// Takes a quarantined change into the log after all.
@@ -108,16 +105,15 @@ pub(crate) async fn admit(
     caller: Caller,
     Path(id): Path<String>,
 ) -> Result<Json<AdmittedBody>, ApiError> {
-    let (store, id) = (Arc::clone(&app.store), number(&id)?);
-    let record = blocking(move || store.admit(&caller.user, id)).await?;
+    let id = number(&id)?;
+    let record = app.ask(move |store| store.admit(&caller.user, id)).await?;
     Ok(Json(AdmittedBody { record: record.to_string() }))
 }
 
 /// Devices of the units that the user supervises.
 #[utoipa::path(get, path = "/devices", tag = "devices", responses((status = 200, body = Vec<DeviceBody>)))]
 pub(crate) async fn devices(State(app): State<App>, caller: Caller) -> Result<Json<Vec<DeviceBody>>, ApiError> {
-    let store = Arc::clone(&app.store);
-    let devices = blocking(move || store.devices_of(caller.user.id)).await?;
+    let devices = app.ask(move |store| store.devices_of(caller.user.id)).await?;
     let body = |device: crate::store::DeviceRow| DeviceBody {
         id: device.id.to_string(),
         name: device.name,
@@ -142,16 +138,14 @@ pub(crate) async fn revoke(
     Path(id): Path<String>,
 ) -> Result<StatusCode, ApiError> {
     let device = id.parse().map_err(|_| Problem::new("device_unknown").with("device", id))?;
-    let store = Arc::clone(&app.store);
-    blocking(move || store.revoke_for(&caller.user, device)).await?;
+    app.ask(move |store| store.revoke_for(&caller.user, device)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// The units that the user's roles reach, and those above.
 #[utoipa::path(get, path = "/units", tag = "units", responses((status = 200, body = Vec<UnitBody>)))]
 pub(crate) async fn units(State(app): State<App>, caller: Caller) -> Result<Json<Vec<UnitBody>>, ApiError> {
-    let store = Arc::clone(&app.store);
-    let units = blocking(move || store.units_of(caller.user.id)).await?;
+    let units = app.ask(move |store| store.units_of(caller.user.id)).await?;
     let body = |unit: fieldbook_core::access::Unit| UnitBody {
         code: unit.code,
         name: unit.name,

@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use fieldbook_core::access::Role;
+use fieldbook_core::access::{Decision, Role};
 use fieldbook_core::document::{Document, DocumentError, RecordState, state_of};
 use fieldbook_core::forms::{Edit, EvalTime, Form, Merge};
 use fieldbook_core::ids::{ActorId, ChangeHash, DeviceId, RecordId, UserId};
 use fieldbook_core::intake::{self, Refusal, Rights};
 use fieldbook_core::ports::Random;
-use fieldbook_core::protocol::{Decision, Review};
+use fieldbook_core::protocol::Review;
 use rusqlite::Connection;
 
 use super::records::{self, Accepted, OpenRecord};
@@ -232,7 +232,7 @@ impl Store {
                 time_ms: now_ms,
             };
             self.append_review(tx, &mut open, &review)?;
-            audit(tx, now_ms, Some(user.id), reviews::word(asked.decision), &record.to_string(), "")?;
+            audit(tx, now_ms, Some(user.id), asked.decision.word(), &record.to_string(), "")?;
             current_state(tx, &open)
         })
     }

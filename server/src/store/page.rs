@@ -286,7 +286,7 @@ fn hex_all(hashes: &[ChangeHash]) -> Vec<String> {
 fn review_pages(tx: &Connection, record: RecordId) -> Result<Vec<ReviewPage>, StoreError> {
     let rows = reviews::of_record(tx, record)?;
     let page = |row: reviews::ReviewRow| ReviewPage {
-        decision: reviews::word(row.decision).to_owned(),
+        decision: row.decision.word().to_owned(),
         reviewer: row.reviewer.to_string(),
         reviewer_name: row.reviewer_name,
         reasons: row.reasons,

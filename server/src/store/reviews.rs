@@ -1,8 +1,9 @@
 //! Supervisors' decisions on records.
 
-use fieldbook_core::document::{ReviewDecision, ReviewMark};
+use fieldbook_core::access::Decision;
+use fieldbook_core::document::ReviewMark;
 use fieldbook_core::ids::{ChangeHash, RecordId, UserId};
-use fieldbook_core::protocol::{Decision, Notice, Review};
+use fieldbook_core::protocol::{Notice, Review};
 use rusqlite::{Connection, OptionalExtension};
 
 use super::feeds;
@@ -22,29 +23,8 @@ pub(crate) struct ReviewRow {
     pub(crate) time_ms: i64,
 }
 
-/// Word of a decision in API and store.
-pub(crate) fn word(decision: Decision) -> &'static str {
-    match decision {
-        Decision::Approve => "approve",
-        Decision::Return => "return",
-        Decision::Void => "void",
-        Decision::Archive => "archive",
-    }
-}
-
 fn decision_of(word: &str) -> Result<Decision, StoreError> {
-    let all = [Decision::Approve, Decision::Return, Decision::Void, Decision::Archive];
-    all.into_iter().find(|known| self::word(*known) == word).ok_or_else(|| StoreError::corrupt("decision", word))
-}
-
-fn mark_of(row: &ReviewRow) -> ReviewMark {
-    let decision = match row.decision {
-        Decision::Approve => ReviewDecision::Approve,
-        Decision::Return => ReviewDecision::Return,
-        Decision::Void => ReviewDecision::Void,
-        Decision::Archive => ReviewDecision::Archive,
-    };
-    ReviewMark { decision, heads: row.heads.clone(), submission: row.submission.clone() }
+    Decision::from_word(word).ok_or_else(|| StoreError::corrupt("decision", word))
 }
 
 /// All decisions on a record, in feed order.
@@ -74,7 +54,8 @@ pub(crate) fn of_record(tx: &Connection, record: RecordId) -> Result<Vec<ReviewR
 pub(crate) fn last(tx: &Connection, record: RecordId) -> Result<Option<LastReview>, StoreError> {
     let Some(last) = of_record(tx, record)?.pop() else { return Ok(None) };
     let reopened = (last.decision == Decision::Return).then(|| last.fields.clone());
-    Ok(Some(LastReview { mark: mark_of(&last), reopened }))
+    let mark = ReviewMark { decision: last.decision, heads: last.heads, submission: last.submission };
+    Ok(Some(LastReview { mark, reopened }))
 }
 
 impl Store {
@@ -101,7 +82,7 @@ impl Store {
             rusqlite::params![
                 open.id.as_bytes(),
                 number.unwrap_or(0) + 1,
-                word(review.decision),
+                review.decision.word(),
                 joined(&review.heads),
                 open.document.submission_at(&review.heads),
                 review.reasons,
