@@ -17,7 +17,7 @@ pub use error::FieldbookError;
 pub use form::{AnswerType, Answered, Choice, FormSession, Question, QuestionKind, Saved};
 pub use record::{Conflict, ConflictValue, HistoryEntry, NotTaken, Problem, Record, Review, Touched};
 pub use row::{Filter, ListRow, Page, PersonHit, RecordState, SyncState};
-pub use sync::{CancelHandle, ListenerError, Progress, SyncListener, SyncReport};
+pub use sync::{CancelHandle, Erased, ListenerError, Progress, SyncListener, SyncReport};
 pub use vault::{KeyVault, VaultError};
 
 uniffi::setup_scaffolding!("fieldbook");

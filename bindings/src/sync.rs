@@ -34,6 +34,24 @@ impl From<client::Progress> for Progress {
     }
 }
 
+/// A record that was purged and is erased here now.
+#[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
+pub struct Erased {
+    /// Which.
+    pub record: String,
+    /// Own changes of it that the server had not: they are erased too.
+    pub unsent: u64,
+    /// What to tell the user.
+    pub message: String,
+}
+
+impl From<client::ErasedView> for Erased {
+    fn from(view: client::ErasedView) -> Self {
+        let client::ErasedView { record, unsent, message } = view;
+        Self { record: record.to_string(), unsent, message }
+    }
+}
+
 /// What a sync did.
 #[derive(Clone, Debug, PartialEq, uniffi::Record)]
 pub struct SyncReport {
@@ -63,6 +81,8 @@ pub struct SyncReport {
     pub clock_ahead_ms: i64,
     /// There is little space left: what to tell the user.
     pub space_warning: Option<String>,
+    /// Records that were erased because somebody purged them.
+    pub erased: Vec<Erased>,
 }
 
 impl From<client::SyncReport> for SyncReport {
@@ -81,6 +101,7 @@ impl From<client::SyncReport> for SyncReport {
             clock_warning,
             clock_ahead_ms,
             space_warning,
+            erased,
         } = report;
         Self {
             bytes_up,
@@ -96,6 +117,7 @@ impl From<client::SyncReport> for SyncReport {
             clock_warning,
             clock_ahead_ms,
             space_warning,
+            erased: erased.into_iter().map(Erased::from).collect(),
         }
     }
 }

@@ -10,7 +10,7 @@ use fieldbook_sqlite::KEY_BYTES;
 
 use crate::store::{Problem, StoreError};
 
-fn file_error(path: &Path) -> impl Fn(std::io::Error) -> StoreError + '_ {
+pub(crate) fn file_error(path: &Path) -> impl Fn(std::io::Error) -> StoreError + '_ {
     move |source| {
         if fieldbook_sqlite::room::is_full(&source) {
             return StoreError::DiskFull;

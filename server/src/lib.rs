@@ -4,6 +4,7 @@
 //! `sync_http` carries that over HTTP; `api` is
 //! what supervisors use; `cli` is everything an administrator does at a terminal.
 
+mod apart;
 mod api;
 pub mod cli;
 mod clock_text;

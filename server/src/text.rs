@@ -138,6 +138,12 @@ const CATALOGUE: &[(&str, &str, &str)] = &[
     ("cli record list", "列出某一类记录", "List the records of a kind"),
     ("cli record show", "显示一条记录", "Show a record"),
     ("cli record show --json", "以 JSON 输出", "As JSON"),
+    (
+        "cli record purge",
+        "永久删除一条记录：服务器和所有手机，不能恢复",
+        "Erase a record for ever, here and on every phone",
+    ),
+    ("cli record purge --reason", "原因，写入操作日志；不要写姓名", "Why, for the audit trail; name nobody"),
     ("cli verify", "核对日志链、正文、签名", "Check chains, bodies and signatures"),
     // Command line: answers.
     ("listening", "listening on {url}", "listening on {url}"),
@@ -172,6 +178,11 @@ const CATALOGUE: &[(&str, &str, &str)] = &[
     ("form_mind", "；注意：{detail}", "; mind: {detail}"),
     ("form_published", "已发布 {kind} {version} 到 {unit}{mind}", "published {kind} {version} at {unit}{mind}"),
     ("form_known", "{kind} {version} 先前已发布，内容相同", "{kind} {version} was published before, unchanged"),
+    (
+        "record_purged",
+        "记录 {record} 已永久删除；各手机下次同步时删除。已有的备份仍含有它，请按期销毁。",
+        "record {record} is erased for ever; each phone erases it at its next sync. Backups made before still hold it: let them expire",
+    ),
     ("shown_record", "记录", "record"),
     ("shown_kind", "类别", "kind"),
     ("shown_unit", "单位", "unit"),
@@ -313,6 +324,11 @@ const CATALOGUE: &[(&str, &str, &str)] = &[
         "depends_on_quarantined",
         "它依赖另一项仍在隔离的修改，请先处理那一项。",
         "It builds on another quarantined change; admit that one first.",
+    ),
+    (
+        "list_malformed",
+        "{path} 第 {line} 行有误。请改正；该文件记着已永久删除的记录和已停用的设备。",
+        "{path}: line {line} is malformed. Mend it: the file names the records that were purged and the devices that were revoked.",
     ),
     ("id_malformed", "“{text}”不是有效的编号。", "{text} is no valid id."),
 ];

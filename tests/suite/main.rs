@@ -9,6 +9,7 @@ mod enrol;
 mod intake;
 mod office;
 mod phone;
+mod purge;
 mod refusals;
 mod sheets;
 mod tidy;

@@ -59,7 +59,8 @@ pub fn library_version() -> String {
 /// Opens or creates the encrypted database at `path` under the raw 32-byte `key`.
 ///
 /// The cipher is ChaCha20-Poly1305 page by page: every changed byte of a page is noticed when the page is read. The
-/// connection comes back in WAL mode with `synchronous=FULL` and foreign keys on; the key has been proved by reading
+/// connection comes back in WAL mode with `synchronous=FULL`, foreign keys on, and `secure_delete` on: what is deleted or
+/// overwritten is zeroed in its page, also on free pages. The key has been proved by reading
 /// the schema. Another connection's lock is waited for, at most [`BUSY_TIMEOUT`].
 ///
 /// `vfs` names where the file is read and written; `None` is the system's files. What is encrypted is the same.
@@ -78,6 +79,7 @@ pub fn open(path: &Path, key: &[u8; KEY_BYTES], vfs: Option<&str>) -> Result<Con
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update(None, "secure_delete", true)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_CACHED);
     Ok(connection)
 }

@@ -21,10 +21,14 @@ impl Documents {
         self.0.iter().find(|document| document.record().id == *id && document.heads() == heads).cloned()
     }
 
+    /// Keeps the record's document no longer.
+    pub(super) fn forget(&mut self, id: &RecordId) {
+        self.0.retain(|kept| kept.record().id != *id);
+    }
+
     /// Keeps a document that is stored in `body_bytes`.
     pub(super) fn keep(&mut self, document: Document, body_bytes: usize) {
-        let id = document.record().id;
-        self.0.retain(|kept| kept.record().id != id);
+        self.forget(&document.record().id);
         if body_bytes > KEPT_BYTES_MAX {
             return;
         }

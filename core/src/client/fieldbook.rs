@@ -141,6 +141,11 @@ impl Fieldbook {
         *locked(&self.language) = language;
     }
 
+    /// Keeps nothing of a record in memory.
+    pub(super) fn forget_document(&self, id: &crate::ids::RecordId) {
+        locked(&self.documents).forget(id);
+    }
+
     pub(super) fn guarded<T>(&self, work: impl FnOnce() -> Result<T, Fault>) -> Result<T, ClientError> {
         guard(self.language(), work)
     }

@@ -382,6 +382,7 @@ impl PhoneLog for StoreLog<'_> {
     }
 
     fn purge(&mut self, record: &RecordId) -> Result<(), LogError> {
+        self.book.forget_document(record);
         self.put(|write| Ok(write.purge(record)?))
     }
 

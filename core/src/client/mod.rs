@@ -26,6 +26,7 @@ pub use fieldbook::{Fieldbook, Ports};
 pub use form::FormHandle;
 pub use text::Language;
 pub use types::{
-    Answered, ConflictSide, ConflictView, DraftInfo, EnrolmentInfo, HistoryView, KindInfo, NewRecord, NotTakenView,
-    Patch, ProblemView, Progress, RecordView, ReviewView, Saved, StatusView, SyncListener, SyncReport, TouchedView,
+    Answered, ConflictSide, ConflictView, DraftInfo, EnrolmentInfo, ErasedView, HistoryView, KindInfo, NewRecord,
+    NotTakenView, Patch, ProblemView, Progress, RecordView, ReviewView, Saved, StatusView, SyncListener, SyncReport,
+    TouchedView,
 };

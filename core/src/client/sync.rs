@@ -10,7 +10,7 @@ use super::log::StoreLog;
 use super::net::{ByteCount, CancelFlag, NetError, Transport};
 use super::session::{self, REVOKED};
 use super::text::{Language, Text};
-use super::types::{Progress, SyncListener, SyncReport};
+use super::types::{ErasedView, Progress, SyncListener, SyncReport};
 use super::{ClientError, ErrorKind};
 use crate::protocol::ErrorAnswer;
 use crate::protocol::limits::CLOCK_TOLERANCE_MS;
@@ -209,7 +209,7 @@ impl Run<'_> {
             .receive(&mut log, bytes)
         {
             Ok(events) => {
-                note_events(report, &events);
+                note_events(report, &events, book.language());
                 stats.set(exchange.stats());
                 ControlFlow::Continue(())
             }
@@ -226,7 +226,7 @@ impl Run<'_> {
         moved.tell(connection.bytes(), exchange.stats());
         posted?;
         let outcome = exchange.finish(&mut log, random)?;
-        note_events(&mut self.report, &outcome.events);
+        note_events(&mut self.report, &outcome.events, book.language());
         Ok(outcome)
     }
 
@@ -279,10 +279,18 @@ impl Moved<'_> {
     }
 }
 
-fn note_events(report: &mut SyncReport, events: &[PhoneEvent]) {
+fn note_events(report: &mut SyncReport, events: &[PhoneEvent], language: Language) {
     for event in events {
-        if let PhoneEvent::ClockWrong { server_time_ms, device_time_ms } = event {
-            report.clock_ahead_ms = device_time_ms - server_time_ms;
+        match event {
+            PhoneEvent::ClockWrong { server_time_ms, device_time_ms } => {
+                report.clock_ahead_ms = device_time_ms - server_time_ms;
+            }
+            PhoneEvent::Erased { record, unsent } => {
+                let text = if *unsent > 0 { Text::ErasedUnsent } else { Text::Erased };
+                let message = text.say(language, &record.to_string());
+                report.erased.push(ErasedView { record: *record, unsent: *unsent, message });
+            }
+            _ => {}
         }
     }
 }

@@ -89,6 +89,10 @@ catalogue! {
     OtherKind "这条记录不是“{0}”。" "This record is no {0}.";
     /// A record that was erased.
     Purged "记录 {0} 已被永久删除，不能再写。" "Record {0} was erased for good and cannot be written.";
+    /// A record was purged, and unsent changes of it went too.
+    ErasedUnsent "记录 {0} 已被主管永久删除，这台手机上的也已删除，包括还没上传的修改。有疑问请联系县级工会。" "Record {0} was erased for good by a supervisor, also on this phone, with changes that had not been sent. Ask the county union if in doubt.";
+    /// A record was purged.
+    Erased "记录 {0} 已被主管永久删除，这台手机上的也已删除。" "Record {0} was erased for good by a supervisor, also on this phone.";
     /// A path that is none.
     BadPath "“{0}”不是字段路径。" "{0} is no field path.";
     /// Resolving without a conflict.

@@ -276,6 +276,17 @@ impl SyncListener for () {
     fn progress(&self, _: Progress) {}
 }
 
+/// A record that was purged and is erased here now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ErasedView {
+    /// Which.
+    pub record: RecordId,
+    /// Own changes of it that the server had not: they are erased too.
+    pub unsent: u64,
+    /// What to tell the user.
+    pub message: String,
+}
+
 /// What a sync did.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SyncReport {
@@ -305,4 +316,6 @@ pub struct SyncReport {
     pub clock_ahead_ms: i64,
     /// There is little space left: what to tell the user.
     pub space_warning: Option<String>,
+    /// Records that were erased because somebody purged them.
+    pub erased: Vec<ErasedView>,
 }

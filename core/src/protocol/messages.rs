@@ -382,6 +382,9 @@ pub struct SignedHead {
     pub signature: [u8; 64],
 }
 
+/// Reason of a verdict on a change of a purged record: the device erases the record too.
+pub const PURGED: &str = "purged";
+
 /// Why a change was not accepted.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Verdict {

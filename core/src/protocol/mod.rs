@@ -11,7 +11,7 @@ pub mod transcode;
 
 pub use chunk::change_hash;
 pub use messages::{
-    ChangeUp, CursorState, Cursors, Down, EnrolAnswer, EnrolRequest, Entry, EntryBody, ErrorAnswer, ErrorKind,
+    ChangeUp, CursorState, Cursors, Down, EnrolAnswer, EnrolRequest, Entry, EntryBody, ErrorAnswer, ErrorKind, PURGED,
     RecordStart, RequestHeader, SignedHead, Statement, StatementHash, Up, Verdict, VerdictKind,
 };
 pub use notice::{Notice, Review};

@@ -80,10 +80,13 @@ impl Write<'_> {
     /// Keeps a draft, in place of an earlier one for the same record.
     ///
     /// # Errors
-    /// [`StoreError::Limit`] above [`DRAFT_BYTES_MAX`], or another [`StoreError`].
+    /// [`StoreError::Limit`] above [`DRAFT_BYTES_MAX`], [`StoreError::Purged`], or another [`StoreError`].
     pub fn put_draft(&self, key: &DraftKey, saved_ms: i64, bytes: &[u8]) -> Result<(), StoreError> {
         if bytes.len() > DRAFT_BYTES_MAX {
             return Err(StoreError::Limit { what: "the draft in bytes", limit: DRAFT_BYTES_MAX, found: bytes.len() });
+        }
+        if self.view().is_purged(&key.record)? {
+            return Err(StoreError::Purged(key.record));
         }
         let heads: Vec<u8> = key.heads.iter().flat_map(|head| head.0).collect();
         self.connection

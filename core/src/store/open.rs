@@ -26,6 +26,8 @@ const PERSON_KEY: &str = "person_key";
 const CLEAN_STOP: &str = "clean_stop";
 /// Setting: there while read rows and search must be made anew from the bodies.
 const DERIVE: &str = "derive";
+/// Setting: there from a purge until search and write-ahead log hold nothing of it any more.
+pub(super) const SCRUB: &str = "scrub";
 /// Setting: what was salvaged last.
 const SALVAGE: &str = "salvage";
 
@@ -275,17 +277,36 @@ impl Store {
         Ok(done)
     }
 
-    /// Folds the write-ahead log into the file if it has grown beyond [`LOG_BYTES_TIDY`]. Call it when idle and after
-    /// long work.
+    /// Folds the write-ahead log into the file if it has grown beyond [`LOG_BYTES_TIDY`], or if a purge left something
+    /// in it. Call it when idle and after long work.
     ///
     /// # Errors
     /// [`StoreError`].
     pub fn tidy(&self) -> Result<(), StoreError> {
+        if self.read(|view| Ok::<_, StoreError>(view.setting(SCRUB)?.is_some()))? {
+            return self.scrub();
+        }
         if self.log_bytes() < LOG_BYTES_TIDY {
             return Ok(());
         }
         let connection = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         self.fold(&connection)
+    }
+
+    /// Leaves nothing of purged records in search and write-ahead log.
+    fn scrub(&self) -> Result<(), StoreError> {
+        // A row that was taken out of the search leaves its words in the index until this merges it.
+        let merge = |write: &Write<'_>| {
+            write
+                .connection
+                .execute("INSERT INTO search(search) VALUES('optimize')", [])
+                .map_err(|error| self.failed("taking purged words out of the search", error))
+        };
+        self.write(merge)?;
+        let connection = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        self.fold(&connection)?;
+        drop(connection);
+        self.write(|write| write.remove_setting(SCRUB))
     }
 
     /// Marks a clean stop and folds the log into the file.

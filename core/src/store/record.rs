@@ -3,6 +3,7 @@
 use fieldbook_sqlite::rusqlite::{OptionalExtension, params};
 use sha2::{Digest, Sha256};
 
+use super::open::SCRUB;
 use super::person::PersonEntry;
 use super::search::index_text;
 use super::{RecordRow, StoreError, View, Write, codec, read};
@@ -307,7 +308,8 @@ impl Write<'_> {
         remove().map_err(|error| self.failed(doing, error))
     }
 
-    /// Erases a record for ever: everything of it goes, and its id can never be stored again.
+    /// Erases a record for ever: everything of it goes, and its id can never be stored again. What the search and the
+    /// write-ahead log still hold of it goes at the next [`super::Store::tidy`].
     ///
     /// # Errors
     /// [`StoreError`].
@@ -315,8 +317,13 @@ impl Write<'_> {
         let doing = "purging a record";
         self.remove_record(id)?;
         let erase = || {
+            // A new record may have no row yet, but an open form and what was not taken of it.
             for sql in [
                 "DELETE FROM feed_entry WHERE record = ?1",
+                "DELETE FROM review WHERE record = ?1",
+                "DELETE FROM pending WHERE record = ?1",
+                "DELETE FROM verdict WHERE record = ?1",
+                "DELETE FROM outbox WHERE record = ?1",
                 "DELETE FROM not_taken WHERE record = ?1",
                 "DELETE FROM draft WHERE id = ?1",
             ] {
@@ -325,7 +332,7 @@ impl Write<'_> {
             self.connection.execute("INSERT OR IGNORE INTO purged(id) VALUES(?1)", [id.as_bytes()])
         };
         erase().map_err(|error| self.failed(doing, error))?;
-        Ok(())
+        self.put_setting(SCRUB, b"1")
     }
 
     /// Derives how far the record has got from its outbox rows; called by whatever changes one.

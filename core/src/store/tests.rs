@@ -107,3 +107,23 @@ fn a_person_is_found_by_number_and_the_index_does_not_hold_it() {
     assert!(person(ID_NUMBER).is_empty());
     assert_eq!(found(&store, "632321198805120017"), Vec::<String>::new());
 }
+
+#[test]
+fn a_purged_record_leaves_no_word_in_the_search() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    store.write(|write| put(write, 1, "才让卓玛", &[ID_NUMBER])).unwrap();
+    store.write(|write| put(write, 2, "仁青", &[])).unwrap();
+    let words = || {
+        let connection = fieldbook_sqlite::open(&dir.path().join("fieldbook.db"), &KEY, None).unwrap();
+        let mut statement = connection.prepare("SELECT block FROM search_data").unwrap();
+        let blocks = statement.query_map([], |row| row.get::<_, Vec<u8>>(0)).unwrap();
+        blocks.map(Result::unwrap).any(|block| block.windows(12).any(|window| window == &ID_NUMBER.as_bytes()[6..]))
+    };
+    assert!(words(), "the search for the number finds it while it is there");
+    store.write(|write| write.purge(&record(1))).unwrap();
+    store.tidy().unwrap();
+    assert!(!words());
+    assert_eq!(found(&store, "仁青"), ["仁青"]);
+    assert!(matches!(store.write(|write| put(write, 1, "again", &[])), Err(StoreError::Purged(_))));
+}

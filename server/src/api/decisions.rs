@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, State};
+use axum::http::StatusCode;
 use fieldbook_core::access::Decision;
 use fieldbook_core::document::Document;
 use fieldbook_core::forms::{Answer, Edit, FieldPath, Form, Scalar, Values};
@@ -65,6 +66,14 @@ pub(crate) struct DecisionRequest {
     /// With a return: fields that are open again, by path without rows; empty = all.
     #[serde(default)]
     fields: Vec<String>,
+}
+
+/// Why a record is erased.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PurgeRequest {
+    /// For the audit trail; names nobody.
+    reason: String,
 }
 
 /// The record after a save.
@@ -193,4 +202,23 @@ pub(crate) async fn decide(
     let asked = Asked { decision, heads: request.heads, reasons: request.reasons, fields: request.fields };
     let state = app.ask(move |store| store.decide(&caller.user, record, &asked)).await?;
     Ok(Json(StateBody { state: state.word().to_owned() }))
+}
+
+/// Erases the record for ever, here and on every phone: it cannot be brought back.
+#[utoipa::path(post, path = "/records/{id}/purge", tag = "decisions", params(("id" = String, Path)),
+    request_body = PurgeRequest, responses((status = 204, description = "It is gone"),
+        (status = 403, body = ProblemBody, description = "`not_supervisor`"),
+        (status = 404, body = ProblemBody, description = "`record_unknown`"),
+        (status = 422, body = ProblemBody, description = "`reasons_missing`")))]
+pub(crate) async fn purge(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    body: Result<Json<PurgeRequest>, JsonRejection>,
+) -> Result<StatusCode, ApiError> {
+    let Json(request) = body?;
+    let record = record_id(&id)?;
+    app.ask(move |store| store.purge_record(Some(&caller.user), record, &request.reason)).await?;
+    tracing::info!(%record, "purged");
+    Ok(StatusCode::NO_CONTENT)
 }

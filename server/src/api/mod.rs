@@ -75,6 +75,7 @@ fn console() -> OpenApiRouter<App> {
         .routes(routes!(decisions::resolve))
         .routes(routes!(decisions::edit))
         .routes(routes!(decisions::decide))
+        .routes(routes!(decisions::purge))
         .routes(routes!(supervise::quarantine))
         .routes(routes!(supervise::quarantined))
         .routes(routes!(supervise::admit))

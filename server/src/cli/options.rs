@@ -128,6 +128,11 @@ pub(super) enum RecordTask {
         #[arg(long)]
         json: bool,
     },
+    Purge {
+        id: String,
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
 }
 
 /// The words of all roles.

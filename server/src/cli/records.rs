@@ -86,7 +86,11 @@ fn publish(language: Language, store: &Store, file: &Path, unit: Option<&str>) -
     Ok(true)
 }
 
-/// `record list`, `record show`.
+fn record_id(text: &str) -> Result<RecordId, Problem> {
+    text.parse().map_err(|_| Problem::new("record_unknown").with("record", text))
+}
+
+/// `record list`, `record show`, `record purge`.
 pub(super) fn record(language: Language, store: &Store, task: &RecordTask) -> Result<bool, StoreError> {
     match task {
         RecordTask::List { kind } => {
@@ -104,7 +108,7 @@ pub(super) fn record(language: Language, store: &Store, task: &RecordTask) -> Re
             }
         }
         RecordTask::Show { id, json } => {
-            let record: RecordId = id.parse().map_err(|_| Problem::new("record_unknown").with("record", id))?;
+            let record = record_id(id)?;
             let form_language = crate::form_language(language);
             let page = store.page_unmasked(record, form_language)?;
             if *json {
@@ -113,6 +117,11 @@ pub(super) fn record(language: Language, store: &Store, task: &RecordTask) -> Re
             } else {
                 show(language, &page);
             }
+        }
+        RecordTask::Purge { id, reason } => {
+            let record = record_id(id)?;
+            store.purge_record(None, record, reason)?;
+            say(language, "record_purged", &[("record", record.to_string())]);
         }
     }
     Ok(true)

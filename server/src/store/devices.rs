@@ -8,6 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use sha2::{Digest, Sha256};
 
 use super::{Problem, Store, StoreError, UserRow, meta, units, users};
+use crate::apart::{self, Line};
 use crate::code;
 
 /// Random bytes of an enrolment code; shown as 26 digits.
@@ -188,7 +189,11 @@ impl Store {
                 return Err(StoreError::from(Problem::new("device_unknown").with("device", id)));
             }
             let sql = "UPDATE devices SET revoked_ms = ?2 WHERE id = ?1 AND revoked_ms IS NULL";
-            Ok(tx.execute(sql, (id.as_bytes(), now_ms))? == 1)
+            let fresh = tx.execute(sql, (id.as_bytes(), now_ms))? == 1;
+            if fresh {
+                apart::append(self.folder(), &Line::Revoked(id))?;
+            }
+            Ok(fresh)
         })
     }
 }

@@ -8,6 +8,7 @@ mod forms;
 mod listing;
 mod mask;
 mod page;
+mod purge;
 mod quarantine;
 mod records;
 mod reviews;
@@ -151,7 +152,7 @@ impl Store {
         let identity = Identity::load_or_make(&tx, random.as_ref())?;
         tx.commit()?;
         let actors = console::ServerActors::new(random.as_ref());
-        Ok(Self {
+        let store = Self {
             path,
             key,
             vfs: vfs.map(str::to_owned),
@@ -163,7 +164,9 @@ impl Store {
             identity,
             forms: forms::FormCache::default(),
             actors,
-        })
+        };
+        store.follow_list()?;
+        Ok(store)
     }
 
     /// This server's log.
@@ -201,7 +204,12 @@ impl Store {
 
     /// A failed write is asked again whether there is room.
     pub(crate) fn looked_into(&self, error: StoreError) -> StoreError {
-        error.for_want_of_room(self.path.parent().unwrap_or(&self.path))
+        error.for_want_of_room(self.folder())
+    }
+
+    /// The data folder.
+    pub(crate) fn folder(&self) -> &Path {
+        self.path.parent().unwrap_or(&self.path)
     }
 
     /// Runs `work` on a reader, in one read transaction.

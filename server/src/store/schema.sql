@@ -34,7 +34,8 @@ CREATE TABLE feeds (
   position INTEGER NOT NULL, chain BLOB NOT NULL, head BLOB, UNIQUE (unit, area)
 ) STRICT;
 -- body: CBOR of EntryBody as every follower but the author gets it. hash: of the change, for entries that hold one;
--- device, statement, item: which signed statement vouches for it, none for the server's own.
+-- device, statement, item: which signed statement vouches for it, none for the server's own. All four are empty for
+-- what remains of a purged record's entry: its leaf.
 CREATE TABLE entries (
   feed INTEGER NOT NULL REFERENCES feeds(id), position INTEGER NOT NULL, received_ms INTEGER NOT NULL, record BLOB,
   hash BLOB, device BLOB, statement INTEGER, item INTEGER, chain BLOB NOT NULL, body BLOB NOT NULL,
@@ -84,3 +85,5 @@ CREATE TABLE audit (
   id INTEGER PRIMARY KEY, time_ms INTEGER NOT NULL, user BLOB, action TEXT NOT NULL, subject TEXT NOT NULL,
   detail TEXT NOT NULL
 ) STRICT;
+-- Records that were erased for ever. The same ids stand in the list that is kept outside the database.
+CREATE TABLE purged (record BLOB PRIMARY KEY, purged_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;

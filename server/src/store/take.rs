@@ -2,12 +2,12 @@
 
 use fieldbook_core::access::Role;
 use fieldbook_core::intake::{self, Refusal, Rights};
-use fieldbook_core::protocol::{Verdict, VerdictKind};
+use fieldbook_core::protocol::{PURGED, Verdict, VerdictKind};
 use fieldbook_core::sync::server::{Fate, TakenChange};
 use rusqlite::{Connection, OptionalExtension};
 
 use super::records::{self, Accepted, OpenRecord};
-use super::{Store, StoreError, quarantine, reviews, units};
+use super::{Store, StoreError, purge, quarantine, reviews, units};
 
 fn refused(change: &TakenChange<'_>, reason: &str) -> Fate {
     Fate::NotTaken(Verdict::refused(change.hash, change.record, reason))
@@ -32,6 +32,9 @@ impl Store {
         }
         if let Some(verdict) = quarantine::verdict(tx, &change.hash)? {
             return Ok(Fate::NotTaken(verdict));
+        }
+        if purge::is_purged(tx, change.record)? {
+            return Ok(refused(change, PURGED));
         }
         let Some(created) = self.form(tx, change.kind, change.created_version)? else {
             return Ok(refused(change, "unknown_form"));

@@ -10,6 +10,7 @@ use rusqlite::Connection;
 
 use super::feeds::{self, Feed};
 use super::{Store, StoreError, records};
+use crate::apart::{self, Line};
 
 /// Faults that one check lists.
 const FAULTS_MAX: usize = 100;
@@ -17,7 +18,8 @@ const FAULTS_MAX: usize = 100;
 /// What one check found.
 #[derive(Debug, Clone)]
 pub struct Check {
-    /// What was checked: `database`, `chains`, `records`, `statements`, `quarantine`.
+    /// What was checked: `database`, `chains`, `records`, `statements`, `quarantine`,
+    /// `purged`.
     pub name: &'static str,
     /// How many things were checked.
     pub count: u64,
@@ -43,7 +45,11 @@ impl Store {
     /// # Errors
     /// What the database said, if it cannot be read at all.
     pub fn verify(&self) -> Result<Vec<Check>, StoreError> {
-        self.read(|tx| Ok(vec![database(tx)?, chains(tx)?, bodies(tx)?, statements(tx)?, quarantine(tx)?]))
+        let listed = apart::read(self.folder())?;
+        self.read(|tx| {
+            let purged = purged(tx, &listed)?;
+            Ok(vec![database(tx)?, chains(tx)?, bodies(tx)?, statements(tx)?, quarantine(tx)?, purged])
+        })
     }
 }
 
@@ -202,6 +208,33 @@ fn quarantine(tx: &Connection) -> Result<Check, StoreError> {
         let (id, hash, bytes): (i64, [u8; 32], Vec<u8>) = (row.get(0)?, row.get(1)?, row.get(2)?);
         check.count += 1;
         check.hold(change_hash(&bytes) == Some(ChangeHash(hash)), || format!("quarantine {id}: other bytes"));
+    }
+    Ok(check)
+}
+
+/// Nothing is left of purged records, and the list outside the database names the same ones.
+fn purged(tx: &Connection, lines: &[Line]) -> Result<Check, StoreError> {
+    let mut check = Check::new("purged");
+    let listed: BTreeSet<RecordId> = lines
+        .iter()
+        .filter_map(|line| match line {
+            Line::Purged(record, _) => Some(*record),
+            Line::Revoked(_) => None,
+        })
+        .collect();
+    let mut statement = tx.prepare("SELECT record FROM purged")?;
+    let ids = statement.query_map([], |row| Ok(RecordId(row.get(0)?)))?.collect::<Result<BTreeSet<_>, _>>()?;
+    let mut left = tx.prepare(
+        "SELECT EXISTS(SELECT 1 FROM records WHERE id = ?1) OR EXISTS(SELECT 1 FROM bodies WHERE record = ?1)
+           OR EXISTS(SELECT 1 FROM quarantine WHERE record = ?1) OR EXISTS(SELECT 1 FROM reviews WHERE record = ?1)
+           OR EXISTS(SELECT 1 FROM entries WHERE record = ?1 AND hash IS NOT NULL)",
+    )?;
+    for id in ids.union(&listed) {
+        check.count += 1;
+        check.hold(ids.contains(id), || format!("{id}: the list names it, the database does not"));
+        check.hold(listed.contains(id), || format!("{id}: the list does not name it"));
+        let is_left: bool = left.query_row([id.as_bytes()], |row| row.get(0))?;
+        check.hold(!is_left, || format!("{id}: something of it is left"));
     }
     Ok(check)
 }

@@ -172,7 +172,8 @@ fn sync(book: &Fieldbook, json: bool, first_of: Option<&str>) -> Result<(), Phon
     }
     match done {
         Ok(report) => {
-            for warning in report.clock_warning.iter().chain(&report.space_warning) {
+            let erased = report.erased.iter().map(|one| &one.message);
+            for warning in report.clock_warning.iter().chain(&report.space_warning).chain(erased) {
                 eprintln!("fieldbook-phone: {warning}");
             }
             if !json {

@@ -190,6 +190,7 @@ pub(super) fn report(report: &SyncReport, used: (f64, Option<u64>), first_listed
         "seconds": report.seconds,
         "clock_warning": report.clock_warning,
         "space_warning": report.space_warning,
+        "erased": report.erased.iter().map(|one| json!({ "record": one.record, "unsent": one.unsent })).collect::<Vec<_>>(),
         "cpu_ms": used.0,
         "peak_resident_kb": used.1,
         "first_listed_s": first_listed_s,

@@ -4,14 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::exchange::Exchange;
-use super::{PhoneEvent, PhoneLog, SyncError};
+use super::{OutboxChange, PhoneEvent, PhoneLog, SyncError};
 use crate::access::{FeedId, Role};
 use crate::document::{ChangeState, Document, PendingEntry, RecordMeta};
 use crate::forms::FormDefinition;
 use crate::ids::{ChangeHash, LogId, RecordId};
 use crate::intake::{self, Refusal};
 use crate::protocol::limits::CLOCK_TOLERANCE_MS;
-use crate::protocol::{Down, Entry, EntryBody, ErrorAnswer, Notice, RecordStart, SignedHead, Verdict};
+use crate::protocol::{
+    Down, Entry, EntryBody, ErrorAnswer, Notice, PURGED, RecordStart, SignedHead, Verdict, VerdictKind,
+};
 use crate::sync::{LogError, chain, change_hash, signing};
 
 /// Documents held at once while a frame is applied.
@@ -190,6 +192,9 @@ impl<'a> Applier<'a> {
         state.verdicts = number;
         self.state_changed = true;
         self.exchange.progress = true;
+        if verdict.kind == VerdictKind::Refused && verdict.reason == PURGED {
+            return self.erase(verdict.record);
+        }
         self.exchange.stats.not_taken += 1;
         self.log.put_verdict(verdict)?;
         let own = self.log.outbox_of(&verdict.record)?.into_iter().find(|own| own.hash == verdict.change);
@@ -281,14 +286,23 @@ impl<'a> Applier<'a> {
                     self.log.move_record(&record, &place.feed)?;
                 }
             }
-            EntryBody::Purge { record } => {
-                self.documents.remove(&record);
-                self.log.purge(&record)?;
-                self.applied.events.push(PhoneEvent::RecordGone { record });
-            }
+            EntryBody::Purge { record } => self.erase(record)?,
             EntryBody::Notice(notice) => self.notice(place, &notice)?,
             EntryBody::Erased(_) => {}
         }
+        Ok(())
+    }
+
+    /// The record was purged: nothing of it stays, not even what was never sent.
+    fn erase(&mut self, record: RecordId) -> Result<(), Stop> {
+        self.documents.remove(&record);
+        if self.log.is_purged(&record)? {
+            return Ok(());
+        }
+        let waits = |own: &OutboxChange| !matches!(own.status, ChangeState::Entered(_) | ChangeState::Withdrawn);
+        let unsent = self.log.outbox_of(&record)?.iter().filter(|own| waits(own)).count() as u64;
+        self.log.purge(&record)?;
+        self.applied.events.push(PhoneEvent::Erased { record, unsent });
         Ok(())
     }
 

@@ -116,10 +116,12 @@ pub enum PhoneEvent {
         /// Conflicts that it shows now.
         conflicts: u32,
     },
-    /// A record was erased or left this phone.
-    RecordGone {
+    /// A record was purged and is erased here, for ever.
+    Erased {
         /// Which.
         record: RecordId,
+        /// Own changes of it that the server had not: they are erased too.
+        unsent: u64,
     },
     /// A form was published.
     FormArrived {
