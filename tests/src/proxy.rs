@@ -204,7 +204,6 @@ async fn connection(phone: TcpStream, server: std::net::SocketAddr, wire: Arc<Wi
         () = pump(phone_read, server_write, &wire, true, &flights) => {}
         () = pump(server_read, phone_write, &wire, false, &flights) => {}
     }
-    wire.counters.requests.fetch_add(flights.answered(), Relaxed);
 }
 
 async fn pump(
@@ -231,8 +230,9 @@ async fn pump(
             let at = direction.carry(wire.line(), count).await;
             let counter = if up { &wire.counters.up } else { &wire.counters.down };
             counter.fetch_add(count as u64, Relaxed);
-            let records = flights.see(up, &buffer[..count]);
-            wire.counters.records.fetch_add(records, Relaxed);
+            let seen = flights.see(up, &buffer[..count]);
+            wire.counters.records.fetch_add(seen.records, Relaxed);
+            wire.counters.requests.fetch_add(seen.answered, Relaxed);
             if wire.breaks() || send.send((at, buffer[..count].to_vec())).await.is_err() {
                 return;
             }

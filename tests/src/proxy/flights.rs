@@ -24,7 +24,15 @@ struct State {
     down: Side,
     /// Encrypted bytes of the phone since the server last spoke.
     flight_bytes: u64,
-    answered: u64,
+}
+
+/// What a piece that passed by began or ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Seen {
+    /// Records of encrypted data that began.
+    pub(super) records: u64,
+    /// Flights of the phone that the server began to answer: 0 or 1.
+    pub(super) answered: u64,
 }
 
 /// Watches both directions of one connection and counts flights of the phone that the server answered.
@@ -60,24 +68,18 @@ impl Side {
 }
 
 impl Flights {
-    /// A piece passed by. Returns how many records of encrypted data began in it.
-    pub(super) fn see(&self, up: bool, bytes: &[u8]) -> u64 {
+    /// A piece passed by.
+    pub(super) fn see(&self, up: bool, bytes: &[u8]) -> Seen {
         let mut state = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let before = state.up.records + state.down.records;
+        let mut answered = 0;
         if up {
             let encrypted = state.up.encrypted(bytes);
             state.flight_bytes += encrypted;
         } else if state.down.encrypted(bytes) > 0 {
-            if state.flight_bytes >= REQUEST_BYTES_MIN {
-                state.answered += 1;
-            }
+            answered = u64::from(state.flight_bytes >= REQUEST_BYTES_MIN);
             state.flight_bytes = 0;
         }
-        state.up.records + state.down.records - before
-    }
-
-    /// Flights that the server answered.
-    pub(super) fn answered(&self) -> u64 {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).answered
+        Seen { records: state.up.records + state.down.records - before, answered }
     }
 }
