@@ -10,7 +10,7 @@ use super::text::{Language, Text};
 use super::types::{ConflictSide, ConflictView, HistoryView, ProblemView, RecordView, ReviewView, TouchedView};
 use super::{ClientError, ErrorKind, day};
 use crate::document::{Document, HistoryEntry, TouchedField};
-use crate::forms::{FieldPath, Form, Scalar};
+use crate::forms::{FieldPath, Form, Problem, Scalar};
 use crate::ids::{ActorId, RecordId};
 use crate::protocol::Review;
 use crate::store::{ListFilter, RecordRow, View};
@@ -85,6 +85,11 @@ impl Fieldbook {
                 json!({ "path": conflict.path, "values": values })
             })
             .collect();
+        let problems: Vec<Json> = self
+            .problems(view, record, form, None)?
+            .into_iter()
+            .map(|problem| json!({ "path": problem.path, "message": problem.message }))
+            .collect();
         Ok(json!({
             "id": record.row.id,
             "kind": record.row.kind,
@@ -93,7 +98,7 @@ impl Fieldbook {
             "heads": record.heads,
             "values": parsed(&record.answers)?,
             "conflicts": conflicts,
-            "problems": parsed(&record.problems)?,
+            "problems": problems,
         }))
     }
 
@@ -107,7 +112,7 @@ impl Fieldbook {
             id,
             conflicts: self.conflicts(view, &record, form)?,
             history: history.into_iter().map(|entry| self.history_view(view, form, entry)).collect::<Result<_, _>>()?,
-            problems: problems(&record.problems)?,
+            problems: self.problems(view, &record, form, Some(&document))?,
             reviews: reviews.into_iter().map(review_view).collect(),
             not_taken: self.not_taken_of(view, &id)?,
             values: parsed(&record.answers)?,
@@ -118,6 +123,35 @@ impl Fieldbook {
             state: record.row.state,
             sync: record.row.sync,
         })
+    }
+
+    /// What is wrong with a record, in the phone's language: as it was told when the record was stored, or told anew if
+    /// that was in another language.
+    fn problems(
+        &self,
+        view: View<'_>,
+        record: &RecordRow,
+        form: &Form,
+        document: Option<&Document>,
+    ) -> Result<Vec<ProblemView>, Fault> {
+        let stored = parsed(&record.problems)?;
+        let all = stored.get("problems").and_then(Json::as_array).map(Vec::as_slice).unwrap_or_default();
+        let language = self.language().tag();
+        if all.is_empty() || text(&stored, "language") == language {
+            let told = |problem| ProblemView { path: text(problem, "path"), message: text(problem, "message") };
+            return Ok(all.iter().map(told).collect());
+        }
+        let loaded;
+        let document = match document {
+            Some(document) => document,
+            None => {
+                let id = record.row.id;
+                loaded = Document::load(&view.body(&id)?.ok_or_else(|| unknown(id))?)?;
+                &loaded
+            }
+        };
+        let told = |problem: Problem| ProblemView { path: problem.path.to_string(), message: problem.message };
+        Ok(super::row::problems(document, form, language).into_iter().map(told).collect())
     }
 
     fn conflicts(&self, view: View<'_>, record: &RecordRow, form: &Form) -> Result<Vec<ConflictView>, Fault> {
@@ -177,12 +211,6 @@ fn parsed(json: &str) -> Result<Json, Fault> {
 
 fn text(object: &Json, key: &str) -> String {
     object.get(key).and_then(Json::as_str).unwrap_or_default().to_owned()
-}
-
-fn problems(json: &str) -> Result<Vec<ProblemView>, Fault> {
-    let stored = parsed(json)?;
-    let all = stored.as_array().into_iter().flatten();
-    Ok(all.map(|problem| ProblemView { path: text(problem, "path"), message: text(problem, "message") }).collect())
 }
 
 fn decode_review(bytes: &[u8]) -> Result<Review, Fault> {

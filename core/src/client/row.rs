@@ -5,7 +5,7 @@ use serde_json::{Map, Value as Json, json};
 
 use crate::document::{Conflict, Document, ReviewMark, state_of};
 use crate::forms::{
-    Check, EvalTime, Field, FieldPath, FieldType, Form, FormDefinition, Row, Scalar, Sensitivity, Values,
+    Check, EvalTime, Field, FieldPath, FieldType, Form, FormDefinition, Problem, Row, Scalar, Sensitivity, Values,
 };
 use crate::store::{PersonEntry, PersonKey, ReadRow};
 
@@ -27,11 +27,6 @@ pub(super) fn read_row(
     let time = EvalTime::new(time_s, &document.record().id);
     let evaluation = form.evaluate_in(&values, &time, language);
     let submission = document.submission();
-    let problems: Vec<Json> = evaluation
-        .problems
-        .iter()
-        .map(|problem| json!({ "path": problem.path.to_string(), "message": problem.message }))
-        .collect();
     ReadRow {
         state: state_of(&heads, submission.as_deref(), last_review),
         submission,
@@ -41,12 +36,28 @@ pub(super) fn read_row(
         answers: form.values_to_json(&evaluation.shown).to_string(),
         conflicts: Json::Array(conflicts.iter().map(|conflict| conflict_json(form, conflict)).collect()).to_string(),
         conflict_count: count(conflicts.len()),
-        problem_count: count(problems.len()),
-        problems: Json::Array(problems).to_string(),
+        problem_count: count(evaluation.problems.len()),
+        problems: problems_json(&evaluation.problems, language).to_string(),
         search: search_texts(definition, &values),
         persons: persons(definition, &values, unit),
         heads,
     }
+}
+
+/// What is wrong with the answers of `document`, in `language`.
+pub(super) fn problems(document: &Document, form: &Form, language: &str) -> Vec<Problem> {
+    let values = document.read(form.definition());
+    let time = EvalTime::new(document.latest_time_s(), &document.record().id);
+    form.evaluate_in(&values, &time, language).problems
+}
+
+/// Problems as they are stored: told in one language, which is named, because the phone's may change.
+fn problems_json(problems: &[Problem], language: &str) -> Json {
+    let problems: Vec<Json> = problems
+        .iter()
+        .map(|problem| json!({ "path": problem.path.to_string(), "message": problem.message }))
+        .collect();
+    json!({ "language": language, "problems": problems })
 }
 
 fn count(len: usize) -> u32 {

@@ -65,7 +65,7 @@ pub struct RecordRow {
     pub answers: String,
     /// JSON array of its conflicts, as exported.
     pub conflicts: String,
-    /// JSON array of its problems, as exported.
+    /// JSON of its problems, and of the language in which they are told.
     pub problems: String,
 }
 

@@ -93,7 +93,7 @@ pub struct ReadRow {
     pub conflicts: String,
     /// How many.
     pub conflict_count: u32,
-    /// JSON array of what its form finds wrong, as exported.
+    /// JSON of what its form finds wrong, and of the language in which that is told.
     pub problems: String,
     /// How many.
     pub problem_count: u32,
