@@ -14,4 +14,5 @@ mod refusals;
 mod sheets;
 mod tidy;
 mod transcode;
+mod words;
 mod xlsforms;

@@ -35,8 +35,9 @@ pub(super) fn reads_chinese(language: &str) -> bool {
     language.starts_with("zh") || language.starts_with("bo") || language == "default"
 }
 
-/// `template` with `{0}`, `{1}` … replaced. What an argument holds is not looked at again.
-pub(super) fn filled(template: &str, args: &[String]) -> String {
+/// `template` with `{0}`, `{1}` … replaced by the arguments in order. What an argument holds is not looked at again.
+#[must_use]
+pub fn filled(template: &str, args: &[String]) -> String {
     let mut out = String::with_capacity(template.len());
     let mut rest = template;
     while let Some((before, after)) = rest.split_once('{') {

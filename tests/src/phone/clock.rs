@@ -3,6 +3,8 @@
 use fieldbook_core::client::system::SystemClock;
 use fieldbook_core::ports::Clock;
 
+use super::text::{Said, Text};
+
 /// Environment variable: what the phone believes the time is at its start, `YYYY-MM-DDTHH:MM:SSZ`.
 const VARIABLE: &str = "FIELDBOOK_CLOCK";
 
@@ -17,14 +19,11 @@ impl ShiftedClock {
     /// As `FIELDBOOK_CLOCK` says; right where it is not set.
     ///
     /// # Errors
-    /// A text when it is no time.
-    pub fn from_environment() -> Result<Self, String> {
+    /// [`Text::NoTime`] when it is no time.
+    pub fn from_environment() -> Result<Self, Said> {
         let system = SystemClock::new();
         let ahead_ms = match std::env::var(VARIABLE) {
-            Ok(text) => {
-                parse_ms(&text).ok_or_else(|| format!("{VARIABLE}={text:?}: expected YYYY-MM-DDTHH:MM:SSZ"))?
-                    - system.now_ms()
-            }
+            Ok(text) => parse_ms(&text).ok_or_else(|| Said::new(Text::NoTime).with(VARIABLE))? - system.now_ms(),
             Err(_) => 0,
         };
         Ok(Self { system, ahead_ms })

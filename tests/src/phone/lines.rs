@@ -6,11 +6,11 @@ use std::path::Path;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use fieldbook_core::client::{ClientError, Fieldbook, NewRecord, Patch};
+use fieldbook_core::client::{ClientError, Fieldbook, Language, NewRecord, Patch};
 use fieldbook_core::ids::RecordId;
 use serde_json::{Map, Value as Json};
 
-use super::{PhoneError, say};
+use super::{PhoneError, Said, Text, say};
 
 /// Lines that are saved in one transaction.
 const BATCH_LINES: usize = 50;
@@ -24,21 +24,22 @@ const LINES_AHEAD: usize = 4 * BATCH_LINES;
 /// A line that was read, from 1.
 struct Line {
     number: u64,
-    text: Result<String, String>,
+    text: Result<String, Said>,
 }
 
 /// Makes new records of `kind`.
 ///
 /// # Errors
-/// [`PhoneError::Lines`] if some lines were not taken, or the first error that stopped everything.
+/// [`Text::LinesNotTaken`] if some lines were not taken, or the first error that stopped everything.
 pub(super) fn import(book: &Fieldbook, kind: &str, file: &Path) -> Result<(), PhoneError> {
     in_batches(
+        book.language(),
         file,
         |json| {
             let mut object = object(json)?;
             let record = NewRecord {
                 id: take_id(&mut object)?,
-                values: object.shift_remove("values").ok_or("\"values\" is missing")?,
+                values: object.shift_remove("values").ok_or_else(|| missing("values"))?,
                 submit: take_flag(&mut object, "submit")?,
             };
             nothing_left(&object)?;
@@ -55,11 +56,12 @@ pub(super) fn import(book: &Fieldbook, kind: &str, file: &Path) -> Result<(), Ph
 /// As [`import`].
 pub(super) fn edit(book: &Fieldbook, file: &Path) -> Result<(), PhoneError> {
     in_batches(
+        book.language(),
         file,
         |json| {
             let mut object = object(json)?;
             let patch = Patch {
-                id: take_id(&mut object)?.ok_or("\"id\" is missing")?,
+                id: take_id(&mut object)?.ok_or_else(|| missing("id"))?,
                 set: take_object(&mut object, "set")?,
                 add: take_object(&mut object, "add")?,
                 remove: take_object(&mut object, "remove")?,
@@ -74,15 +76,16 @@ pub(super) fn edit(book: &Fieldbook, file: &Path) -> Result<(), PhoneError> {
 }
 
 fn in_batches<I, T>(
+    language: Language,
     file: &Path,
-    parse: impl Fn(Json) -> Result<I, String>,
+    parse: impl Fn(Json) -> Result<I, Said>,
     save: impl Fn(&[I]) -> Result<Vec<Result<T, ClientError>>, ClientError>,
     name: impl Fn(&T) -> String,
 ) -> Result<(), PhoneError> {
     let lines = reader(file)?;
     let mut refused = 0;
     let mut refuse = |number: u64, why: String| {
-        eprintln!("line {number}: {why}");
+        eprintln!("{}", Said::new(Text::Line).with(number).with(why).say(language));
         refused += 1;
     };
     while let Some(batch) = next_batch(&lines) {
@@ -94,14 +97,14 @@ fn in_batches<I, T>(
                 other => other,
             };
             let parsed = text
-                .and_then(|text| serde_json::from_str(&text).map_err(|error| format!("no JSON: {error}")))
+                .and_then(|text| serde_json::from_str(&text).map_err(|error| Said::new(Text::NoJson).with(error)))
                 .and_then(&parse);
             match parsed {
                 Ok(item) => {
                     numbers.push(line.number);
                     items.push(item);
                 }
-                Err(why) => refuse(line.number, why),
+                Err(why) => refuse(line.number, why.say(language)),
             }
         }
         if items.is_empty() {
@@ -114,7 +117,7 @@ fn in_batches<I, T>(
             }
         }
     }
-    if refused == 0 { Ok(()) } else { Err(PhoneError::Lines(refused)) }
+    if refused == 0 { Ok(()) } else { Err(Said::new(Text::LinesNotTaken).with(refused).into()) }
 }
 
 /// Lines as they come, from a thread of their own, so that a slow writer does not hold back what it has written.
@@ -122,7 +125,7 @@ fn reader(file: &Path) -> Result<Receiver<Line>, PhoneError> {
     let input: Box<dyn Read + Send> = if file == Path::new("-") {
         Box::new(io::stdin())
     } else {
-        let opened = File::open(file).map_err(|error| PhoneError::Io(format!("{}: {error}", file.display())))?;
+        let opened = File::open(file).map_err(|error| Said::new(Text::Opening).with(file.display()).with(error))?;
         Box::new(opened)
     };
     let (sender, receiver) = mpsc::sync_channel(LINES_AHEAD);
@@ -143,15 +146,15 @@ fn reader(file: &Path) -> Result<Receiver<Line>, PhoneError> {
 }
 
 /// One line; an error ends the reading.
-fn next_line(input: &mut impl BufRead) -> Option<Result<String, String>> {
+fn next_line(input: &mut impl BufRead) -> Option<Result<String, Said>> {
     let mut bytes = Vec::new();
     match input.take(LINE_BYTES_MAX).read_until(b'\n', &mut bytes) {
-        Err(error) => Some(Err(format!("reading: {error}"))),
+        Err(error) => Some(Err(Said::new(Text::Reading).with(error))),
         Ok(0) => None,
         Ok(_) if bytes.len() as u64 == LINE_BYTES_MAX && !bytes.ends_with(b"\n") => {
-            Some(Err(format!("longer than {LINE_BYTES_MAX} bytes; nothing after it was read")))
+            Some(Err(Said::new(Text::TooLong).with(LINE_BYTES_MAX)))
         }
-        Ok(_) => Some(String::from_utf8(bytes).map_err(|_| "no UTF-8; nothing after it was read".to_owned())),
+        Ok(_) => Some(String::from_utf8(bytes).map_err(|_| Said::new(Text::NotUtf8))),
     }
 }
 
@@ -167,42 +170,44 @@ fn next_batch(lines: &Receiver<Line>) -> Option<Vec<Line>> {
     Some(batch)
 }
 
-fn object(json: Json) -> Result<Map<String, Json>, String> {
+fn missing(key: &str) -> Said {
+    Said::new(Text::Missing).with(key)
+}
+
+fn object(json: Json) -> Result<Map<String, Json>, Said> {
     match json {
         Json::Object(object) => Ok(object),
-        _ => Err("expected an object".to_owned()),
+        _ => Err(Said::new(Text::NoObject)),
     }
 }
 
-fn take_id(object: &mut Map<String, Json>) -> Result<Option<RecordId>, String> {
+fn take_id(object: &mut Map<String, Json>) -> Result<Option<RecordId>, Said> {
     match object.shift_remove("id") {
         None | Some(Json::Null) => Ok(None),
-        Some(Json::String(text)) => {
-            text.parse().map(Some).map_err(|error: fieldbook_core::ids::IdError| error.to_string())
-        }
-        Some(other) => Err(format!("\"id\" is no text: {other}")),
+        Some(Json::String(text)) => text.parse().map(Some).map_err(|_| Said::new(Text::NoId).with(text)),
+        Some(_) => Err(Said::new(Text::NotText).with("id")),
     }
 }
 
-fn take_flag(object: &mut Map<String, Json>, key: &str) -> Result<bool, String> {
+fn take_flag(object: &mut Map<String, Json>, key: &str) -> Result<bool, Said> {
     match object.shift_remove(key) {
         None => Ok(false),
         Some(Json::Bool(flag)) => Ok(flag),
-        Some(other) => Err(format!("{key:?} is neither true nor false: {other}")),
+        Some(_) => Err(Said::new(Text::NotFlag).with(key)),
     }
 }
 
-fn take_object(object: &mut Map<String, Json>, key: &str) -> Result<Map<String, Json>, String> {
+fn take_object(object: &mut Map<String, Json>, key: &str) -> Result<Map<String, Json>, Said> {
     match object.shift_remove(key) {
         None => Ok(Map::new()),
         Some(Json::Object(inner)) => Ok(inner),
-        Some(_) => Err(format!("{key:?} is no object")),
+        Some(_) => Err(Said::new(Text::NotObject).with(key)),
     }
 }
 
-fn nothing_left(object: &Map<String, Json>) -> Result<(), String> {
+fn nothing_left(object: &Map<String, Json>) -> Result<(), Said> {
     match object.keys().next() {
-        Some(key) => Err(format!("unknown key {key:?}")),
+        Some(key) => Err(Said::new(Text::UnknownKey).with(key)),
         None => Ok(()),
     }
 }

@@ -6,6 +6,7 @@ mod clock;
 mod first;
 mod lines;
 mod output;
+mod text;
 mod vault;
 
 use std::io::{self, IsTerminal, Write};
@@ -24,6 +25,7 @@ use first::First;
 
 pub use args::{Args, Command};
 pub use clock::ShiftedClock;
+pub use text::{Said, Text};
 pub use vault::FileVault;
 
 /// Rows that `search` prints.
@@ -34,24 +36,36 @@ const LIST_PAGE: usize = 500;
 const VAULT_FOLDER: &str = "vault";
 
 /// Why a command did not do all of its work.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug)]
 pub enum PhoneError {
-    /// The facade said no.
-    #[error("{}: {}{}", .0.kind.word(), .0.message, detail(.0))]
-    Client(#[from] ClientError),
-    /// Standard input, a file, or standard output.
-    #[error("{0}")]
-    Io(String),
-    /// Lines that were not taken; each was named already.
-    #[error("{0} lines were not taken")]
-    Lines(u64),
-    /// An argument.
-    #[error("{0}")]
-    Argument(String),
+    /// The facade said no, in the language that it was opened in.
+    Client(ClientError),
+    /// A file, a line, an argument, or standard output.
+    Own(Said),
 }
 
-fn detail(error: &ClientError) -> String {
-    if error.detail.is_empty() { String::new() } else { format!(" [{}]", error.detail) }
+impl From<ClientError> for PhoneError {
+    fn from(error: ClientError) -> Self {
+        Self::Client(error)
+    }
+}
+
+impl From<Said> for PhoneError {
+    fn from(said: Said) -> Self {
+        Self::Own(said)
+    }
+}
+
+impl PhoneError {
+    /// One line for the person who ran the command.
+    #[must_use]
+    pub fn say(&self, language: Language) -> String {
+        match self {
+            Self::Client(error) if error.detail.is_empty() => format!("{}: {}", error.kind.word(), error.message),
+            Self::Client(error) => format!("{}: {} [{}]", error.kind.word(), error.message, error.detail),
+            Self::Own(said) => said.say(language),
+        }
+    }
 }
 
 /// Runs one command; says on standard error what went wrong.
@@ -65,7 +79,7 @@ pub fn run(args: &Args) -> ExitCode {
     }) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("fieldbook-phone: {error}");
+            eprintln!("fieldbook-phone: {}", error.say(Language::of_tag(&args.lang)));
             ExitCode::FAILURE
         }
     }
@@ -76,7 +90,7 @@ pub fn run(args: &Args) -> ExitCode {
 /// # Errors
 /// [`PhoneError`] as of the facade.
 pub fn open(args: &Args) -> Result<Arc<Fieldbook>, PhoneError> {
-    let clock = ShiftedClock::from_environment().map_err(PhoneError::Argument)?;
+    let clock = ShiftedClock::from_environment()?;
     Ok(Fieldbook::open(
         &args.home,
         Arc::new(FileVault::new(&args.home.join(VAULT_FOLDER))),
@@ -111,16 +125,20 @@ fn command(args: &Args, book: &Arc<Fieldbook>) -> Result<(), PhoneError> {
 }
 
 fn record_id(text: &str) -> Result<RecordId, PhoneError> {
-    text.parse().map_err(|error: fieldbook_core::ids::IdError| PhoneError::Argument(error.to_string()))
+    text.parse().map_err(|_| Said::new(Text::NoId).with(text).into())
 }
 
 /// One line on standard output, out at once.
 ///
 /// # Errors
-/// [`PhoneError::Io`] when nobody reads it.
+/// [`Text::Writing`] when nobody reads it.
 pub(crate) fn say(line: &str) -> Result<(), PhoneError> {
     let mut out = io::stdout().lock();
-    writeln!(out, "{line}").and_then(|()| out.flush()).map_err(|error| PhoneError::Io(format!("writing: {error}")))
+    writeln!(out, "{line}").and_then(|()| out.flush()).map_err(unwritten)
+}
+
+fn unwritten(error: io::Error) -> PhoneError {
+    Said::new(Text::Writing).with(error).into()
 }
 
 fn print(value: &Json) -> Result<(), PhoneError> {
@@ -149,13 +167,12 @@ fn not_taken(book: &Fieldbook) -> Result<(), PhoneError> {
 
 fn export(book: &Fieldbook, kind: &str) -> Result<(), PhoneError> {
     let mut out = io::BufWriter::new(io::stdout().lock());
-    let failed = |error: io::Error| PhoneError::Io(format!("writing: {error}"));
-    book.export(kind, &mut |record| writeln!(out, "{record}").map_err(failed))?;
-    out.flush().map_err(failed)
+    book.export(kind, &mut |record| writeln!(out, "{record}").map_err(unwritten))?;
+    out.flush().map_err(unwritten)
 }
 
 fn sync(book: &Fieldbook, json: bool, first_of: Option<&str>) -> Result<(), PhoneError> {
-    let bar = io::stderr().is_terminal().then(output::Bar::new);
+    let bar = io::stderr().is_terminal().then(|| output::Bar::new(book.language()));
     let cancel = CancelFlag::default();
     let quiet = ();
     let listener: &dyn SyncListener = match &bar {
@@ -177,7 +194,7 @@ fn sync(book: &Fieldbook, json: bool, first_of: Option<&str>) -> Result<(), Phon
                 eprintln!("fieldbook-phone: {warning}");
             }
             if !json {
-                return say(&output::report_text(&report));
+                return say(&output::report_text(&report).say(book.language()));
             }
             let used = (meter::own_cpu_ms(), meter::peak_resident_kb(meter::OWN).ok());
             print(&output::report(&report, used, first.and_then(|first| first.seconds())))

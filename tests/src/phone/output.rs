@@ -1,41 +1,45 @@
 //! What the commands print.
 
 use fieldbook_core::client::{
-    ConflictView, EnrolmentInfo, HistoryView, KindInfo, NotTakenView, Progress, RecordView, StatusView, SyncListener,
-    SyncReport, TouchedView,
+    ConflictView, EnrolmentInfo, HistoryView, KindInfo, Language, NotTakenView, Progress, RecordView, StatusView,
+    SyncListener, SyncReport, TouchedView,
 };
 use fieldbook_core::store::ListRow;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value as Json, json};
 
+use super::text::{Said, Text};
+
 /// Progress on a terminal.
-pub(super) struct Bar(ProgressBar);
+pub(super) struct Bar {
+    drawn: ProgressBar,
+    language: Language,
+}
 
 impl Bar {
-    pub(super) fn new() -> Self {
-        let bar = ProgressBar::no_length();
+    pub(super) fn new(language: Language) -> Self {
+        let drawn = ProgressBar::no_length();
         if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed} {bar:30} {msg}") {
-            bar.set_style(style);
+            drawn.set_style(style);
         }
-        Self(bar)
+        Self { drawn, language }
     }
 
     pub(super) fn finish(&self) {
-        self.0.finish_and_clear();
+        self.drawn.finish_and_clear();
     }
 }
 
 impl SyncListener for Bar {
     fn progress(&self, progress: Progress) {
-        self.0.set_length((progress.changes_sent + progress.changes_waiting).max(1));
-        self.0.set_position(progress.changes_sent);
-        self.0.set_message(format!(
-            "↑ {} changes, {} kB  ↓ {} changes, {} kB",
-            progress.changes_sent,
-            progress.bytes_up / 1000,
-            progress.changes_received,
-            progress.bytes_down / 1000
-        ));
+        self.drawn.set_length((progress.changes_sent + progress.changes_waiting).max(1));
+        self.drawn.set_position(progress.changes_sent);
+        let said = Said::new(Text::Progress)
+            .with(progress.changes_sent)
+            .with(progress.bytes_up / 1000)
+            .with(progress.changes_received)
+            .with(progress.bytes_down / 1000);
+        self.drawn.set_message(said.say(self.language));
     }
 }
 
@@ -197,17 +201,15 @@ pub(super) fn report(report: &SyncReport, used: (f64, Option<u64>), first_listed
     })
 }
 
-pub(super) fn report_text(report: &SyncReport) -> String {
-    format!(
-        "sent {} changes ({} bytes), received {} changes ({} bytes), not taken {}, conflicts {}, {} requests, {} frames, {:.1} s",
-        report.changes_sent,
-        report.bytes_up,
-        report.changes_received,
-        report.bytes_down,
-        report.not_taken,
-        report.conflicts,
-        report.requests,
-        report.frames,
-        report.seconds
-    )
+pub(super) fn report_text(report: &SyncReport) -> Said {
+    Said::new(Text::Synced)
+        .with(report.changes_sent)
+        .with(report.bytes_up)
+        .with(report.changes_received)
+        .with(report.bytes_down)
+        .with(report.not_taken)
+        .with(report.conflicts)
+        .with(report.requests)
+        .with(report.frames)
+        .with(format!("{:.1}", report.seconds))
 }
