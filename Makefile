@@ -1,10 +1,10 @@
 # Every command of the project; CI calls nothing else.
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: help setup demo test bench lint kotlin
+.PHONY: help setup demo test bench bench-sync lint kotlin
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## /\1: /p' Makefile | column -t -s:
+	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' Makefile | column -t -s:
 
 setup: ## install what is missing (apt, as root) or name it
 	@tests/scripts/setup.sh
@@ -28,6 +28,10 @@ kotlin: setup ## the bindings on a JVM, against a real server
 bench: setup ## costs of saves, lists, search, answers and idle sync; medians, JSON under target/
 	cargo build --quiet --release -p fieldbook-server -p fieldbook-tests --bins
 	cargo bench --quiet -p fieldbook-tests --bench phone
+
+bench-sync: setup ## costs of syncing on a shaped line, written to docs/PERFORMANCE.md; FULL=1 with 200,000 records
+	cargo build --quiet --release -p fieldbook-server -p fieldbook-tests --bins
+	cargo bench --quiet -p fieldbook-tests --bench sync -- $(if $(FULL),--full)
 
 lint: setup ## format, clippy
 	cargo fmt --all --check

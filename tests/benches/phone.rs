@@ -11,13 +11,12 @@ use fieldbook_core::access::Area;
 use fieldbook_core::client::net::CancelFlag;
 use fieldbook_core::client::{Fieldbook, Patch};
 use fieldbook_core::forms::{EvalTime, FieldPath, FormSession, builtin, generate};
-use fieldbook_tests::bench::{enrolled, fill, open, server_with_twenty_feeds};
+use fieldbook_tests::bench::{KIND, enrolled, fill, open, server_with_twenty_feeds};
 use fieldbook_tests::meter::{OWN, own_cpu_ms, peak_resident_kb};
 use serde_json::{Value, json};
 
 /// Records on the phone; `--records N` takes a quicker look, but the targets are meant for these.
 const RECORDS: u32 = 20_000;
-const KIND: &str = "bench_household";
 /// Records that are saved.
 const SAVE_RECORDS: usize = 40;
 /// Changes that each has before it is measured.
@@ -190,10 +189,10 @@ fn main() {
     let folder = std::env::temp_dir().join(format!("fieldbook-bench-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let home = folder.join("phone");
-    let server = server_with_twenty_feeds(&folder.join("server")).unwrap();
+    let server = server_with_twenty_feeds(&folder).unwrap();
     let phone = enrolled(&server, &home, "county").unwrap();
     let start = Instant::now();
-    fill(&phone, records).unwrap();
+    fill(&phone, 1, 0..records).unwrap();
     println!("{records} records imported in {:.1} s", start.elapsed().as_secs_f64());
     let start = Instant::now();
     phone.sync(&(), &CancelFlag::default()).unwrap();

@@ -37,7 +37,12 @@ pub struct Day {
 
 /// The `n` records of `seed`, as JSON lines `{id, values}` without line ends.
 pub fn records(seed: u32, n: u32) -> impl Iterator<Item = String> {
-    (0..n).map(move |index| record_line(seed, index))
+    records_at(seed, 0..n)
+}
+
+/// The records of `seed` at `indices`, as [`records`] gives them.
+pub fn records_at(seed: u32, indices: std::ops::Range<u32>) -> impl Iterator<Item = String> {
+    indices.map(move |index| record_line(seed, index))
 }
 
 /// One day's edits to the `n` records of `seed`. With fewer than 30 records there are fewer edits.

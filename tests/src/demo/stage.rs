@@ -143,6 +143,8 @@ pub struct Phone {
     pub line: Proxy,
     /// What it believes the time is, where that is not the machine's.
     clock: Option<String>,
+    /// Program and arguments that start its commands, where that is not the command itself.
+    launcher: Vec<String>,
 }
 
 impl Phone {
@@ -168,7 +170,7 @@ impl Phone {
     /// When no line can be had.
     pub async fn unenrolled(server: &Server, home: PathBuf, user: &str) -> Result<Self, Failure> {
         let line = Proxy::start(server.address, Line::default()).await.map_err(|error| error.to_string())?;
-        Ok(Self { user: user.to_owned(), home, line, clock: None })
+        Ok(Self { user: user.to_owned(), home, line, clock: None, launcher: Vec::new() })
     }
 
     /// The same phone with a clock that shows `clock` (`YYYY-MM-DDTHH:MM:SSZ`) whenever a command starts.
@@ -178,8 +180,24 @@ impl Phone {
         self
     }
 
+    /// The same phone, its commands started by `launcher`: a program and its first arguments, behind which program and
+    /// arguments of the phone follow.
+    #[must_use]
+    pub fn launched_by(mut self, launcher: Vec<String>) -> Self {
+        self.launcher = launcher;
+        self
+    }
+
     fn command(&self, arguments: &[&str]) -> Result<Command, Failure> {
-        let mut command = Command::new(program("fieldbook-phone")?);
+        let own = program("fieldbook-phone")?;
+        let mut command = match self.launcher.split_first() {
+            None => Command::new(own),
+            Some((launcher, first)) => {
+                let mut command = Command::new(launcher);
+                command.args(first).arg(own);
+                command
+            }
+        };
         command.arg("--home").arg(&self.home).args(arguments);
         if let Some(clock) = &self.clock {
             command.env("FIELDBOOK_CLOCK", clock);
