@@ -6,8 +6,8 @@ use crate::demo::stage::Failure;
 
 /// Clock ticks a second in `/proc/PID/stat`.
 const TICKS_PER_S: f64 = 100.0;
-/// Above this the 10 ms of a tick no longer matter, and threads that ended meanwhile may.
-const TICKS_SUFFICE_MS: f64 = 1_000.0;
+/// What a difference of two readings in ticks may be too large by.
+const TICK_MS: f64 = 1_000.0 / TICKS_PER_S;
 
 /// This process, as `/proc` calls it.
 pub const OWN: &str = "self";
@@ -94,16 +94,16 @@ impl Meter {
         Ok(Self { ticks: cpu_ticks(&process)?, threads: thread_times_ns(&process)?, process })
     }
 
-    /// What was used since the start. Below a second it is counted by thread, to the nanosecond; above it in ticks.
+    /// What was used since the start. Counted by living thread it is exact but for threads that ended; counted in ticks
+    /// it misses nothing but up to a tick. The larger is nearer.
     ///
     /// # Errors
     /// When the process is gone.
     pub fn end(&self) -> Result<Used, Failure> {
-        let by_tick_ms = (cpu_ticks(&self.process)? - self.ticks) as f64 * 1_000.0 / TICKS_PER_S;
+        let by_tick_ms = (cpu_ticks(&self.process)? - self.ticks) as f64 * TICK_MS;
         let threads = thread_times_ns(&self.process)?;
         let ran = |(name, ns): (&String, &u64)| ns.saturating_sub(self.threads.get(name).copied().unwrap_or(0));
         let by_thread_ms = threads.iter().map(ran).sum::<u64>() as f64 / 1e6;
-        let cpu_ms = if by_tick_ms >= TICKS_SUFFICE_MS { by_tick_ms } else { by_thread_ms };
-        Ok(Used { cpu_ms, peak_kb: peak_resident_kb(&self.process)? })
+        Ok(Used { cpu_ms: by_thread_ms.max(by_tick_ms - TICK_MS), peak_kb: peak_resident_kb(&self.process)? })
     }
 }

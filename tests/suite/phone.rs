@@ -6,8 +6,12 @@ mod refused;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use fieldbook_core::client::net::CancelFlag;
+use fieldbook_core::client::{Progress, SyncListener};
 use fieldbook_tests::demo::stage::{Phone, Server, program, programs_are_beside};
+use fieldbook_tests::proxy::{Line, Proxy};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 /// A server with one county, one township and the built-in forms.
@@ -206,6 +210,45 @@ async fn a_sync_tells_what_it_used_and_when_its_first_record_could_be_listed() {
 
     let again: Value = serde_json::from_str(&b.run(&sync).await.unwrap()).unwrap();
     assert_eq!(again["first_listed_s"], Value::Null, "there was a record before");
+}
+
+/// Remembers how many changes had arrived whenever something moved.
+#[derive(Default)]
+struct Heard(std::sync::Mutex<Vec<u64>>);
+
+impl SyncListener for Heard {
+    fn progress(&self, progress: Progress) {
+        self.0.lock().unwrap().push(progress.changes_received);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn progress_is_told_while_a_download_runs() {
+    const VISITS: usize = 300;
+    let world = World::start();
+    let a = world.phone("duojie").await;
+    a.sync().await.unwrap();
+    // Digits that do not compress: the download takes several frames.
+    let digits = |number: usize| hex::encode(Sha256::digest(number.to_string())).repeat(2);
+    let lines: Vec<String> =
+        (0..VISITS).map(|number| json!({ "values": visit(&digits(number)) }).to_string()).collect();
+    a.feed(&["import", "visit"], &lines).await.unwrap();
+    a.sync().await.unwrap();
+
+    let slow = Line { bits_per_s: 400_000, ..Line::default() };
+    let line = Proxy::start(world.server.address, slow).await.unwrap();
+    let link = at_address(&world.link("maxiuying"), &line.address().to_string());
+    let home = world.home("phone-b");
+    let heard = tokio::task::spawn_blocking(move || {
+        let heard = Heard::default();
+        let book = fieldbook_tests::bench::open(&home).unwrap();
+        book.enrol(&link, "b").unwrap();
+        let report = book.sync(&heard, &CancelFlag::default()).unwrap();
+        assert_eq!(report.changes_received, VISITS as u64);
+        heard.0.into_inner().unwrap()
+    });
+    let heard = heard.await.unwrap();
+    assert!(heard.iter().any(|received| (1..VISITS as u64).contains(received)), "only the end was told: {heard:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -158,7 +158,7 @@ async fn edits(
 }
 
 /// Compares what both phones show with what the day wrote.
-fn held(day: &Day, shown: [&Vec<Value>; 2], n: usize) -> Held {
+fn held(day: &Day, shown: [&[Value]; 2], n: usize) -> Held {
     let of_phone = shown.map(|records| on_phone(day, &by_id(records)));
     let [mine, theirs] = shown.map(by_id);
     let complete = mine.len() == n + day.new.len() && new_records_fit(day, &mine);
@@ -166,7 +166,7 @@ fn held(day: &Day, shown: [&Vec<Value>; 2], n: usize) -> Held {
     Held { equal: complete && mine == theirs, ..held }
 }
 
-fn by_id(records: &Vec<Value>) -> BTreeMap<String, &Value> {
+fn by_id(records: &[Value]) -> BTreeMap<String, &Value> {
     records.iter().map(|record| (record["id"].as_str().unwrap_or_default().to_owned(), record)).collect()
 }
 

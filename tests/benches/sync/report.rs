@@ -244,11 +244,13 @@ fn check_lines(workload: &Workload) -> String {
     let (least, most) = (handshakes.iter().min().unwrap_or(&0), handshakes.iter().max().unwrap_or(&0));
     let disagree = workload.costs().filter(|cost| !cost.counts_agree()).count();
     let breaks: u64 = workload.costs().map(|cost| cost.breaks).sum();
+    let anew = workload.costs().filter(|cost| cost.connections > 1).count();
     let verdict = if disagree == 0 { "the counts agree".to_owned() } else { format!("**{disagree} disagree**") };
     format!(
         "The phone's count of HTTP against the line's count of TCP payload, in {} syncs: beyond 22 bytes a TLS record \
-         the line carried {least} to {most} bytes more, which is the handshake; {verdict}. Connections that broke: {breaks}.\n",
-        handshakes.len().max(workload.costs().count()),
+         the line carried {least} to {most} bytes more, which are the handshakes; {verdict}. Syncs that connected more \
+         than once: {anew}; connections that broke: {breaks}.\n",
+        workload.costs().count(),
     )
 }
 

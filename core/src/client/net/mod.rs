@@ -6,6 +6,7 @@
 mod counted;
 mod tls;
 
+use std::cell::Cell;
 use std::io;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -196,6 +197,7 @@ impl Transport for Connection {
             counters: &self.counters,
             cancel,
             on_move,
+            told: Cell::new(tokio::time::Instant::now()),
         };
         self.sender = self.runtime.block_on(exchange.run(sender, path, body, on_bytes))?;
         Ok(())
@@ -210,9 +212,19 @@ struct Exchange<'a> {
     counters: &'a Arc<Counters>,
     cancel: &'a CancelFlag,
     on_move: &'a dyn Fn(ByteCount),
+    /// When `on_move` was last called.
+    told: Cell<tokio::time::Instant>,
 }
 
 impl Exchange<'_> {
+    /// Calls `on_move`, at most once a tick.
+    fn tell(&self) {
+        if self.told.get().elapsed() >= TICK {
+            self.told.set(tokio::time::Instant::now());
+            (self.on_move)(self.counters.read());
+        }
+    }
+
     /// The connection afterwards, if it can be used again.
     async fn run(
         &self,
@@ -240,6 +252,8 @@ impl Exchange<'_> {
             if on_bytes(&chunk).is_break() {
                 return Ok(None);
             }
+            // Where chunks come more often than ticks, nobody else tells.
+            self.tell();
         }
         Ok(Some(sender))
     }
@@ -357,7 +371,7 @@ impl Exchange<'_> {
                 let bytes = self.counters.read();
                 if bytes != last.0 {
                     last = (bytes, tokio::time::Instant::now());
-                    (self.on_move)(bytes);
+                    self.tell();
                 } else if last.1.elapsed() > IDLE_WAIT {
                     return;
                 }
