@@ -120,7 +120,7 @@ impl Tables {
     }
 
     pub(super) fn expected_seq(&self, record: usize, author: usize) -> u64 {
-        self.seqs.get(&(record, author)).copied().unwrap_or(0) + 1
+        self.seqs.get(&(record, author)).copied().unwrap_or(0).saturating_add(1)
     }
 
     /// Behind the record's last operation; of a record that is new here, as the change before.
