@@ -1,9 +1,14 @@
-//! Frames: a varint length and a piece of one zstd stream, flushed so that each frame can be read when it is there.
+//! Frames: a varint length, a check, and a piece of one zstd stream, flushed so that each frame can be read when it is
+//! there.
+//!
+//! A piece that comes twice, or in another's place, still inflates: to other bytes, in which a change is another change
+//! than the one that was stated, and would be refused for good. The check, over all that was inflated so far, tells.
 
 use std::collections::VecDeque;
 
 use minicbor::bytes::ByteVec;
 use minicbor::{Decode, Encode};
+use sha2::{Digest, Sha256};
 use zstd::stream::raw::{CParameter, DParameter, Decoder, Encoder, Operation};
 
 use super::wire::{Varint, put_varint, read_varint, to_cbor};
@@ -25,6 +30,8 @@ const WINDOW_LOG_MIN: u32 = 10;
 const HASH_LOG_MAX: u32 = 18;
 /// Bytes that a message may have beyond its largest payload.
 const MESSAGE_ENVELOPE_BYTES: usize = 8 * 1024;
+/// Bytes of the check: of the SHA-256 over everything that the stream holds up to the frame's end, the first.
+const CHECK_BYTES: usize = 4;
 /// Share of raw bytes that the first frame is guessed to take compressed, in percent.
 const FIRST_RATIO_PERCENT: usize = 60;
 
@@ -84,6 +91,7 @@ pub struct FrameWriter {
     ready: VecDeque<Vec<u8>>,
     bytes_out: usize,
     raw_total: usize,
+    sum: Sha256,
 }
 
 impl FrameWriter {
@@ -99,6 +107,7 @@ impl FrameWriter {
             ready: VecDeque::new(),
             bytes_out: 0,
             raw_total: 0,
+            sum: Sha256::new(),
         }
     }
 
@@ -160,8 +169,9 @@ impl FrameWriter {
         let Some(encoder) = &mut self.encoder else { return Err(FrameError::Compression) };
         let block = compress(encoder, &self.raw)?;
         self.raw_total += self.raw.len();
-        let mut frame = Vec::with_capacity(block.len() + 4);
-        put_varint(&mut frame, block.len() as u64);
+        let mut frame = Vec::with_capacity(block.len() + CHECK_BYTES + 4);
+        put_varint(&mut frame, (CHECK_BYTES + block.len()) as u64);
+        frame.extend_from_slice(&check(&mut self.sum, &self.raw));
         frame.extend_from_slice(&block);
         self.bytes_out += frame.len();
         // Rounded up, and never nothing: a frame that turns out too large costs more than one too small.
@@ -195,6 +205,14 @@ impl FrameWriter {
     }
 }
 
+/// The check behind `raw`, which `sum` has not seen yet.
+fn check(sum: &mut Sha256, raw: &[u8]) -> [u8; CHECK_BYTES] {
+    sum.update(raw);
+    let mut check = [0; CHECK_BYTES];
+    check.copy_from_slice(&sum.clone().finalize()[..CHECK_BYTES]);
+    check
+}
+
 fn compress(encoder: &mut Encoder<'static>, raw: &[u8]) -> Result<Vec<u8>, FrameError> {
     let mut block = Vec::new();
     let mut buffer = [0; 8 * 1024];
@@ -221,6 +239,7 @@ pub struct FrameReader<M> {
     parts: Parts,
     frames: usize,
     inflated_total: usize,
+    sum: Sha256,
     broken: bool,
     message: std::marker::PhantomData<M>,
 }
@@ -248,6 +267,7 @@ impl<M: Message> FrameReader<M> {
             parts: Parts::default(),
             frames: 0,
             inflated_total: 0,
+            sum: Sha256::new(),
             broken: false,
             message: std::marker::PhantomData,
         }
@@ -296,7 +316,7 @@ impl<M: Message> FrameReader<M> {
             Varint::Incomplete => return Ok(None),
             Varint::Bad => return Err(FrameError::Garbage("length")),
         };
-        if length == 0 {
+        if length <= CHECK_BYTES as u64 {
             return Err(FrameError::Garbage("empty frame"));
         }
         if length > FRAME_BYTES_MAX as u64 {
@@ -310,7 +330,10 @@ impl<M: Message> FrameReader<M> {
         if self.frames > EXCHANGE_FRAMES_MAX {
             return Err(FrameError::TooLarge("frames of the exchange"));
         }
-        let raw = self.inflate(start, end)?;
+        let raw = self.inflate(start + CHECK_BYTES, end)?;
+        if self.input[start..start + CHECK_BYTES] != check(&mut self.sum, &raw) {
+            return Err(FrameError::Garbage("check"));
+        }
         self.input.drain(..end);
         self.messages(&raw).map(Some)
     }
