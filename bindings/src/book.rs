@@ -109,7 +109,7 @@ pub struct Status {
     pub space_low: bool,
     /// The same: what to tell the user.
     pub space_warning: Option<String>,
-    /// The server said that this device is revoked.
+    /// What was on this phone was erased, because its device was revoked; until it is enrolled again.
     pub revoked: bool,
     /// A damaged store was salvaged and the user has not acknowledged it.
     pub salvaged: bool,

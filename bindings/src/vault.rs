@@ -35,6 +35,13 @@ pub trait KeyVault: Send + Sync {
     /// # Errors
     /// When it could not be stored.
     fn store(&self, name: String, secret: Vec<u8>) -> Result<(), VaultError>;
+
+    /// Removes the secret under `name`, if there is one, so that it cannot be had back; durable when it returns. Asked for
+    /// when the phone is erased.
+    ///
+    /// # Errors
+    /// When it could not be removed.
+    fn remove(&self, name: String) -> Result<(), VaultError>;
 }
 
 /// The app's vault as the core asks it.
@@ -52,5 +59,9 @@ impl ports::KeyVault for AppVault {
 
     fn store(&self, name: &str, secret: &[u8]) -> Result<(), ports::VaultError> {
         self.0.store(name.to_owned(), secret.to_vec()).map_err(core_error)
+    }
+
+    fn remove(&self, name: &str) -> Result<(), ports::VaultError> {
+        self.0.remove(name.to_owned()).map_err(core_error)
     }
 }

@@ -41,6 +41,12 @@ pub trait KeyVault: Send + Sync {
     /// # Errors
     /// [`VaultError`] when it could not be stored.
     fn store(&self, name: &str, secret: &[u8]) -> Result<(), VaultError>;
+
+    /// Removes the secret under `name`, if there is one, so that it cannot be had back; durable when it returns.
+    ///
+    /// # Errors
+    /// [`VaultError`] when it could not be removed.
+    fn remove(&self, name: &str) -> Result<(), VaultError>;
 }
 
 /// Where the files of a store lie. SQLite reads and writes them by itself; this tells what is asked beside it.
@@ -51,4 +57,9 @@ pub trait Disk: Send + Sync {
     fn length_bytes(&self, file: &Path) -> Option<u64>;
     /// Free bytes for this user where `folder` is; `None` where the system does not say.
     fn free_bytes(&self, folder: &Path) -> Option<u64>;
+    /// Overwrites and removes a file that nobody has open; nothing if it is not there.
+    ///
+    /// # Errors
+    /// What the system said; then the file may be there, whole or in part.
+    fn erase(&self, file: &Path) -> std::io::Result<()>;
 }

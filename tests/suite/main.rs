@@ -5,7 +5,11 @@
 
 mod conflicts;
 mod converge;
+mod cuts;
 mod enrol;
+mod enrolled_again;
+mod erased;
+mod inside;
 mod intake;
 mod office;
 mod phone;

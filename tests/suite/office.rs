@@ -8,6 +8,7 @@ use fieldbook_core::client::system::{SystemClock, SystemRandom};
 use fieldbook_core::client::{
     ClientError, ConflictView, Fieldbook, Language, NewRecord, Patch, RecordView, Saved, SyncReport,
 };
+use fieldbook_core::forms::{Form, compile_sheets};
 use fieldbook_core::ids::RecordId;
 use fieldbook_tests::demo::report::password;
 use fieldbook_tests::demo::supervisor::Supervisor;
@@ -39,6 +40,21 @@ end repeat,,,,,
 ";
 const CHOICES: &str = "list_name,name,label::English (en)\ntopic,roof,Roof\ntopic,water,Water\ntopic,school,School\n";
 
+/// The small form's sheets, by file name.
+fn sheets(version: u32) -> [(&'static str, String); 3] {
+    let newer = if version > 1 { NEWER } else { "" };
+    let settings = format!(
+        "form_title,form_id,version,namespaces,fb:area\nNote,{NOTE},{version},\"fb=\"\"urn:fieldbook:form\"\"\",aid\n"
+    );
+    [("survey.csv", format!("{HEADER}{BODY}{newer}")), ("choices.csv", CHOICES.to_owned()), ("settings.csv", settings)]
+}
+
+/// The small form, compiled.
+pub(crate) fn note_form(version: u32) -> Form {
+    let sheets = sheets(version);
+    compile_sheets(NOTE, &sheets.each_ref().map(|(name, text)| (*name, text.as_str()))).unwrap()
+}
+
 /// The server and who works with it.
 pub(crate) struct Office {
     pub(crate) world: World,
@@ -56,14 +72,8 @@ impl Office {
     pub(crate) fn publish(&self, version: u32) {
         let folder = self.world.home(&format!("form-{version}"));
         std::fs::create_dir_all(&folder).unwrap();
-        let newer = if version > 1 { NEWER } else { "" };
-        let settings = format!(
-            "form_title,form_id,version,namespaces,fb:area\nNote,{NOTE},{version},\"fb=\"\"urn:fieldbook:form\"\"\",aid\n"
-        );
-        for (name, text) in
-            [("survey", format!("{HEADER}{BODY}{newer}")), ("choices", CHOICES.to_owned()), ("settings", settings)]
-        {
-            std::fs::write(folder.join(format!("{name}.csv")), text).unwrap();
+        for (name, text) in sheets(version) {
+            std::fs::write(folder.join(name), text).unwrap();
         }
         let printed = self.world.server.administer(&["form", "publish", folder.to_str().unwrap()]).unwrap();
         assert!(printed.contains(NOTE), "{printed}");

@@ -54,10 +54,13 @@ pub(super) struct Enrolment {
     pub server_name: String,
     #[n(11)]
     pub areas: Vec<Area>,
+    /// Public half of the device's key, as the server holds it.
+    #[cbor(n(12), with = "minicbor::bytes")]
+    pub device_key: [u8; 32],
 }
 
 impl Enrolment {
-    fn of(server: &ServerAddress, answer: EnrolAnswer) -> Self {
+    fn of(server: &ServerAddress, answer: EnrolAnswer, key: &SigningKey) -> Self {
         Self {
             host: server.host.clone(),
             port: server.port,
@@ -71,6 +74,7 @@ impl Enrolment {
             server_key: answer.server_key,
             server_name: answer.server_name,
             areas: answer.areas,
+            device_key: key.verifying_key().to_bytes(),
         }
     }
 
@@ -113,7 +117,9 @@ impl Enrolment {
 }
 
 impl Fieldbook {
-    /// Makes this phone a device of the server that `link` names. Blocks for a network exchange.
+    /// Makes this phone a device of the server that `link` names. Blocks for a network exchange. A phone whose vault lost
+    /// the key that it was enrolled with may enrol again, as a new device of the same user at the same server: what was
+    /// not sent yet goes out under the new one.
     ///
     /// # Errors
     /// `BadInput` for a text that is no link, `Refused` for a code that is used, unknown or too old, `ServerIdentity`
@@ -123,8 +129,11 @@ impl Fieldbook {
             let link: EnrolLink = link
                 .parse()
                 .map_err(|error: super::link::LinkError| Fault::new(ErrorKind::BadInput, Text::BadLink, error.0))?;
-            if let Some(existing) = self.store.read(Enrolment::load)? {
-                return Err(Fault::new(ErrorKind::BadInput, Text::AlreadyEnrolled, existing.user_name));
+            let existing = self.store.read(Enrolment::load)?;
+            if let Some(existing) = &existing
+                && (self.device_key(existing).is_ok() || existing.root_key != link.server.root_key)
+            {
+                return Err(Fault::new(ErrorKind::BadInput, Text::AlreadyEnrolled, &existing.user_name));
             }
             let mut connection =
                 self.connection.try_lock().map_err(|_| Fault::new(ErrorKind::Busy, Text::InUse, ""))?;
@@ -132,12 +141,15 @@ impl Fieldbook {
             let mut fresh = self.network.transport(link.server.clone()).map_err(Fault::internal)?;
             let answer = ask(fresh.as_mut(), &link, &key, device_name)?;
             check_server_key(&link, &answer)?;
-            let enrolment = Enrolment::of(&link.server, answer);
+            let enrolment = Enrolment::of(&link.server, answer, &key);
+            if let Some(existing) = existing.filter(|existing| existing.user != enrolment.user) {
+                return Err(Fault::new(ErrorKind::BadInput, Text::AlreadyEnrolled, existing.user_name));
+            }
             self.store.write(|write| {
                 enrolment.store(write)?;
                 write.put_unit(&enrolment.unit)?;
-                // After a salvage that lost the enrolment, unsent changes may be left of what was another device: what
-                // that one had stated, this one states anew.
+                // After a vault that lost the key, or a salvage that lost the enrolment, unsent changes may be left of
+                // what was another device: what that one had stated, this one states anew.
                 write.adopt_statement(0, &[0; 32])?;
                 write.remove_setting(SYNC_STATE)?;
                 Ok::<_, Fault>(write.remove_setting(REVOKED)?)
@@ -149,17 +161,25 @@ impl Fieldbook {
 
     /// The enrolment, which syncing and saving need.
     pub(super) fn enrolled(&self) -> Result<Enrolment, Fault> {
-        self.store.read(Enrolment::load)?.ok_or_else(|| Fault::new(ErrorKind::NotEnrolled, Text::NotEnrolled, ""))
+        let (enrolment, revoked) =
+            self.store.read(|view| Ok::<_, Fault>((Enrolment::load(view)?, view.setting(REVOKED)?.is_some())))?;
+        enrolment.ok_or_else(|| match revoked {
+            true => Fault::new(ErrorKind::Revoked, Text::Revoked, ""),
+            false => Fault::new(ErrorKind::NotEnrolled, Text::NotEnrolled, ""),
+        })
     }
 
-    /// The key that signs statements and requests.
-    pub(super) fn device_key(&self) -> Result<SigningKey, Fault> {
-        let secret = self
-            .vault
-            .load(VAULT_DEVICE_KEY)?
-            .and_then(|bytes| <[u8; 32]>::try_from(bytes.as_slice()).ok())
-            .ok_or_else(|| Fault::internal("the vault holds no device key"))?;
-        Ok(SigningKey::from_bytes(&secret))
+    /// The key that signs statements and requests. It is the enrolled one or none: what another one has signed could not
+    /// be taken back, and no server would take it.
+    pub(super) fn device_key(&self, enrolment: &Enrolment) -> Result<SigningKey, Fault> {
+        let lost = |detail: &str| Fault::new(ErrorKind::NotEnrolled, Text::KeyLost, "").detail(detail);
+        let secret = self.vault.load(VAULT_DEVICE_KEY)?.ok_or_else(|| lost("the vault holds no device key"))?;
+        let secret = <[u8; 32]>::try_from(secret.as_slice()).map_err(|_| lost("the device key has no 32 bytes"))?;
+        let key = SigningKey::from_bytes(&secret);
+        match key.verifying_key().to_bytes() == enrolment.device_key {
+            true => Ok(key),
+            false => Err(lost("the vault's device key is not the enrolled one")),
+        }
     }
 
     fn fresh_device_key(&self) -> Result<SigningKey, Fault> {

@@ -35,7 +35,7 @@ pub enum ErrorKind {
     Damaged,
     /// App and server or store have versions that do not fit.
     NeedsUpdate,
-    /// This device was revoked.
+    /// This device was revoked: what it held here is erased.
     Revoked,
     /// In use elsewhere, or the other side is: try again.
     Busy,
@@ -222,6 +222,7 @@ impl From<StoreError> for Fault {
             StoreError::Full { .. } => Fault::new(ErrorKind::StorageFull, Text::Full, ""),
             StoreError::Storage { source, .. } => Fault::new(ErrorKind::StorageFailed, Text::Storage, source),
             StoreError::Io { source, .. } => Fault::new(ErrorKind::StorageFailed, Text::Storage, source),
+            StoreError::Erased => Fault::new(ErrorKind::Revoked, Text::Revoked, ""),
             StoreError::Busy { .. } => Fault::new(ErrorKind::Busy, Text::InUse, ""),
             StoreError::Purged(record) => Fault::new(ErrorKind::BadInput, Text::Purged, record).record(record),
             StoreError::Limit { what, .. } => Fault::new(ErrorKind::BadInput, Text::NotWritable, what),
@@ -253,7 +254,6 @@ impl From<protocol::ErrorAnswer> for Fault {
         let fault = match answer.kind {
             Answer::Version => Fault::new(ErrorKind::NeedsUpdate, Text::NeedsUpdate, ""),
             Answer::UnknownDevice => Fault::new(ErrorKind::Refused, Text::UnknownDevice, ""),
-            Answer::Revoked => Fault::new(ErrorKind::Revoked, Text::Revoked, ""),
             Answer::Code => Fault::new(ErrorKind::Refused, Text::CodeRefused, ""),
             Answer::Unavailable | Answer::Busy => Fault::new(ErrorKind::Busy, Text::ServerBusy, ""),
             _ => Fault::new(ErrorKind::Refused, Text::ServerRefused, format!("{:?}", answer.kind)),

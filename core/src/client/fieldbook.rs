@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::documents::Documents;
 use super::enrol::Enrolment;
+use super::erase::finish_erasing;
 use super::error::{Fault, guard};
 use super::net::{Network, SystemNetwork, Transport};
 use super::session::{self, DATABASE_KEY_BYTES};
@@ -16,7 +17,7 @@ use super::{ClientError, ErrorKind};
 use crate::forms::{Form, FormDefinition};
 use crate::ids::ActorId;
 use crate::ports::{Clock, Disk, KeyVault, Random};
-use crate::store::{ListFilter, ListRow, Status, Store, SystemDisk, View, Write};
+use crate::store::{self, ListFilter, ListRow, Status, Store, SystemDisk, View, Write};
 
 /// Compiled forms kept in memory.
 const FORMS_KEPT_MAX: usize = 16;
@@ -96,10 +97,15 @@ impl Fieldbook {
     pub fn open_with(folder: &Path, ports: Ports, language: Language) -> Result<Arc<Self>, ClientError> {
         let Ports { vault, clock, random, disk, network } = ports;
         guard(language, || {
+            let erased = finish_erasing(folder, vault.as_ref(), disk.as_ref())?;
             let key = session::database_key(folder, vault.as_ref(), random.as_ref(), disk.as_ref())?;
             debug_assert_eq!(key.len(), DATABASE_KEY_BYTES);
             let store = Store::open(folder, &key, random.as_ref(), disk)?;
             session::settle_actor(&store, vault.as_ref(), clock.as_ref(), random.as_ref())?;
+            if erased {
+                store.write(|write| Ok::<_, Fault>(write.put_setting(session::REVOKED, b"1")?))?;
+                store::forget_erased(folder)?;
+            }
             let book = Arc::new(Self {
                 store,
                 vault,

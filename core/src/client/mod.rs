@@ -4,6 +4,7 @@ mod day;
 mod documents;
 mod edits;
 mod enrol;
+mod erase;
 mod error;
 mod fieldbook;
 mod form;

@@ -19,9 +19,11 @@ const VAULT_DATABASE_KEY: &str = "database-key";
 pub(super) const VAULT_DEVICE_KEY: &str = "device-key";
 /// Vault and setting: the actor under which this installation writes; they must agree.
 const ACTOR: &str = "actor";
+/// All that the vault holds for a phone, the key of everything first.
+pub(super) const VAULT_NAMES: [&str; 3] = [VAULT_DATABASE_KEY, VAULT_DEVICE_KEY, ACTOR];
 /// Setting: when the system booted that the store was last opened in, milliseconds since 1970 UTC (8 bytes).
 const BOOTED_MS: &str = "booted_ms";
-/// Setting: the server said that this device is revoked.
+/// Setting: what was on this phone before was erased, because its device was revoked.
 pub(super) const REVOKED: &str = "revoked";
 /// Setting: the last sync that ended well, milliseconds since 1970 UTC (8 bytes).
 const LAST_SYNC_MS: &str = "last_sync_ms";

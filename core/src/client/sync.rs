@@ -8,7 +8,7 @@ use super::error::Fault;
 use super::fieldbook::{Fieldbook, space_warning};
 use super::log::StoreLog;
 use super::net::{ByteCount, CancelFlag, NetError, Transport};
-use super::session::{self, REVOKED};
+use super::session;
 use super::text::{Language, Text};
 use super::types::{ErasedView, Progress, SyncListener, SyncReport};
 use super::{ClientError, ErrorKind};
@@ -100,15 +100,18 @@ impl From<LogError> for Fault {
 
 impl Fieldbook {
     /// Exchanges with the server until nothing waits on either side. Blocks; call it on a thread of its own. Breaks are
-    /// taken up again a few times; what was applied before a break or an error stays.
+    /// taken up again a few times; what was applied before a break or an error stays. Once the server has said, signed,
+    /// that this device is revoked, and has all that was unsent here, everything on this phone is erased: every later
+    /// call answers `Revoked`, and opening the folder again makes an empty phone.
     ///
     /// # Errors
-    /// `NotEnrolled`, `Network` when the connection cannot be made or keeps breaking, `ServerIdentity`, `Revoked`,
-    /// `Refused`, `NeedsUpdate`, `Busy` while another sync runs, `Cancelled`, and errors of the store.
+    /// `NotEnrolled` (also where the vault's key is not the one that was enrolled), `Network` when the connection cannot
+    /// be made or keeps breaking, `ServerIdentity`, `Revoked`, `Refused`, `NeedsUpdate`, `Busy` while another sync runs, `Cancelled`, and errors of the store.
     pub fn sync(&self, listener: &dyn SyncListener, cancel: &CancelFlag) -> Result<SyncReport, ClientError> {
         self.guarded(|| {
             let started_ms = self.clock.boot_ms();
             let enrolment = self.enrolled()?;
+            let signer = self.device_key(&enrolment)?;
             let mut kept = self
                 .connection
                 .try_lock()
@@ -121,7 +124,7 @@ impl Fieldbook {
             let mut run = Run {
                 book: self,
                 enrolment,
-                signer: self.device_key()?,
+                signer,
                 listener,
                 cancel,
                 before,
@@ -133,8 +136,9 @@ impl Fieldbook {
             let bytes = connection.bytes();
             *kept = Some(connection);
             drop(kept);
-            session::vault_follows(&self.store, self.vault.as_ref())?;
+            let followed = session::vault_follows(&self.store, self.vault.as_ref());
             done?;
+            followed?;
             let mut report = run.report;
             report.bytes_up = bytes.up - before.up;
             report.bytes_down = bytes.down - before.down;
@@ -165,7 +169,7 @@ impl Run<'_> {
             match self.exchange(connection) {
                 Ok(outcome) => {
                     if outcome.revoked && !outcome.again {
-                        return Err(self.revoked());
+                        return Err(self.book.erase(&self.enrolment.device));
                     }
                     if !outcome.again {
                         return Ok(());
@@ -179,7 +183,7 @@ impl Run<'_> {
                     }
                 }
                 Err(Stop::Fatal(fault)) => return Err(fault),
-                Err(Stop::Answered(answer)) => return Err(self.answered(answer)),
+                Err(Stop::Answered(answer)) => return Err(answer.into()),
                 Err(Stop::Broken(fault)) => {
                     breaks += 1;
                     self.report.breaks += 1;
@@ -228,20 +232,6 @@ impl Run<'_> {
         let outcome = exchange.finish(&mut log, random)?;
         note_events(&mut self.report, &outcome.events, book.language());
         Ok(outcome)
-    }
-
-    fn answered(&self, answer: ErrorAnswer) -> Fault {
-        if answer.kind == crate::protocol::ErrorKind::Revoked { self.revoked() } else { answer.into() }
-    }
-
-    /// The server has cut this device off and holds its uploads in quarantine.
-    fn revoked(&self) -> Fault {
-        let noted = self.book.store.write(|write| Ok::<_, Fault>(write.put_setting(REVOKED, b"1")?));
-        let fault = Fault::new(ErrorKind::Revoked, Text::Revoked, "");
-        match noted {
-            Ok(()) => fault.detail(format!("device {} is revoked", self.enrolment.device)),
-            Err(error) => fault.detail(format!("revoked, and noting it failed: {}", error.detail_text())),
-        }
     }
 
     fn pause(&self, delay_ms: u64) -> Result<(), Fault> {

@@ -59,6 +59,8 @@ catalogue! {
     BadEnrolment "服务器的绑定应答有误（{0}），没有绑定。请联系管理员。" "The server's enrolment answer does not hold ({0}); nothing was enrolled. Tell the administrator.";
     /// Not enrolled yet.
     NotEnrolled "这台手机还没有绑定。请扫描管理员给的二维码。" "This phone is not enrolled yet. Scan the QR code from the administrator.";
+    /// The vault does not hold the key that was enrolled.
+    KeyLost "手机密钥库里没有绑定时的密钥（手机恢复或复制过？），没有签名，也没有发送任何内容。请向管理员要新的绑定链接，重新绑定；没同步的内容不会丢。" "The vault does not hold the key that this phone was enrolled with (was the phone restored or copied?). Nothing was signed or sent. Ask the administrator for a new link and enrol again; unsynced work stays.";
     /// No connection.
     Unreachable "连不上服务器 {0}。已保存的内容不会丢，有信号时再试。" "The server {0} cannot be reached. What is saved stays; try again where there is signal.";
     /// The connection broke.
@@ -74,7 +76,7 @@ catalogue! {
     /// The server lost data.
     ServerRestored "服务器刚恢复过，等管理员确认后才能继续同步。已保存的内容不会丢。" "The server was restored and waits for its administrator. What is saved stays.";
     /// Device revoked.
-    Revoked "这台手机已被停用。请联系管理员。" "This phone has been revoked. Tell the administrator.";
+    Revoked "这台手机已被停用：没同步的内容已交给服务器，等主管审核；手机上的数据已清除。要再用，请向管理员要新的绑定链接。" "This phone has been revoked: what it had not synced is on the server, where a supervisor decides; its data here was erased. To use it again, ask the administrator for a new link.";
     /// Device unknown.
     UnknownDevice "服务器不认识这台手机。请联系管理员重新绑定。" "The server does not know this phone. Ask the administrator to enrol it again.";
     /// Another protocol version.

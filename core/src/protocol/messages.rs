@@ -255,9 +255,9 @@ pub enum Down {
         #[n(1)]
         digest: Option<ByteArray<16>>,
         /// The device or its user is revoked: uploads went to quarantine; once nothing is left to upload, the app erases
-        /// its store.
+        /// its store. The server's signature over exactly this exchange (`docs/PROTOCOL.md` §5): nothing else erases one.
         #[n(2)]
-        revoked: bool,
+        revoked: Option<ByteArray<64>>,
     },
     /// The exchange ends here for a reason; frames applied so far stay.
     #[n(7)]
@@ -453,9 +453,6 @@ pub enum ErrorKind {
     /// Counter already used: a replayed request, or a restored phone.
     #[n(4)]
     Replayed,
-    /// Device is revoked.
-    #[n(5)]
-    Revoked,
     /// The device's statements do not chain: it was cloned or rolled back.
     #[n(6)]
     Forked,

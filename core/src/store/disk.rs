@@ -22,4 +22,8 @@ impl Disk for SystemDisk {
     fn free_bytes(&self, folder: &Path) -> Option<u64> {
         room::free_bytes(folder)
     }
+
+    fn erase(&self, file: &Path) -> std::io::Result<()> {
+        super::erase::erase_file(file)
+    }
 }

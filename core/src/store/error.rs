@@ -62,6 +62,9 @@ pub enum StoreError {
         /// What was being done.
         doing: &'static str,
     },
+    /// [`crate::store::Store::erase`] has erased the store.
+    #[error("the store was erased")]
+    Erased,
     /// The record was erased for ever and cannot be stored again.
     #[error("record {0} was purged")]
     Purged(RecordId),

@@ -15,6 +15,7 @@
 mod codec;
 mod disk;
 mod draft;
+mod erase;
 mod error;
 mod feed;
 mod open;
@@ -30,6 +31,7 @@ mod search;
 
 pub use disk::SystemDisk;
 pub use draft::{Draft, DraftKey};
+pub use erase::{erase_files, forget_erased, is_marked_erased, mark_erased};
 pub use error::StoreError;
 pub use feed::FeedCursor;
 pub use open::{Store, View, Write};

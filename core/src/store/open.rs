@@ -1,6 +1,7 @@
 //! Opening, reading, writing and closing the file.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use fieldbook_sqlite::rusqlite::{self, Connection};
@@ -34,10 +35,12 @@ const SALVAGE: &str = "salvage";
 /// The phone's store. Shared by reference between threads.
 pub struct Store {
     folder: PathBuf,
-    disk: Arc<dyn Disk>,
-    writer: Mutex<Connection>,
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) writer: Mutex<Connection>,
     /// Connections that nobody reads with just now.
-    readers: Mutex<Vec<Connection>>,
+    pub(super) readers: Mutex<Vec<Connection>>,
+    /// Set by [`Store::erase`], for ever.
+    pub(super) erased: AtomicBool,
     /// Dropped behind the connections.
     _schema_pages: SchemaPages,
     key: [u8; KEY_BYTES],
@@ -148,6 +151,7 @@ impl Store {
             disk: Arc::clone(disk),
             writer: Mutex::new(writer),
             readers: Mutex::new(vec![reader]),
+            erased: AtomicBool::new(false),
             key: *key,
             person_key: [0; 32],
             stopped_cleanly: true,
@@ -235,6 +239,7 @@ impl Store {
     /// # Errors
     /// What `work` answers, or [`StoreError`].
     pub fn read<T, E: From<StoreError>>(&self, work: impl FnOnce(View<'_>) -> Result<T, E>) -> Result<T, E> {
+        self.still_there()?;
         let idle = self.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let reader = match idle {
             Some(reader) => reader,
@@ -245,10 +250,14 @@ impl Store {
             work(View { connection: &snapshot, store: self })
         };
         let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
-        if readers.len() < READERS_IDLE_MAX {
+        if readers.len() < READERS_IDLE_MAX && !self.erased.load(SeqCst) {
             readers.push(reader);
         }
         done
+    }
+
+    fn still_there(&self) -> Result<(), StoreError> {
+        if self.erased.load(SeqCst) { Err(StoreError::Erased) } else { Ok(()) }
     }
 
     /// Opens a transaction; waits for another one. The caller holds the only right to write until it commits or drops
@@ -259,6 +268,7 @@ impl Store {
     pub fn begin(&self) -> Result<Write<'_>, StoreError> {
         let doing = "beginning to write";
         let connection = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        self.still_there()?;
         if self.log_bytes() > LOG_BYTES_MAX {
             self.fold(&connection)?;
         }
@@ -309,12 +319,15 @@ impl Store {
         self.write(|write| write.remove_setting(SCRUB))
     }
 
-    /// Marks a clean stop and folds the log into the file.
+    /// Marks a clean stop and folds the log into the file; nothing is left to do once it was erased.
     ///
     /// # Errors
     /// [`StoreError`]; the store is closed in any case.
     pub fn close(self) -> Result<(), StoreError> {
-        self.write(|write| write.put_setting(CLEAN_STOP, b"1"))
+        match self.write(|write| write.put_setting(CLEAN_STOP, b"1")) {
+            Err(StoreError::Erased) => Ok(()),
+            other => other,
+        }
     }
 
     /// Checkpoints; then begins the new log with a small write, whose header costs a sync that no save shall pay.
@@ -335,6 +348,8 @@ impl Store {
     /// Sorts what SQLite said; damage makes the next opening look at every page.
     pub(super) fn failed(&self, doing: &'static str, error: rusqlite::Error) -> StoreError {
         match StoreError::from_sqlite(doing, error) {
+            // A reader that the erasing overtook finds zeroes.
+            _ if self.erased.load(SeqCst) => StoreError::Erased,
             damaged @ StoreError::Damaged { .. } => {
                 self.suspect_damage();
                 damaged

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::wire::to_cbor;
 use crate::access::FeedId;
-use crate::ids::LogId;
+use crate::ids::{DeviceId, LogId};
 use crate::protocol::{SignedHead, StatementHash};
 
 /// Signs an exchange's header, by the device.
@@ -15,6 +15,8 @@ pub const REQUEST: &[u8] = b"fieldbook request v1\0";
 pub const STATEMENT: &[u8] = b"fieldbook statement v1\0";
 /// Signs a feed's head, by the server.
 pub const HEAD: &[u8] = b"fieldbook head v1\0";
+/// Signs that a device is revoked, by the server.
+pub const REVOKED: &[u8] = b"fieldbook revoked v1\0";
 /// Signs an enrolment code, by the device's new key.
 pub const ENROL: &[u8] = b"fieldbook enrol v1\0";
 /// Signs the server's signing key, by the root that the enrolment link pins.
@@ -105,4 +107,32 @@ pub fn sign_head(signer: &dyn Signer, mut head: SignedHead) -> SignedHead {
 #[must_use]
 pub fn verify_head(server_key: &[u8; 32], head: &SignedHead) -> bool {
     verify(server_key, HEAD, &head_bytes(head), &head.signature)
+}
+
+/// What says in one exchange that its device is revoked.
+#[derive(Clone, Copy, Debug, Encode)]
+pub struct Revocation {
+    /// The server's log.
+    #[n(0)]
+    pub log: LogId,
+    /// The device.
+    #[n(1)]
+    pub device: DeviceId,
+    /// Counter of the request that is answered.
+    #[n(2)]
+    pub counter: u64,
+}
+
+impl Revocation {
+    /// The server's signature.
+    #[must_use]
+    pub fn sign(&self, signer: &dyn Signer) -> [u8; 64] {
+        sign(signer, REVOKED, &to_cbor(self))
+    }
+
+    /// Does this server key's signature fit?
+    #[must_use]
+    pub fn is_signed_by(&self, server_key: &[u8; 32], signature: &[u8; 64]) -> bool {
+        verify(server_key, REVOKED, &to_cbor(self), signature)
+    }
 }

@@ -48,4 +48,13 @@ impl KeyVault for FileVault {
         fs::rename(&fresh, self.folder.join(name)).map_err(|error| failed(&error))?;
         fs::File::open(&self.folder).and_then(|folder| folder.sync_all()).map_err(|error| failed(&error))
     }
+
+    fn remove(&self, name: &str) -> Result<(), VaultError> {
+        match fs::remove_file(self.folder.join(name)) {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(failed(&error)),
+        }
+        fs::File::open(&self.folder).and_then(|folder| folder.sync_all()).map_err(|error| failed(&error))
+    }
 }

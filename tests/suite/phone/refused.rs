@@ -174,7 +174,7 @@ fn with_its_clock_at_2010_it_syncs_and_says_that_the_clock_is_wrong() {
 }
 
 #[test]
-fn a_revoked_phone_is_told_and_a_wrong_key_opens_nothing() {
+fn a_revoked_phone_is_told_and_is_empty_afterwards() {
     let world = World::start();
     let home = world.home("a");
     assert!(phone(&home, &["enrol", &world.link("duojie")]).status.success());
@@ -182,9 +182,23 @@ fn a_revoked_phone_is_told_and_a_wrong_key_opens_nothing() {
     let listed = world.server.administer(&["device", "list"]).unwrap();
     let device = listed.split_whitespace().find(|word| word.len() == 32 && word.bytes().all(|b| b.is_ascii_hexdigit()));
     world.server.administer(&["device", "revoke", device.unwrap_or_else(|| panic!("no device in {listed}"))]).unwrap();
-    let output = phone(&home, &["sync"]);
-    assert!(!output.status.success());
-    assert!(said(&output).contains("revoked"), "{}", said(&output));
+    for _ in 0..2 {
+        let output = phone(&home, &["sync"]);
+        assert!(!output.status.success());
+        assert!(said(&output).contains("revoked"), "{}", said(&output));
+    }
+    let status: Value = serde_json::from_slice(&phone(&home, &["status"]).stdout).unwrap();
+    assert_eq!((&status["revoked"], &status["enrolment"]), (&json!(true), &Value::Null), "{status}");
+    assert!(!home.join("vault/device-key").exists());
+    assert!(phone(&home, &["enrol", &world.link("duojie")]).status.success());
+    assert!(phone(&home, &["sync"]).status.success());
+}
+
+#[test]
+fn a_wrong_key_opens_nothing() {
+    let world = World::start();
+    let home = world.home("a");
+    assert!(phone(&home, &["enrol", &world.link("duojie")]).status.success());
 
     let vault = home.join("vault/database-key");
     let key = std::fs::read(&vault).unwrap();

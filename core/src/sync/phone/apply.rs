@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::exchange::Exchange;
-use super::{OutboxChange, PhoneEvent, PhoneLog, SyncError};
+use super::{OutboxChange, PhoneEvent, PhoneIdentity, PhoneLog, SyncError};
 use crate::access::{FeedId, Role};
 use crate::document::{ChangeState, Document, PendingEntry, RecordMeta};
 use crate::forms::FormDefinition;
@@ -14,6 +14,7 @@ use crate::protocol::limits::CLOCK_TOLERANCE_MS;
 use crate::protocol::{
     Down, Entry, EntryBody, ErrorAnswer, Notice, PURGED, RecordStart, SignedHead, Verdict, VerdictKind,
 };
+use crate::sync::signing::Revocation;
 use crate::sync::{LogError, chain, change_hash, signing};
 
 /// Documents held at once while a frame is applied.
@@ -116,7 +117,10 @@ impl<'a> Applier<'a> {
             Down::Verdict { number, verdict } => self.verdict(number, &verdict),
             Down::Entry { feed, entry } => self.entry(feed, entry),
             Down::Head(head) => self.head(&head),
-            Down::Done { more, digest, revoked } => self.done(more, digest.map(Into::into), revoked),
+            Down::Done { more, digest, revoked } => {
+                let revoked = self.is_revoked(revoked.map(Into::into))?;
+                self.done(more, digest.map(Into::into), revoked)
+            }
             Down::Error(answer) => {
                 self.applied.failure = Some(answer);
                 Ok(())
@@ -434,6 +438,17 @@ impl<'a> Applier<'a> {
         Ok(self.log.put_head(head)?)
     }
 
+    /// Erasing a store is for nobody but the server that this device enrolled with, and not for an answer of another day.
+    fn is_revoked(&self, signature: Option<[u8; 64]>) -> Result<bool, Stop> {
+        let Some(signature) = signature else { return Ok(false) };
+        let PhoneIdentity { device, log, server_key, .. } = self.exchange.identity;
+        let word = Revocation { log, device, counter: self.exchange.state.counter };
+        if word.is_signed_by(&server_key, &signature) {
+            return Ok(true);
+        }
+        Err(SyncError::Protocol("the word that this device is revoked is not signed by its server").into())
+    }
+
     fn done(&mut self, more: bool, digest: Option<[u8; 16]>, revoked: bool) -> Result<(), Stop> {
         let exchange = &mut *self.exchange;
         let own = super::request::cursor_set(&exchange.identity, exchange.state.registry, &exchange.feeds).digest();
@@ -450,6 +465,7 @@ impl<'a> Applier<'a> {
         }
         state.open = false;
         state.open_upload = false;
+        state.revoked = revoked;
         if !more {
             state.own_in_full = false;
         }

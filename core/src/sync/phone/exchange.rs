@@ -58,7 +58,9 @@ impl Exchange {
         let probe = state.open || state.forked;
         let mut frames = Vec::new();
         if !probe {
-            reissue::settle(log, random, false)?;
+            if !state.revoked {
+                reissue::settle(log, random, false)?;
+            }
             request::state_changes(log, &identity, signer)?;
         }
         let feeds = log.feeds()?;
@@ -212,26 +214,7 @@ impl Exchange {
             Some(End::Failed) | None => return Err(SyncError::Broken),
         };
         let mut state = SyncState::load(log)?;
-        let mut events = Vec::new();
-        if !more {
-            if state.forked {
-                // Statements that the server did not take may carry an actor that it will never take from this device.
-                let hash = log.statement_hash(state.statement)?.unwrap_or_default();
-                transact(log, |log| log.adopt_statement(state.statement, &hash))?;
-            }
-            events = reissue::settle(log, random, state.forked)?;
-            if state.forked {
-                state.forked = false;
-                transact(log, |log| state.store(log))?;
-                events.push(PhoneEvent::Forked);
-            }
-            if state.leaving {
-                transact(log, |log| {
-                    state.leaving = !log.remove_unfollowed()?;
-                    state.store(log)
-                })?;
-            }
-        }
+        let events = if more { Vec::new() } else { close(log, random, &mut state)? };
         let waiting = !log.unsent(state.taken, 1)?.is_empty() || !log.unstated(1)?.is_empty();
         Ok(self.outcome(more || waiting, revoked, events))
     }
@@ -239,4 +222,29 @@ impl Exchange {
     fn outcome(self, again: bool, revoked: bool, events: Vec<PhoneEvent>) -> Outcome {
         Outcome { again, progress: self.progress, revoked, stats: self.stats, events }
     }
+}
+
+/// What is done once nothing more waits on the server.
+fn close(log: &mut dyn PhoneLog, random: &dyn Random, state: &mut SyncState) -> Result<Vec<PhoneEvent>, SyncError> {
+    if state.revoked && !state.forked {
+        return Ok(Vec::new());
+    }
+    if state.forked {
+        // Statements that the server did not take may carry an actor that it will never take from this device.
+        let hash = log.statement_hash(state.statement)?.unwrap_or_default();
+        transact(log, |log| log.adopt_statement(state.statement, &hash))?;
+    }
+    let mut events = reissue::settle(log, random, state.forked)?;
+    if state.forked {
+        state.forked = false;
+        transact(log, |log| state.store(log))?;
+        events.push(PhoneEvent::Forked);
+    }
+    if state.leaving {
+        transact(log, |log| {
+            state.leaving = !log.remove_unfollowed()?;
+            state.store(log)
+        })?;
+    }
+    Ok(events)
 }

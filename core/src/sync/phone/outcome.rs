@@ -54,7 +54,6 @@ impl SyncError {
                 ErrorKind::UnknownDevice | ErrorKind::WrongServer => "sync.enrol_again",
                 ErrorKind::BadSignature | ErrorKind::Malformed | ErrorKind::TooLarge => "sync.report",
                 ErrorKind::Replayed | ErrorKind::Forked | ErrorKind::Busy | ErrorKind::Unavailable => "sync.later",
-                ErrorKind::Revoked => "sync.revoked",
                 ErrorKind::Code => "enrol.new_code",
                 ErrorKind::LogMismatch => "sync.server_lost_data",
             },
@@ -155,7 +154,8 @@ pub struct Outcome {
     pub again: bool,
     /// This exchange moved something: exchanges that only ask again and never move anything must be stopped.
     pub progress: bool,
-    /// The device is revoked. When `again` is false, all uploads are in quarantine: the client erases the store.
+    /// The device is revoked; its server has signed that. When `again` is false, all that this device wrote is in the
+    /// server's hands: the client erases the store.
     pub revoked: bool,
     /// What was moved.
     pub stats: Stats,

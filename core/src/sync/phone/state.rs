@@ -47,6 +47,10 @@ pub(super) struct SyncState {
     /// Feeds were left: their records leave as soon as nothing of them waits.
     #[n(11)]
     pub(super) leaving: bool,
+    /// The server has said, signed, that this device is revoked: all that it sends is held apart, and issued again it
+    /// would be there twice.
+    #[n(12)]
+    pub(super) revoked: bool,
 }
 
 impl SyncState {

@@ -9,7 +9,7 @@ use crate::protocol::{CursorState, Cursors, Down, Entry, EntryBody, ErrorAnswer,
 use crate::sync::LogError;
 use crate::sync::cursors::{CursorPoint, CursorSet};
 use crate::sync::frames::FrameWriter;
-use crate::sync::signing::{self, Signer};
+use crate::sync::signing::{self, Revocation, Signer};
 use crate::sync::wire::{from_cbor, to_cbor};
 
 /// Entries and bytes of them that are read from the log at once.
@@ -172,7 +172,7 @@ impl Answer {
             Step::Feeds => self.feeds()?,
             Step::Entries(at) => self.entries(log, at)?,
             Step::Heads(at) => self.head(signer, at, now_ms)?,
-            Step::Done => self.done(log)?,
+            Step::Done => self.done(log, signer)?,
             Step::End => Step::End,
         };
         Ok(())
@@ -294,9 +294,12 @@ impl Answer {
         Ok(Step::Heads(at + 1))
     }
 
-    fn done(&mut self, log: &mut dyn ServerLog) -> Result<Step, LogError> {
+    fn done(&mut self, log: &mut dyn ServerLog, signer: &dyn Signer) -> Result<Step, LogError> {
         let revoked = self.caller.row.revoked;
         let digest = if self.wanted || revoked { None } else { self.remember_cursors(log)? };
+        let (device, counter) = (self.caller.device, self.caller.header.counter);
+        let word = Revocation { log: self.log_id, device, counter };
+        let revoked = revoked.then(|| word.sign(signer).into());
         self.finish(&Down::Done { more: self.more, digest: digest.map(Into::into), revoked })
     }
 

@@ -56,7 +56,6 @@ impl ErrorAnswer {
         match self.kind {
             ErrorKind::Malformed | ErrorKind::WrongServer | ErrorKind::Code => 400,
             ErrorKind::UnknownDevice | ErrorKind::BadSignature => 401,
-            ErrorKind::Revoked => 403,
             ErrorKind::Replayed | ErrorKind::Forked | ErrorKind::LogMismatch => 409,
             ErrorKind::TooLarge => 413,
             ErrorKind::Version => 426,

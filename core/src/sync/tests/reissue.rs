@@ -92,3 +92,35 @@ fn a_change_that_is_not_the_stated_one_is_refused_and_blocks_nothing() {
     assert_eq!(world.phones[0].data.not_taken.len(), 1);
     assert_eq!(world.phones[0].picture().get(&other), world.phones[1].picture().get(&other));
 }
+
+#[test]
+fn an_actor_of_another_device_costs_no_work() {
+    let mut world = World::new(2);
+    world.sync_all();
+    let record = world.record();
+    let actor = world.phones[0].data.actor;
+    world.phones[0].save(record, 1, &[set("name", "of the first")]);
+    world.sync_all();
+    // The second phone was restored from the first one's backup and enrolled as a device of its own: what it saves before
+    // it has heard of that carries the first one's actor.
+    world.phones[1].data.actor = actor;
+    let own = world.record();
+    let made = world.phones[1].save(own, 2, &[set("name", "of the second")]).unwrap();
+    let changed = world.phones[1].save(record, 3, &[set("name", "changed")]).unwrap();
+    let events = world.sync(1);
+    assert!(events.contains(&PhoneEvent::Forked), "{events:?}");
+    assert_ne!(world.phones[1].data.actor, actor);
+    world.sync_all();
+    assert_eq!(world.phones[0].picture(), world.phones[1].picture());
+    for phone in &world.phones {
+        assert_eq!(phone.shown(&own, "name").as_deref(), Some("of the second"));
+        assert_eq!(phone.shown(&record, "name").as_deref(), Some("changed"));
+        assert!(!phone.data.documents[&own].contains(&made) && !phone.data.documents[&record].contains(&changed));
+        assert!(phone.data.not_taken.is_empty());
+    }
+    let of = |world: &World, phone: usize| world.phones[phone].data.identity.device;
+    // No statement under the first one's actor was ever taken from the second.
+    let row = &world.server.data.devices[&of(&world, 1)].row;
+    assert!(row.statement > 0 && world.phones[1].data.statements.keys().all(|number| *number <= row.statement));
+    assert!(!world.exchange(1, Fault::default()).result.unwrap().progress);
+}

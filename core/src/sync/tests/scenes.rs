@@ -1,13 +1,17 @@
 //! Whole scenes: what two sides do when nothing breaks, and what is refused.
 
+use std::collections::BTreeSet;
+
 use crate::document::ChangeState;
 use ed25519_dalek::SigningKey;
 
 use super::*;
 use crate::document::tests::{form, set};
-use crate::protocol::{Down, EntryBody, ErrorKind};
-use crate::sync::frames::FrameReader;
+use crate::protocol::{Down, EntryBody, ErrorKind, RequestHeader};
+use crate::sync::frames::{FrameReader, FrameWriter};
 use crate::sync::phone::PhoneLog;
+use crate::sync::signing::Revocation;
+use crate::sync::wire::{Varint, read_varint};
 
 #[test]
 fn an_idle_exchange_is_tiny() {
@@ -246,11 +250,72 @@ fn a_revoked_device_hands_in_its_work_and_gets_nothing() {
     let change = world.phones[0].save(own, 2, &[set("name", "b")]).unwrap();
     let device = world.phones[0].data.identity.device;
     world.server.data.devices.get_mut(&device).unwrap().row.revoked = true;
-    let sent = world.exchange(0, Fault::default());
-    let outcome = sent.result.unwrap();
+    let later = world.phones[0].save(own, 3, &[set("name", "c")]).unwrap();
+    // Once with the answer cut before its end, so that the verdicts wait for the next exchange.
+    let sent = world.exchange(0, Fault { cut_up: None, cut_down: Some(0) });
+    assert!(sent.result.is_err());
+    let outcome = world.exchange(0, Fault::default()).result.unwrap();
     assert!(outcome.revoked && !outcome.again);
+    let latest = world.phones[0].save(own, 4, &[set("name", "d")]).unwrap();
+    assert!(world.exchange(0, Fault::default()).result.unwrap().revoked);
     assert_eq!(world.server.data.quarantine[&change].0.reason, "revoked");
     assert!(!world.phones[0].data.documents.contains_key(&record));
+    // Nothing is issued again: the quarantine holds each save once.
+    assert_eq!(
+        world.server.data.quarantine.keys().collect::<BTreeSet<_>>(),
+        BTreeSet::from([&change, &later, &latest])
+    );
+}
+
+/// What signs the word in an answer to the request with this counter.
+type Signature<'a> = &'a dyn Fn(&World, u64) -> [u8; 64];
+
+#[test]
+fn only_the_server_says_that_a_device_is_revoked_and_only_for_this_exchange() {
+    let mut world = World::new(1);
+    world.sync(0);
+    let PhoneIdentity { device, log, .. } = world.phones[0].data.identity.clone();
+    world.server.data.devices.get_mut(&device).unwrap().row.revoked = true;
+    let word = Revocation { log, device, counter: 0 };
+    let impostor = SigningKey::from_bytes(&[77; 32]);
+    let begun = |world: &mut World| {
+        let (exchange, request) = Exchange::begin(&mut world.phones[0], &world.keys[0], &world.random, NOW_MS).unwrap();
+        let answer = answer_to(&mut world.server, &world.server_key, NOW_MS, &request.body(), false).unwrap().concat();
+        let mut reader = FrameReader::<Down>::new();
+        reader.push(&answer);
+        let messages = reader.next_frame().unwrap().unwrap();
+        let Varint::Value(length, start) = read_varint(&request.header) else { panic!("no length") };
+        let end = start + length as usize;
+        let header: RequestHeader = crate::sync::from_cbor(&request.header[start..end]).unwrap();
+        (exchange, request, messages, header.counter)
+    };
+    let told = |world: &mut World, signature: Signature<'_>| {
+        let (exchange, request, messages, counter) = begun(world);
+        let mut writer = FrameWriter::new(20);
+        for message in messages {
+            let message = match message {
+                Down::Done { more, digest, revoked: Some(_) } => {
+                    Down::Done { more, digest, revoked: Some(signature(world, counter).into()) }
+                }
+                other => other,
+            };
+            writer.push(&message).unwrap();
+        }
+        writer.flush().unwrap();
+        let frames = std::iter::from_fn(|| writer.take()).collect();
+        world.deliver(0, exchange, request, Ok(frames), None).result
+    };
+    let others: [Signature<'_>; 4] = [
+        &|_, counter| Revocation { counter, ..word }.sign(&impostor),
+        &|world, counter| Revocation { counter: counter - 1, ..word }.sign(world.server_key.as_ref()),
+        &|world, counter| Revocation { counter, device: DeviceId([9; 16]), ..word }.sign(world.server_key.as_ref()),
+        &|world, counter| Revocation { counter, log: LogId([1; 16]), ..word }.sign(world.server_key.as_ref()),
+    ];
+    for other in others {
+        assert!(matches!(told(&mut world, other), Err(SyncError::Protocol(_))));
+    }
+    let right = told(&mut world, &|world, counter| Revocation { counter, ..word }.sign(world.server_key.as_ref()));
+    assert!(right.unwrap().revoked);
 }
 
 #[test]

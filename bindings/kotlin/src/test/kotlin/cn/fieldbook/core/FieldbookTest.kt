@@ -284,6 +284,7 @@ class FieldbookTest {
         val locked = object : KeyVault {
             override fun load(name: String): ByteArray? = error("locked")
             override fun store(name: String, secret: ByteArray) = error("locked")
+            override fun remove(name: String) = error("locked")
         }
         val failed = assertThrows(FieldbookException.Internal::class.java) { Phone(folder.resolve("locked"), locked) }
         assertTrue("locked" in failed.detail, failed.detail)

@@ -15,6 +15,10 @@ class MemoryVault : KeyVault {
     override fun store(name: String, secret: ByteArray) {
         secrets[name] = secret
     }
+
+    override fun remove(name: String) {
+        secrets.remove(name)
+    }
 }
 
 /** Keeps what it hears. */
