@@ -24,7 +24,7 @@ pub struct KindInfo {
     pub version: String,
     /// Title in the phone's language.
     pub title: String,
-    /// Area that it belongs to: `aid`, `health`, `legal`, `finance` or `general`.
+    /// Area that it belongs to: `aid`, `health`, `legal`, `finance`, `screening` or `general`.
     pub area: String,
     /// Records of it on this phone.
     pub records: u64,

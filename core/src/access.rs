@@ -41,7 +41,7 @@ word_enum!(
     Area {
         /// Forms, settings, units, actors: what every device needs.
         General = 0 "general",
-        /// Hardship households, visits, health-check registration.
+        /// Hardship households, visits.
         Aid = 1 "aid",
         /// Health findings.
         Health = 2 "health",
@@ -49,6 +49,8 @@ word_enum!(
         Legal = 3 "legal",
         /// Bank accounts, funds, payments.
         Finance = 4 "finance",
+        /// Health checks: campaigns, who is registered, who came. No findings.
+        Screening = 5 "screening",
     }
 );
 
@@ -95,11 +97,13 @@ impl Role {
     #[must_use]
     pub fn areas(self) -> &'static [Area] {
         match self {
-            Role::Field | Role::Township => &[Area::General, Area::Aid, Area::Legal],
-            Role::County | Role::Prefecture | Role::Province => &[Area::General, Area::Aid, Area::Legal, Area::Finance],
+            Role::Field | Role::Township => &[Area::General, Area::Aid, Area::Legal, Area::Screening],
+            Role::County | Role::Prefecture | Role::Province => {
+                &[Area::General, Area::Aid, Area::Legal, Area::Finance, Area::Screening]
+            }
             Role::Finance => &[Area::General, Area::Aid, Area::Finance],
             Role::Lawyer => &[Area::General, Area::Legal],
-            Role::Health => &[Area::General, Area::Health],
+            Role::Health => &[Area::General, Area::Health, Area::Screening],
             Role::Auditor => Area::ALL,
         }
     }

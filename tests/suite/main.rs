@@ -3,6 +3,7 @@
 // All of it is test code; clippy's own exception covers only functions marked `#[test]`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod areas;
 mod conflicts;
 mod converge;
 mod cuts;

@@ -84,6 +84,23 @@ fn built_in_kinds_have_an_area_and_two_to_four_list_columns() {
 }
 
 #[test]
+fn whoever_writes_in_a_built_in_kind_reads_it() {
+    for kind in KINDS {
+        let area = Area::from_word(cell(&kind_sheet(kind, "settings")[0], "fb:area")).unwrap();
+        for row in kind_sheet(kind, "survey") {
+            for role in cell(&row, "bind::fb:writers").split_whitespace() {
+                let reads = Role::from_word(role).unwrap().areas();
+                assert!(reads.contains(&area), "{kind}: {role} writes {} and does not read {area}", cell(&row, "name"));
+            }
+        }
+    }
+    for role in Role::ALL.iter().filter(|role| !matches!(role, Role::Health | Role::Auditor)) {
+        assert!(!role.areas().contains(&Area::Health), "{role} reads findings");
+    }
+    assert!(!Role::Health.areas().contains(&Area::Aid), "institutions read households");
+}
+
+#[test]
 fn every_choice_list_of_built_in_kinds_exists_and_is_used() {
     for kind in KINDS {
         let survey = kind_sheet(kind, "survey");

@@ -304,7 +304,7 @@ async fn what_a_stranger_writes_to_a_foreign_unit_waits_in_quarantine() {
         _ => None,
     });
     let units: Vec<String> = feeds.unwrap().into_iter().map(|(feed, _)| format!("{feed}")).collect();
-    assert_eq!(units, ["63/general", "6301/general", "b/general", "b/aid", "b/legal"]);
+    assert_eq!(units, ["63/general", "6301/general", "b/general", "b/aid", "b/legal", "b/screening"]);
     assert!(server.store.record_lines("note", None).unwrap().is_empty());
 }
 
