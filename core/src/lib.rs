@@ -4,6 +4,10 @@
 //! `intake -> document`; `store -> document`; `document -> forms, protocol` (its limits); `forms` and `protocol` use
 //! only what is free to all: `ids`, `access`, `limits` and `ports`, which are words, numbers and traits.
 
+// The sync machines' tests lend their logs to the fuzz targets, which name this crate from outside.
+#[cfg(test)]
+extern crate self as fieldbook_core;
+
 pub mod access;
 #[cfg(feature = "client")]
 pub mod client;

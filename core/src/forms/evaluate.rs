@@ -10,6 +10,7 @@ use super::checks;
 use super::definition::{Check, Field, FieldType, Labels, QuestionItem};
 use super::faults::FormFault;
 use super::form::Form;
+use super::limits::REFERENCED_BYTES_MAX;
 use super::logic::schema::SchemaId;
 use super::logic::tree::{BlockId, NodeId};
 use super::logic::{Ran, Surroundings};
@@ -281,8 +282,15 @@ impl View<'_> {
 
     /// A text with its `${…}` replaced by what they mean at `node`.
     pub(crate) fn resolve(&self, text: &str, node: NodeId) -> String {
+        let mut room = REFERENCED_BYTES_MAX;
         references::replace(text, |name| {
-            self.form.logic.referenced(&self.ran.tree, node, name.trim(), self.surroundings)
+            if room == 0 {
+                return String::new();
+            }
+            let mut value = self.form.logic.referenced(&self.ran.tree, node, name.trim(), self.surroundings);
+            value.truncate(value.floor_char_boundary(room));
+            room -= value.len();
+            value
         })
     }
 

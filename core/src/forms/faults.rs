@@ -190,6 +190,10 @@ catalogue! {
     PullDataUnknown "pull_data_unknown" "pulldata()：表单没有带来数据文件“{0}”" "pulldata(): the form brings no data file {0}";
     /// More nodes than an expression may gather.
     GathersTooMuch "gathers_too_much" "表达式涉及的数据太多，最多 {0} 项" "the expression gathers more than {0} nodes";
+    /// A text that grows too long.
+    ComputedText "computed_text" "表达式得出的文字太长，最多 {0} 字节" "the expression makes a text of more than {0} bytes";
+    /// All calculations together make too much.
+    ComputedTotal "computed_total" "各项计算的结果太长，合计最多 {0} 字节" "all calculations together make more than {0} bytes";
     /// A value where a path must be.
     ValueForPath "value_for_path" "此处应为题目或重复组，而不是一个值" "a path was expected where a value stands";
     /// A date format that is unknown.

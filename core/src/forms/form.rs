@@ -2,13 +2,14 @@
 
 use std::collections::{HashMap, HashSet};
 
+use minicbor::data::Type;
 use serde_json::Value as Json;
 
 use super::answer::{self, Answer, ValueError};
 use super::catalogue::MessageKey;
 use super::definition::{Choice, Field, FormDefinition, Labels, QuestionItem, SurveyItem};
 use super::faults::{FaultKind, FormFault};
-use super::limits::{DEPTH_MAX, FIELDS_MAX};
+use super::limits::{DEPTH_MAX, FIELDS_MAX, FORM_CBOR_DEPTH_MAX};
 use super::logic::Logic;
 use super::path::FieldPath;
 use crate::limits::FORM_BYTES_MAX;
@@ -99,6 +100,10 @@ impl Form {
     pub fn from_bytes(bytes: &[u8]) -> Result<Form, FormFault> {
         if bytes.len() > FORM_BYTES_MAX {
             return Err(FormFault::new(FaultKind::FormTooLarge).with(bytes.len()).with(FORM_BYTES_MAX));
+        }
+        // Decoding goes down with the groups: it must not be led to the end of the stack.
+        if !nests_within(bytes, FORM_CBOR_DEPTH_MAX) {
+            return Err(FormFault::new(FaultKind::NestsTooDeep).with(DEPTH_MAX));
         }
         let definition = minicbor::decode(bytes).map_err(|error| FormFault::new(FaultKind::NotAForm).with(error))?;
         Form::new(definition)
@@ -235,6 +240,36 @@ impl Form {
 /// What only a mistake of ours, or of somebody who makes forms by hand, can cause.
 pub(crate) fn contradiction(what: impl std::fmt::Display) -> FormFault {
     FormFault::new(FaultKind::Contradiction).with(what)
+}
+
+/// At most `max` arrays and maps are open at once in the first CBOR item of `bytes`, or before it breaks off.
+fn nests_within(bytes: &[u8], max: usize) -> bool {
+    let mut decoder = minicbor::Decoder::new(bytes);
+    // Items that are still to come in each open array or map.
+    let mut open: Vec<u64> = Vec::new();
+    loop {
+        let inside = match decoder.datatype() {
+            Ok(Type::Array) => decoder.array(),
+            Ok(Type::Map) => decoder.map().map(|pairs| pairs.map(|pairs| pairs.saturating_mul(2))),
+            Ok(Type::Tag) => decoder.tag().map(|_| Some(1)),
+            // Nothing that this app writes has an open end.
+            Ok(Type::ArrayIndef | Type::MapIndef) => return false,
+            Ok(_) => decoder.skip().map(|()| Some(0)),
+            Err(_) => return true,
+        };
+        let Ok(Some(inside)) = inside else { return true };
+        if open.len() >= max && inside > 0 {
+            return false;
+        }
+        open.push(inside);
+        while open.last() == Some(&0) {
+            open.pop();
+        }
+        match open.last_mut() {
+            Some(left) => *left -= 1,
+            None => return true,
+        }
+    }
 }
 
 fn collect_counted(items: &[SurveyItem], counted: &mut HashSet<String>, depth: usize) -> Result<(), FormFault> {

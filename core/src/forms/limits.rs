@@ -11,6 +11,15 @@ pub const CHOSEN_MAX: usize = 1_000;
 pub const DEPTH_MAX: usize = 32;
 /// Fields of a form.
 pub const FIELDS_MAX: usize = 5_000;
+/// Bytes of one text that an expression puts together. Without it, calculations that each double the one before would
+/// take all memory.
+pub const COMPUTED_TEXT_BYTES_MAX: usize = 256 * 1024;
+/// Bytes of all calculated answers of a record.
+pub const COMPUTED_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Bytes of answers that `${…}` brings into one label, hint or message; the rest of an answer is cut.
+pub const REFERENCED_BYTES_MAX: usize = 16 * 1024;
+/// Arrays open at once in a compiled form's CBOR: four for each group and what lies around and inside them.
+pub const FORM_CBOR_DEPTH_MAX: usize = 4 * (DEPTH_MAX + 2) + 16;
 /// Characters of one expression.
 pub const EXPRESSION_CHARS_MAX: usize = 16_000;
 /// Operators, brackets and commas of one expression: bounds the depth of its tree.

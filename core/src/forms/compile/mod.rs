@@ -9,6 +9,7 @@ mod refusal;
 mod sheets;
 #[cfg(test)]
 mod tests;
+mod xls;
 
 use std::path::Path;
 
@@ -44,7 +45,7 @@ pub fn compile_path(path: &Path) -> Result<Form, Vec<SheetError>> {
 /// # Errors
 /// Every [`SheetError`] found; nothing is compiled then.
 pub fn compile_path_with_warnings(path: &Path) -> Result<Compiled, Vec<SheetError>> {
-    compile_source(&Source::from_path(path).map_err(|error| vec![error])?)
+    guarded(|| compile_unguarded(&Source::from_path(path).map_err(|error| vec![error])?))
 }
 
 /// Compiles a workbook from its bytes; `name` is its file name, which names the form where the sheet does not.
@@ -52,8 +53,8 @@ pub fn compile_path_with_warnings(path: &Path) -> Result<Compiled, Vec<SheetErro
 /// # Errors
 /// Every [`SheetError`] found; nothing is compiled then.
 pub fn compile(name: &str, workbook: &[u8]) -> Result<Form, Vec<SheetError>> {
-    let source = Source::from_bytes(name, workbook).map_err(|error| vec![error])?;
-    compile_source(&source).map(|compiled| compiled.form)
+    let read = || Source::from_bytes(name, workbook).map_err(|error| vec![error]);
+    guarded(|| compile_unguarded(&read()?)).map(|compiled| compiled.form)
 }
 
 /// Compiles CSV sheets from their texts: pairs of file name (`survey.csv`) and content.
@@ -61,13 +62,13 @@ pub fn compile(name: &str, workbook: &[u8]) -> Result<Form, Vec<SheetError>> {
 /// # Errors
 /// Every [`SheetError`] found; nothing is compiled then.
 pub fn compile_sheets(name: &str, files: &[(&str, &str)]) -> Result<Form, Vec<SheetError>> {
-    let source = Source::from_texts(name, files).map_err(|error| vec![error])?;
-    compile_source(&source).map(|compiled| compiled.form)
+    let read = || Source::from_texts(name, files).map_err(|error| vec![error]);
+    guarded(|| compile_unguarded(&read()?)).map(|compiled| compiled.form)
 }
 
-fn compile_source(source: &Source) -> Result<Compiled, Vec<SheetError>> {
-    // Readers of spreadsheets and rxform are libraries that a hostile workbook could make panic.
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| compile_unguarded(source)))
+/// Readers of spreadsheets and rxform are libraries that a damaged or hostile workbook makes panic.
+fn guarded(work: impl FnOnce() -> Result<Compiled, Vec<SheetError>>) -> Result<Compiled, Vec<SheetError>> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work))
         .unwrap_or_else(|_| Err(vec![SheetError::of_workbook(FaultKind::WorkbookDamaged)]))
 }
 

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use calamine::{Data, Reader, Xls, Xlsx};
 
 use super::SheetError;
+use super::xls::{self, Refused};
 use crate::forms::faults::{FaultKind, FormFault};
 
 /// Bytes of a workbook or of one CSV file.
@@ -200,6 +201,10 @@ fn xlsx_sheets(bytes: &[u8]) -> Result<Vec<(String, Rows)>, SheetError> {
 }
 
 fn xls_sheets(bytes: &[u8]) -> Result<Vec<(String, Rows)>, SheetError> {
+    xls::check(bytes, SHEETS_MAX).map_err(|refused| match refused {
+        Refused::Damaged => SheetError::of_workbook(FaultKind::WorkbookDamaged),
+        Refused::TooLarge => too_large(""),
+    })?;
     let mut workbook: Xls<_> = Xls::new(Cursor::new(bytes)).map_err(unreadable)?;
     let mut sheets = Vec::new();
     for name in workbook.sheet_names().into_iter().take(SHEETS_MAX) {

@@ -7,6 +7,7 @@ use rxeval::parser::{Axis, BinaryOp};
 
 use super::expr::{Code, Start, Walk, WalkStep};
 use super::functions;
+use super::parts::Parts;
 use super::schema::{SchemaId, ScopeId};
 use super::tree::{NodeId, Tree};
 use super::{Logic, Surroundings};
@@ -101,17 +102,18 @@ impl<'a> Evaluator<'a> {
             }
             Code::ChoiceName(value, question) => {
                 let value = self.run(value, place)?;
-                Ok(Val::Text(Cow::Owned(self.choice_name(&self.text(&value), *question))))
+                Ok(Val::Text(Cow::Owned(self.choice_name(&self.text(&value), *question)?)))
             }
             Code::Fail(why) => Err(why.clone()),
         }
     }
 
     /// Labels of the chosen names of `question`, in the language of the surroundings.
-    fn choice_name(&self, value: &str, question: SchemaId) -> String {
+    pub(super) fn choice_name(&self, value: &str, question: SchemaId) -> Result<String, FormFault> {
         let path = &self.logic.schema.node(question).path;
-        let names = value.split_whitespace();
-        names.map(|name| (self.surroundings.choice_label)(path, name)).collect::<Vec<_>>().join(", ")
+        let mut labels = Parts { separator: ", ", text: None };
+        value.split_whitespace().try_for_each(|name| labels.add(&(self.surroundings.choice_label)(path, name)))?;
+        Ok(labels.text.unwrap_or_default())
     }
 
     fn field(&self, node: SchemaId, anchor: ScopeId, origin: NodeId) -> Val<'a> {

@@ -9,6 +9,7 @@ use sha2::Digest;
 
 use super::eval::{Evaluator, NodeRef, Outcome, Place, Val, text_number};
 use super::expr::Code;
+use super::parts::Parts;
 use crate::forms::answer::time;
 use crate::forms::faults::{FaultKind, FormFault};
 
@@ -360,17 +361,7 @@ impl Call<'_, '_> {
 fn over_text<'a>(call: &Call<'a, '_>, function: Function) -> Outcome<'a> {
     Ok(match function {
         Function::String => Val::Text(call.text(0)?),
-        Function::Concat | Function::Join => {
-            let separator = if function == Function::Join { call.text(0)? } else { Cow::Borrowed("") };
-            let mut parts = Vec::new();
-            for at in usize::from(function == Function::Join)..call.args.len() {
-                match call.value(at)? {
-                    Val::Nodes(nodes) => parts.extend(nodes.into_iter().map(|node| call.eval.node_text(node))),
-                    other => parts.push(call.eval.text(&other)),
-                }
-            }
-            owned(parts.join(&separator))
-        }
+        Function::Concat | Function::Join => owned(put_together(call, function)?),
         Function::Length => count(call.text(0)?.chars().count()),
         Function::Contains => Val::Boolean(call.text(0)?.contains(&*call.text(1)?)),
         Function::StartsWith => Val::Boolean(call.text(0)?.starts_with(&*call.text(1)?)),
@@ -391,6 +382,19 @@ fn over_text<'a>(call: &Call<'a, '_>, function: Function) -> Outcome<'a> {
         Function::CountSelected => count(call.text(0)?.split_whitespace().count()),
         _ => call.plain(function)?,
     })
+}
+
+/// The texts of all arguments; nodes count one by one.
+fn put_together(call: &Call<'_, '_>, function: Function) -> Result<String, FormFault> {
+    let separator = if function == Function::Join { call.text(0)? } else { Cow::Borrowed("") };
+    let mut parts = Parts { separator: &separator, text: None };
+    for at in usize::from(function == Function::Join)..call.args.len() {
+        match call.value(at)? {
+            Val::Nodes(nodes) => nodes.into_iter().try_for_each(|node| parts.add(&call.eval.node_text(node)))?,
+            other => parts.add(&call.eval.text(&other))?,
+        }
+    }
+    Ok(parts.text.unwrap_or_default())
 }
 
 fn dates<'a>(call: &Call<'a, '_>, function: Function) -> Outcome<'a> {

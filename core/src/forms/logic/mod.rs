@@ -10,6 +10,7 @@ mod expr;
 mod functions;
 mod geometry;
 mod order;
+mod parts;
 mod read;
 pub(crate) mod schema;
 #[cfg(test)]
@@ -27,9 +28,10 @@ use tree::{BlockId, NodeId, Tree};
 
 use super::answer::time;
 use super::definition::{FieldType, FormDefinition};
-use super::faults::FormFault;
+use super::faults::{FaultKind, FormFault};
 use super::form::BrokenRule;
 use super::values::Values;
+use crate::forms::limits::COMPUTED_BYTES_MAX;
 use crate::limits::RECORD_ROWS_MAX;
 
 /// What an expression may ask beyond the record: time, record, labels of choices.
@@ -104,6 +106,8 @@ pub(crate) struct Ran {
     pub failures: Vec<(NodeId, FormFault)>,
     /// Rows that each counted repeat should have, by the enclosing block.
     pub counts: Vec<(BlockId, ScopeId, usize)>,
+    /// Bytes of all calculated answers so far.
+    computed_bytes: usize,
 }
 
 impl Logic {
@@ -137,7 +141,8 @@ impl Logic {
 
     /// Runs every rule over `values`: relevance, counts, calculations.
     pub(crate) fn run(&self, values: &Values, surroundings: &Surroundings) -> Ran {
-        let mut ran = Ran { tree: Tree::new(&self.schema, values), failures: Vec::new(), counts: Vec::new() };
+        let tree = Tree::new(&self.schema, values);
+        let mut ran = Ran { tree, failures: Vec::new(), counts: Vec::new(), computed_bytes: 0 };
         for (rule, code) in &self.rules {
             match *rule {
                 Rule::Relevant(place) => self.relevance(&mut ran, place, code, surroundings),
@@ -169,10 +174,16 @@ impl Logic {
 
     fn calculate(&self, ran: &mut Ran, place: SchemaId, code: &Code, surroundings: &Surroundings) {
         for node in self.nodes_of(&ran.tree, place) {
-            let text = self.compute(&ran.tree, node, code, surroundings).unwrap_or_else(|why| {
+            let room = COMPUTED_BYTES_MAX.saturating_sub(ran.computed_bytes);
+            let text = self.compute(&ran.tree, node, code, surroundings).and_then(|text| {
+                let fits = text.len() <= room;
+                if fits { Ok(text) } else { Err(FormFault::new(FaultKind::ComputedTotal).with(COMPUTED_BYTES_MAX)) }
+            });
+            let text = text.unwrap_or_else(|why| {
                 ran.failures.push((node, why));
                 String::new()
             });
+            ran.computed_bytes += text.len();
             ran.tree.texts[node as usize] = text;
         }
     }
@@ -270,9 +281,7 @@ impl Logic {
         };
         match self.field_type(place) {
             Some(FieldType::SelectOne | FieldType::SelectMultiple | FieldType::Rank) => {
-                let path = &self.schema.node(place).path;
-                let labels = text.split_whitespace().map(|name| (surroundings.choice_label)(path, name));
-                labels.collect::<Vec<_>>().join(", ")
+                evaluator.choice_name(&text, place).unwrap_or(text)
             }
             _ => text,
         }

@@ -2,7 +2,8 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use crate::forms::{EvalTime, FaultKind, Form, Scalar, Values, compile_sheets};
+use crate::forms::limits::{COMPUTED_BYTES_MAX, COMPUTED_TEXT_BYTES_MAX, REFERENCED_BYTES_MAX};
+use crate::forms::{EvalTime, FaultKind, Form, FormSession, ProblemKind, Scalar, Values, compile_sheets};
 
 /// 2024-05-20 12:00 in Shanghai.
 fn noon() -> EvalTime {
@@ -263,4 +264,60 @@ fn irrelevance_cascades_and_counts_as_absent() {
         (json!({"work": "yes", "job": {"pay": 5}, "pay_twice": 10}), 1)
     );
     assert_eq!(show(json!({"work": "no", "job": {"pay": 5, "employer": "x"}})), (json!({"work": "no"}), 0));
+}
+
+#[test]
+fn calculations_that_double_each_other_stop_at_the_limits() {
+    let mut survey = "type,name,label,calculation\ncalculate,c0,,\"'0123456789'\"\n".to_owned();
+    for step in 1..40 {
+        let before = step - 1;
+        survey.push_str(&format!("calculate,c{step},,\"concat(${{c{before}}}, ${{c{before}}})\"\n"));
+    }
+    let form = compile_sheets("double", &[("survey.csv", &survey)]).unwrap();
+    let evaluation = form.evaluate(&Values::default(), noon());
+    assert!(evaluation.problems.iter().any(|problem| problem.kind == ProblemKind::Logic), "{:?}", evaluation.problems);
+    let sizes = evaluation.shown.fields.values().map(|value| match value {
+        Scalar::Text(text) => text.len(),
+        Scalar::Integer(_) => 0,
+    });
+    let sizes: Vec<usize> = sizes.collect();
+    assert!(sizes.iter().all(|size| *size <= COMPUTED_TEXT_BYTES_MAX), "{sizes:?}");
+    // Many that are each within their limit are held by the limit of all.
+    let many: String = (0..200).map(|n| format!("calculate,d{n},,\"concat(${{c14}}, '{n}')\"\n")).collect();
+    let form = compile_sheets("many", &[("survey.csv", &(survey + &many))]).unwrap();
+    let evaluation = form.evaluate(&Values::default(), noon());
+    let sizes = evaluation.shown.fields.values().map(|value| match value {
+        Scalar::Text(text) => text.len(),
+        Scalar::Integer(_) => 0,
+    });
+    assert!(sizes.sum::<usize>() <= COMPUTED_BYTES_MAX);
+}
+
+#[test]
+fn a_label_takes_up_only_so_much_of_an_answer() {
+    let label = "${text}".repeat(2_000);
+    let survey = format!("type,name,label\ntext,text,T\ntext,after,{label}\n");
+    let form = Arc::new(compile_sheets("label", &[("survey.csv", &survey)]).unwrap());
+    let mut values = Values::default();
+    values.fields.insert("text".to_owned(), Scalar::Text("才让".repeat(5_000)));
+    let session = FormSession::new(form, values, noon(), "zh-Hans");
+    let longest = session.questions().iter().map(|question| question.label.len()).max().unwrap();
+    assert!((1_000..=REFERENCED_BYTES_MAX).contains(&longest), "{longest}");
+}
+
+#[test]
+fn a_form_of_endless_groups_is_no_form() {
+    // Kind, version, no titles, languages, fields or repeats; then groups in groups in one of another's items.
+    let mut bytes = vec![0x8a, 0x61, b'k', 0x61, b'1', 0xa0, 0x80, 0x00, 0x80, 0x80];
+    let end = [0x80, 0xa0, 0x60];
+    let shallow = [&bytes[..], &end].concat();
+    let read = Form::from_bytes(&shallow);
+    assert!(!matches!(&read, Err(fault) if fault.kind == FaultKind::NotAForm), "{read:?}");
+    for _ in 0..100_000 {
+        bytes.extend_from_slice(&[0x81, 0x82, 0x01, 0x81, 0x84, 0x61, b'g', 0xa0, 0xf6]);
+    }
+    bytes.extend_from_slice(&end);
+    assert_eq!(Form::from_bytes(&bytes).unwrap_err().kind, FaultKind::NestsTooDeep);
+    let whole = form("1").unwrap();
+    assert_eq!(Form::from_bytes(&whole.to_bytes()).unwrap().definition(), whole.definition());
 }

@@ -3,13 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::access::{Area, FeedId, Role};
-use crate::document::{ChangeState, Document, PendingEntry, RawChange, RecordMeta};
-use crate::forms::{Edit, FormDefinition, Values};
-use crate::ids::{ActorId, ChangeHash, RecordId};
-use crate::protocol::{ChangeUp, Notice, SignedHead, StatementHash, Verdict};
-use crate::sync::LogError;
-use crate::sync::phone::{FollowedFeed, NotTaken, OutboxChange, PhoneIdentity, PhoneLog, StoredStatement, Unstated};
+use fieldbook_core::access::{Area, FeedId, Role};
+use fieldbook_core::document::{ChangeState, Document, PendingEntry, RawChange, RecordMeta};
+use fieldbook_core::forms::{Edit, FormDefinition, Values};
+use fieldbook_core::ids::{ActorId, ChangeHash, RecordId};
+use fieldbook_core::protocol::{ChangeUp, Notice, SignedHead, StatementHash, Verdict};
+use fieldbook_core::sync::LogError;
+use fieldbook_core::sync::phone::{
+    FollowedFeed, NotTaken, OutboxChange, PhoneIdentity, PhoneLog, StoredStatement, Unstated,
+};
 
 #[derive(Clone)]
 pub struct Data {
@@ -86,7 +88,7 @@ impl MemoryPhone {
 
     pub fn shown(&self, record: &RecordId, field: &str) -> Option<String> {
         match self.values(record).fields.get(field) {
-            Some(crate::forms::Scalar::Text(text)) => Some(text.clone()),
+            Some(fieldbook_core::forms::Scalar::Text(text)) => Some(text.clone()),
             _ => None,
         }
     }
@@ -337,7 +339,8 @@ impl PhoneLog for MemoryPhone {
         assert!(self.before.is_some());
         assert!(!self.data.purged.contains(record));
         self.data.documents.insert(*record, document.clone().into());
-        Ok(document.conflicts(&self.form_now("household")).len() as u32)
+        let form = self.data.forms.get(&document.record().kind).and_then(|forms| forms.last());
+        Ok(form.map_or(0, |form| document.conflicts(form).len()) as u32)
     }
     fn form(&mut self, kind: &str, version: Option<&str>) -> Answer<Option<Arc<FormDefinition>>> {
         let forms = self.data.forms.get(kind);
@@ -349,7 +352,8 @@ impl PhoneLog for MemoryPhone {
     fn apply_notice(&mut self, _: &FeedId, _: u64, notice: &Notice) -> Answer<()> {
         self.data.notices += 1;
         if let Notice::Form { kind, form, .. } = notice {
-            let form: FormDefinition = crate::sync::from_cbor(form).unwrap();
+            let form: Option<FormDefinition> = fieldbook_core::sync::from_cbor(form);
+            let form = form.ok_or_else(|| LogError::other("no form"))?;
             let forms = self.data.forms.entry(kind.clone()).or_default();
             if !forms.iter().any(|held| held.version == form.version) {
                 forms.push(Arc::new(form));
@@ -369,7 +373,7 @@ impl PhoneLog for MemoryPhone {
         Ok(self.data.purged.contains(record))
     }
     fn move_record(&mut self, record: &RecordId, to: &FeedId) -> Answer<()> {
-        self.data.metas.get_mut(record).unwrap().feed = to.clone();
+        self.data.metas.get_mut(record).ok_or_else(|| LogError::other("no such record"))?.feed = to.clone();
         Ok(())
     }
     fn put_pending(&mut self, entry: &PendingEntry) -> Answer<()> {

@@ -3,14 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::access::{Area, FeedId, Role};
-use crate::document::Document;
-use crate::forms::FormDefinition;
-use crate::ids::{ActorId, ChangeHash, DeviceId, LogId, RecordId, UserId};
-use crate::intake::{self, Rights};
-use crate::protocol::{Entry, EntryBody, Notice, RecordStart, StatementHash, Verdict};
-use crate::sync::server::{DeviceRow, Fate, FeedHead, LogEntry, Scope, ServerLog, StatementRow, TakenChange, fate_of};
-use crate::sync::{LogError, chain};
+use fieldbook_core::access::{Area, FeedId, Role};
+use fieldbook_core::document::Document;
+use fieldbook_core::forms::FormDefinition;
+use fieldbook_core::ids::{ActorId, ChangeHash, DeviceId, LogId, RecordId, UserId};
+use fieldbook_core::intake::{self, Rights};
+use fieldbook_core::protocol::{Entry, EntryBody, Notice, RecordStart, StatementHash, Verdict};
+use fieldbook_core::sync::server::{
+    DeviceRow, Fate, FeedHead, LogEntry, Scope, ServerLog, StatementRow, TakenChange, fate_of,
+};
+use fieldbook_core::sync::{LogError, chain};
 
 #[derive(Clone)]
 pub struct Device {
@@ -71,7 +73,7 @@ impl MemoryServer {
         let notice = Notice::Form {
             kind: form.kind.clone(),
             version: form.version.clone(),
-            form: crate::sync::to_cbor(&form).into(),
+            form: fieldbook_core::sync::to_cbor(&form).into(),
         };
         self.data.forms.push(Arc::new(form));
         self.append(&general(), now_ms, EntryBody::Notice(notice), None, None);
@@ -257,7 +259,7 @@ impl ServerLog for MemoryServer {
                 let quarantine = &self.data.quarantine;
                 let fate = fate_of(&refusal, change.hash, change.record, |hash| quarantine.contains_key(hash));
                 match fate {
-                    Fate::NotTaken(verdict) if verdict.kind == crate::protocol::VerdictKind::Quarantined => {
+                    Fate::NotTaken(verdict) if verdict.kind == fieldbook_core::protocol::VerdictKind::Quarantined => {
                         Ok(self.set_apart(change, verdict))
                     }
                     other => Ok(other),
