@@ -1,7 +1,7 @@
 # Every command of the project; CI calls nothing else.
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: help setup demo test bench bench-sync lint kotlin
+.PHONY: help setup demo test bench bench-sync lint kotlin fuzz
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' Makefile | column -t -s:
@@ -36,3 +36,6 @@ bench-sync: setup ## costs of syncing on a shaped line, written to docs/PERFORMA
 lint: setup ## format, clippy
 	cargo fmt --all --check
 	cargo clippy --quiet --workspace --all-targets -- -D warnings
+
+fuzz: setup ## everything that reads bytes from outside, MINUTES=10 in all; TARGETS="change form" for some
+	MINUTES=$(or $(MINUTES),10) tests/scripts/fuzz.sh $(TARGETS)

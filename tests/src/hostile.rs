@@ -124,38 +124,46 @@ impl Claim {
     }
 }
 
+/// One random change of `bytes`, which are never empty after it.
+pub fn scramble(bytes: &mut Vec<u8>, dice: &mut Dice) {
+    if bytes.is_empty() {
+        bytes.push(0);
+    }
+    let at = dice.below(bytes.len());
+    match dice.below(8) {
+        0 | 1 => bytes[at] ^= 1 << dice.below(8),
+        2 => bytes[at] = dice.roll() as u8,
+        3 => bytes.insert(at, dice.roll() as u8),
+        4 => {
+            bytes.remove(at);
+        }
+        5 => {
+            let end = (at + 1 + dice.below(12)).min(bytes.len());
+            let piece = bytes[at..end].to_vec();
+            let to = dice.below(bytes.len());
+            bytes.splice(to..to, piece);
+        }
+        6 => {
+            let end = (at + 1 + dice.below(6)).min(bytes.len());
+            bytes.drain(at..end);
+        }
+        _ => {
+            let mut number = Vec::new();
+            uleb(dice.roll() >> dice.below(64), &mut number);
+            let end = (at + number.len()).min(bytes.len());
+            bytes.splice(at..end, number);
+        }
+    }
+    if bytes.is_empty() {
+        bytes.push(0);
+    }
+}
+
 /// A change with one to four random changes of its body, and a checksum that fits again.
 pub fn mutate(change: &[u8], dice: &mut Dice) -> Vec<u8> {
     let mut out = body(change).to_vec();
     for _ in 0..=dice.below(4) {
-        let at = dice.below(out.len());
-        match dice.below(8) {
-            0 | 1 => out[at] ^= 1 << dice.below(8),
-            2 => out[at] = dice.roll() as u8,
-            3 => out.insert(at, dice.roll() as u8),
-            4 => {
-                out.remove(at);
-            }
-            5 => {
-                let end = (at + 1 + dice.below(12)).min(out.len());
-                let piece = out[at..end].to_vec();
-                let to = dice.below(out.len());
-                out.splice(to..to, piece);
-            }
-            6 => {
-                let end = (at + 1 + dice.below(6)).min(out.len());
-                out.drain(at..end);
-            }
-            _ => {
-                let mut number = Vec::new();
-                uleb(dice.roll() >> dice.below(64), &mut number);
-                let end = (at + number.len()).min(out.len());
-                out.splice(at..end, number);
-            }
-        }
-        if out.is_empty() {
-            out.push(0);
-        }
+        scramble(&mut out, dice);
     }
     seal(PLAIN, &out)
 }
