@@ -17,12 +17,12 @@ test: setup ## everything that CI checks
 	cargo check --quiet -p fieldbook-core
 	cargo check --quiet -p fieldbook-core --features client
 	cargo check --quiet -p fieldbook-server
-	cargo build --quiet --workspace --bins
+	cargo build --quiet --workspace --all-targets
 	cargo test --workspace --quiet
 	$(MAKE) --no-print-directory kotlin
 
 kotlin: setup ## the bindings on a JVM, against a real server
-	cargo build --quiet --workspace
+	cargo build --quiet --workspace --all-targets
 	cd bindings/kotlin && mvn -B -q --no-transfer-progress -Dorg.slf4j.simpleLogger.log.org.apache.maven.plugin.surefire=info test
 
 bench: setup ## costs of saves, lists, search, answers and idle sync; medians, JSON under target/

@@ -5,6 +5,7 @@
 use fieldbook_core::protocol::{Down, Up};
 use fieldbook_core::sync::frames::{FrameReader, FrameWriter, Message};
 use fieldbook_core::sync::to_cbor;
+use sha2::{Digest, Sha256};
 use zstd::stream::raw::{CParameter, Encoder, Operation, OutBuffer};
 
 use crate::bytes::{join, mutate_behind_flags, mutate_cbor, mutate_pieces, pieces};
@@ -63,12 +64,17 @@ fn read<M: Message + PartialEq + std::fmt::Debug>(stream: &[u8], size: usize, me
     }
 }
 
-/// One zstd stream, flushed at each piece, as frames.
+/// Bytes of a frame's running check.
+const CHECK_BYTES: usize = 4;
+
+/// One zstd stream, flushed at each piece, as frames with their running checks.
 pub fn compressed(pieces: &[&[u8]]) -> Vec<u8> {
     let mut out = Vec::new();
     let Ok(mut encoder) = Encoder::new(1) else { return out };
     let _ = encoder.set_parameter(CParameter::WindowLog(17));
+    let mut sum = Sha256::new();
     for piece in pieces {
+        sum.update(piece);
         let mut block = Vec::new();
         let mut buffer = vec![0; 64 * 1024];
         let mut read = 0;
@@ -85,7 +91,8 @@ pub fn compressed(pieces: &[&[u8]]) -> Vec<u8> {
                 break;
             }
         }
-        uleb(block.len() as u64, &mut out);
+        uleb((CHECK_BYTES + block.len()) as u64, &mut out);
+        out.extend_from_slice(&sum.clone().finalize()[..CHECK_BYTES]);
         out.extend_from_slice(&block);
     }
     out

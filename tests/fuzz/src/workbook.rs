@@ -21,8 +21,9 @@ pub const TARGET: Target = Target {
 };
 
 const PARTS: u8 = 1;
-const NAMES: [&str; 6] = [
+const NAMES: [&str; 7] = [
     "[Content_Types].xml",
+    "_rels/.rels",
     "xl/workbook.xml",
     "xl/_rels/workbook.xml.rels",
     "xl/sharedStrings.xml",
@@ -129,6 +130,9 @@ fn parts(survey: &str, choices: &str) -> Vec<Vec<u8>> {
     let types = "<Types xmlns=\"http://schemas.openxmlformats.org/package/2006/content-types\"/>";
     let sheet = |name: &str, id: u8| format!("<sheet name=\"{name}\" sheetId=\"{id}\" r:id=\"rId{id}\"/>");
     let main = "http://schemas.openxmlformats.org";
+    let root = format!(
+        "<Relationships xmlns=\"{main}/package/2006/relationships\"><Relationship Id=\"rId1\" Type=\"{main}/officeDocument/2006/relationships/officeDocument\" Target=\"xl/workbook.xml\"/></Relationships>"
+    );
     let workbook = format!(
         "<workbook xmlns=\"{main}/spreadsheetml/2006/main\" xmlns:r=\"{main}/officeDocument/2006/relationships\"><sheets>{}{}</sheets></workbook>",
         sheet("survey", 1),
@@ -145,7 +149,7 @@ fn parts(survey: &str, choices: &str) -> Vec<Vec<u8>> {
         relation(2)
     );
     let strings = format!("<sst xmlns=\"{main}/spreadsheetml/2006/main\"><si><t>a</t></si></sst>");
-    [types.to_owned(), workbook, relations, strings, xml(survey), xml(choices)].map(String::into_bytes).to_vec()
+    [types.to_owned(), root, workbook, relations, strings, xml(survey), xml(choices)].map(String::into_bytes).to_vec()
 }
 
 fn seeds() -> Vec<Vec<u8>> {
