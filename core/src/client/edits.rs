@@ -174,6 +174,21 @@ impl Fieldbook {
         Ok(Some(document))
     }
 
+    /// The heads at which an open form or a draft goes on: what the server did not take of its record was taken out of
+    /// it meanwhile.
+    pub(super) fn heads_here(
+        view: View<'_>,
+        document: &Document,
+        heads: &[ChangeHash],
+    ) -> Result<Vec<ChangeHash>, Fault> {
+        if heads.iter().all(|head| document.contains(head)) {
+            return Ok(heads.to_vec());
+        }
+        let outbox = view.outbox_of(&document.record().id)?;
+        let bytes_of = |hash: &ChangeHash| outbox.iter().find(|own| own.hash == *hash).map(|own| own.bytes.clone());
+        Ok(document.heads_here(heads, bytes_of))
+    }
+
     /// One save = one change: into the document, the outbox and everything that is read of the record.
     pub(super) fn save_edits(
         &self,

@@ -72,7 +72,11 @@ impl Fieldbook {
                 Some(meta) => self.document(view, &id)?.map(|document| (meta, document)),
                 None => None,
             };
-            Ok::<_, Fault>((view.draft(&id)?, stored))
+            let mut draft = view.draft(&id)?;
+            if let (Some(draft), Some((_, document))) = (&mut draft, &stored) {
+                draft.key.heads = Self::heads_here(view, document, &draft.key.heads)?;
+            }
+            Ok::<_, Fault>((draft, stored))
         })?;
         if wanted.is_some() && draft.is_none() && stored.is_none() {
             return Err(Fault::new(ErrorKind::NotFound, Text::UnknownRecord, id).record(id));
@@ -211,7 +215,11 @@ impl FormHandle {
             }
             let change = self.book.store.write(|write| {
                 let mut held = self.held(write, open)?;
-                let at = if open.key.is_new { vec![held.document.creation()] } else { open.key.heads.clone() };
+                let at = if open.key.is_new {
+                    vec![held.document.creation()]
+                } else {
+                    Fieldbook::heads_here(write.view(), &held.document, &open.key.heads)?
+                };
                 let change = self.book.save_edits(write, &mut held, &open.form, &at, &edits)?;
                 write.remove_draft(&self.record)?;
                 Ok::<_, Fault>(change)

@@ -259,6 +259,17 @@ impl Document {
         guarded(|| rebuild::without(self, dropped))
     }
 
+    /// The heads at which a form goes on whose record was rebuilt without own changes ([`Document::without`]): each of
+    /// `heads` that is not here gives way to what it was built upon, as its bytes say, which `bytes_of` returns.
+    #[must_use]
+    pub fn heads_here(
+        &self,
+        heads: &[ChangeHash],
+        bytes_of: impl Fn(&ChangeHash) -> Option<Vec<u8>>,
+    ) -> Vec<ChangeHash> {
+        rebuild::heads_here(self, heads, bytes_of)
+    }
+
     /// One save = one change, made at the heads that its form was opened at, so that what arrived meanwhile becomes
     /// a visible conflict instead of being overwritten. Writes only what differs from what `at` shows; choosing one
     /// of several values that are in conflict there is a write. `None`: nothing differs.

@@ -1,13 +1,13 @@
 //! A record without some of its changes: what is left when the server did not take them.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use automerge::{Automerge, Change};
 
 use super::error::DocumentError;
 use super::layout::{library_error, our_hash};
 use super::types::RawChange;
-use super::{Document, raw_change};
+use super::{Document, chunk, raw_change};
 use crate::ids::ChangeHash;
 
 /// The document without the dropped changes and all that depend on them, and those changes in order.
@@ -41,4 +41,25 @@ pub(super) fn without(
         return Err(DocumentError::Internal { detail: "a change was lost in rebuilding".to_owned() });
     }
     Ok((rebuilt, out))
+}
+
+/// Each of `heads` that is not here gives way to what it was built upon, as `bytes_of` tells.
+pub(super) fn heads_here(
+    document: &Document,
+    heads: &[ChangeHash],
+    bytes_of: impl Fn(&ChangeHash) -> Option<Vec<u8>>,
+) -> Vec<ChangeHash> {
+    let (mut open, mut seen, mut here) = (heads.to_vec(), BTreeSet::new(), BTreeSet::new());
+    while let Some(head) = open.pop() {
+        if !seen.insert(head) {
+            continue;
+        }
+        match bytes_of(&head).filter(|_| !document.contains(&head)) {
+            Some(bytes) => open.extend(chunk::decode(&bytes).map(|change| change.deps).unwrap_or_default()),
+            // A container that nothing uses any more is gone too; what else nobody knows stays, so that a save says so.
+            None if !document.contains(&head) && !heads.contains(&head) => drop(here.insert(document.creation)),
+            None => drop(here.insert(head)),
+        }
+    }
+    here.into_iter().collect()
 }

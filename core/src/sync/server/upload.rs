@@ -56,6 +56,8 @@ impl Upload {
                 Ok(frame) => {
                     log.commit()?;
                     frame.count_into(traffic);
+                    // Not before: the answer tells the device from this row what is durable.
+                    self.caller.row = frame.row;
                 }
                 Err(answer) => {
                     log.rollback();
@@ -84,7 +86,6 @@ impl Upload {
             log.put_taken(&self.caller.device, taken)?;
             frame.row.taken = Some(taken);
         }
-        self.caller.row = frame.row.clone();
         Ok(frame)
     }
 

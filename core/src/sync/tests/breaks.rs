@@ -97,6 +97,24 @@ fn an_answer_cut_anywhere_loses_at_most_a_frame() {
 }
 
 #[test]
+fn what_the_server_could_not_make_durable_is_not_acknowledged() {
+    let (mut world, _) = busy();
+    let frames = world.exchange(0, Fault::default()).request.frames.len();
+    for failing in 0..=frames {
+        let (mut world, saved) = busy();
+        world.server.fail_in = Some(failing);
+        let failed = world.exchange(0, Fault::default());
+        assert!(matches!(failed.result.unwrap_err(), SyncError::Server(_)), "commit {failing}");
+        let on_server = world.server.data.feeds[&world.town()].len() - 30;
+        let waits = |hash: &&ChangeHash| {
+            matches!(world.phones[0].status(hash), Some(ChangeState::Unstated | ChangeState::Stated))
+        };
+        assert!(saved.iter().filter(waits).count() >= saved.len() - on_server, "commit {failing}");
+        ends_well(world, &saved);
+    }
+}
+
+#[test]
 fn a_line_that_breaks_every_time_still_gets_on() {
     let (mut world, saved) = busy();
     let mut rounds = 0;

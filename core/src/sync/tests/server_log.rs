@@ -50,13 +50,15 @@ pub struct MemoryServer {
     pub data: Data,
     before: Option<Box<Data>>,
     pub commits: usize,
+    /// The commit after so many more fails, once.
+    pub fail_in: Option<usize>,
 }
 
 type Answer<T> = Result<T, LogError>;
 
 impl MemoryServer {
     pub fn new(log: LogId) -> Self {
-        Self { log, data: Data::default(), before: None, commits: 0 }
+        Self { log, data: Data::default(), before: None, commits: 0, fail_in: None }
     }
 
     pub fn add_device(&mut self, device: DeviceId, user: UserId, key: [u8; 32], role: Role, feeds: &[FeedId]) {
@@ -167,7 +169,15 @@ impl ServerLog for MemoryServer {
         Ok(())
     }
     fn commit(&mut self) -> Answer<()> {
-        assert!(self.before.take().is_some());
+        assert!(self.before.is_some());
+        if let Some(left) = self.fail_in {
+            self.fail_in = left.checked_sub(1);
+            if left == 0 {
+                self.rollback();
+                return Err(LogError::other("the disk says no"));
+            }
+        }
+        self.before = None;
         self.commits += 1;
         Ok(())
     }
