@@ -19,7 +19,7 @@ pub const TARGET: Target = Target {
     name: "change",
     limits: Limits { input_bytes: 8 * 1024, time_ms: 50, memory_bytes: 50 << 20, output_bytes: 1 << 20 },
     run,
-    mutate: |input, dice| mutate_behind_flags(input, dice, |rest, dice| behind_state(rest, dice)),
+    mutate: |input, dice| mutate_behind_flags(input, dice, behind_state),
     seeds,
 };
 
@@ -30,7 +30,7 @@ const SUPERVISOR: u8 = 4;
 
 fn behind_state(rest: &[u8], dice: &mut Dice) -> Vec<u8> {
     let mut out = rest.to_vec();
-    mutate_behind_flags(&mut out, dice, |body, dice| mutate_body(body, dice));
+    mutate_behind_flags(&mut out, dice, mutate_body);
     out
 }
 
