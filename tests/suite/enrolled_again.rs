@@ -2,7 +2,7 @@
 //! was signed for another device, and no work is lost.
 
 use fieldbook_core::client::ErrorKind;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::inside::{Fault, Inside, close, copy, sync_once};
 use super::office::{NOTE, Phone, id};
@@ -106,6 +106,26 @@ fn only_the_same_user_takes_over_a_phone_that_lost_its_key() {
     assert_eq!(a.book.enrol(&elsewhere.link("duojie"), "again").unwrap_err().kind, ErrorKind::BadInput);
     a.book.enrol(&world.link("duojie"), "again").unwrap();
     all_arrived(&world, &a, &b);
+}
+
+#[test]
+fn verdicts_on_the_new_device_are_heard_from_the_first() {
+    let (world, a, b) = worked();
+    let decide = |number| a.try_edit(id(number), &json!({ "stage": "approved" }), &Value::Null, &Value::Null).unwrap();
+    decide(1);
+    decide(2);
+    a.sync();
+    assert_eq!(a.book.not_taken(0, 10).unwrap().len(), 2);
+    std::fs::write(a.home.join(DEVICE_KEY), [5; 32]).unwrap();
+    a.book.enrol(&world.link("duojie"), "again").unwrap();
+    decide(3);
+    a.sync();
+    // The new device's verdicts are numbered from 1 again.
+    let told: Vec<_> = a.book.not_taken(0, 10).unwrap().into_iter().map(|one| one.record).collect();
+    assert_eq!(told, [id(1), id(2), id(3)]);
+    assert_eq!(a.book.status().unwrap().store.outbox_changes, 0);
+    b.sync();
+    assert_eq!(b.record(id(3)).heads, a.record(id(3)).heads);
 }
 
 #[test]

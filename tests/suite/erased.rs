@@ -5,7 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use fieldbook_core::client::{ErrorKind, NewRecord};
+use fieldbook_core::client::net::CancelFlag;
+use fieldbook_core::client::{ErrorKind, Fieldbook, NewRecord, Progress, SyncListener};
 use fieldbook_core::ports::{KeyVault, VaultError};
 use fieldbook_core::store::ListFilter;
 use fieldbook_tests::demo::secrets::files_with;
@@ -156,6 +157,29 @@ fn a_revoked_phone_with_nothing_to_send_erases_itself_at_once() {
     refuses_everything(&phone);
     close(phone);
     begins_anew(&world);
+}
+
+/// Saves once, as soon as it hears anything.
+struct SavesMeanwhile(Arc<Fieldbook>, AtomicBool);
+
+impl SyncListener for SavesMeanwhile {
+    fn progress(&self, _: Progress) {
+        if !self.1.swap(true, Relaxed) {
+            let record = NewRecord { id: None, values: json!({ "title": NAME }), submit: false };
+            self.0.import(NOTE, &[record]).unwrap().remove(0).unwrap();
+        }
+    }
+}
+
+#[test]
+fn what_is_saved_during_the_last_exchange_is_handed_in_too() {
+    let (world, phone) = worked();
+    revoke(&world);
+    let listener = SavesMeanwhile(Arc::clone(&phone.book), AtomicBool::new(false));
+    assert_eq!(phone.book.sync(&listener, &CancelFlag::default()).unwrap_err().kind, ErrorKind::Revoked);
+    assert!(listener.1.load(Relaxed));
+    assert_eq!(world.count("SELECT count(*) FROM quarantine"), 1);
+    assert!(!phone.home.join("fieldbook.db").exists());
 }
 
 #[test]

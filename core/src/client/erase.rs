@@ -13,13 +13,18 @@ use crate::store;
 
 impl Fieldbook {
     /// The server has said, signed, that `device` is revoked, and holds all that was unsent: nothing of it stays here.
-    /// What could not be erased now is at the next opening.
-    pub(super) fn erase(&self, device: &DeviceId) -> Fault {
+    /// What could not be erased now is at the next opening. `None`, and nothing is erased, where the user has saved
+    /// something since.
+    pub(super) fn erase(&self, device: &DeviceId) -> Result<Option<Fault>, Fault> {
+        let write = self.store.begin()?;
+        if write.view().has_unsent()? {
+            return Ok(None);
+        }
         let steps = [
             store::mark_erased(self.store.folder()).map_err(Fault::from),
             // Without its key what is left of the file is noise.
             forget_keys(self.vault.as_ref()),
-            self.store.erase().map_err(Fault::from),
+            write.erase().map_err(Fault::from),
         ];
         self.forget_forms();
         *locked(&self.documents) = Default::default();
@@ -27,7 +32,7 @@ impl Fieldbook {
         for failed in steps.iter().filter_map(|step| step.as_ref().err()) {
             detail.push_str(&format!("; erasing: {}", failed.detail_text()));
         }
-        Fault::new(ErrorKind::Revoked, Text::Revoked, "").detail(detail)
+        Ok(Some(Fault::new(ErrorKind::Revoked, Text::Revoked, "").detail(detail)))
     }
 }
 

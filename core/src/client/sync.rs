@@ -168,10 +168,11 @@ impl Run<'_> {
         for _ in 0..EXCHANGES_MAX {
             match self.exchange(connection) {
                 Ok(outcome) => {
-                    if outcome.revoked && !outcome.again {
-                        return Err(self.book.erase(&self.enrolment.device));
-                    }
-                    if !outcome.again {
+                    if outcome.revoked {
+                        if let Some(erased) = self.book.erase(&self.enrolment.device)? {
+                            return Err(erased);
+                        }
+                    } else if !outcome.again {
                         return Ok(());
                     }
                     if outcome.progress {

@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use fieldbook_sqlite::rusqlite::Connection;
 
 use super::open::{FILE, io, remove_if_there};
-use super::{Store, StoreError};
+use super::{StoreError, Write};
 use crate::ports::Disk;
 
 /// There from before the first byte is erased until the next opening has finished.
@@ -94,17 +94,21 @@ fn sync_folder(folder: &Path) {
     let _ = File::open(folder).and_then(|folder| folder.sync_all());
 }
 
-impl Store {
-    /// Closes the store and erases its files. Every later call answers [`StoreError::Erased`].
+impl Write<'_> {
+    /// Drops this transaction, closes the store and erases its files. Nobody else can write between what this transaction
+    /// has read and the end: every later call answers [`StoreError::Erased`].
     ///
     /// # Errors
     /// [`StoreError`]; the store is closed in any case.
-    pub fn erase(&self) -> Result<(), StoreError> {
-        self.erased.store(true, SeqCst);
-        let doing = "closing the store";
-        let nowhere = Connection::open_in_memory().map_err(|error| StoreError::from_sqlite(doing, error))?;
-        *self.writer.lock().unwrap_or_else(PoisonError::into_inner) = nowhere;
-        self.readers.lock().unwrap_or_else(PoisonError::into_inner).clear();
-        erase_files(self.folder(), self.disk.as_ref())
+    pub fn erase(mut self) -> Result<(), StoreError> {
+        let store = self.store;
+        store.erased.store(true, SeqCst);
+        // What the old connection had begun is rolled back with it.
+        if let Ok(nowhere) = Connection::open_in_memory() {
+            *self.connection = nowhere;
+        }
+        drop(self);
+        store.readers.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        erase_files(store.folder(), store.disk.as_ref())
     }
 }

@@ -62,7 +62,7 @@ pub enum StoreError {
         /// What was being done.
         doing: &'static str,
     },
-    /// [`crate::store::Store::erase`] has erased the store.
+    /// [`crate::store::Write::erase`] has erased the store.
     #[error("the store was erased")]
     Erased,
     /// The record was erased for ever and cannot be stored again.

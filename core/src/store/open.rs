@@ -39,7 +39,7 @@ pub struct Store {
     pub(super) writer: Mutex<Connection>,
     /// Connections that nobody reads with just now.
     pub(super) readers: Mutex<Vec<Connection>>,
-    /// Set by [`Store::erase`], for ever.
+    /// Set by [`Write::erase`], for ever.
     pub(super) erased: AtomicBool,
     /// Dropped behind the connections.
     _schema_pages: SchemaPages,

@@ -157,6 +157,17 @@ impl View<'_> {
         )
     }
 
+    /// Is there a change that the server does not have?
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn has_unsent(&self) -> Result<bool, StoreError> {
+        self.connection
+            .prepare_cached("SELECT 1 FROM outbox WHERE state IN (0, 1)")
+            .and_then(|mut s| s.exists([]))
+            .map_err(|error| self.failed("reading the outbox", error))
+    }
+
     /// All outbox rows of a record, in the order in which they were saved.
     ///
     /// # Errors
