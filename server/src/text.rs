@@ -55,7 +55,10 @@ pub fn text(language: Language, word: &str, args: &[(&'static str, String)]) -> 
 /// The text of a problem.
 #[must_use]
 pub fn problem(language: Language, problem: &Problem) -> String {
-    text(language, problem.word, &problem.args)
+    let Some(answer) = &problem.answer else { return text(language, problem.word, &problem.args) };
+    let reason = answer.text(crate::form_language(language));
+    let detail = text(language, "answer", &[("path", answer.path.clone()), ("reason", reason)]);
+    text(language, problem.word, &[("detail", detail)])
 }
 
 /// The text of any failure of the store, for the person at the command line.
@@ -319,6 +322,7 @@ const CATALOGUE: &[(&str, &str, &str)] = &[
     ("reasons_missing", "请说明理由。", "Please give reasons."),
     ("field_unknown", "表单没有字段 {field}。", "The form has no field {field}."),
     ("value_refused", "无法保存：{detail}", "It cannot be saved: {detail}"),
+    ("answer", "{path}：{reason}", "{path}: {reason}"),
     ("quarantine_unknown", "隔离区没有 {id}。", "Nothing waits in quarantine as {id}."),
     (
         "depends_on_quarantined",

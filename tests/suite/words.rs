@@ -84,6 +84,9 @@ async fn a_sync_and_a_wrong_argument_are_told_in_the_language_of_the_person() {
     let [chinese, english] = both(home, &["show", "abc"]);
     assert_eq!(chinese, "fieldbook-phone: “abc”不是记录编号（UUID）\n");
     assert_eq!(english, "fieldbook-phone: abc is no record id (UUID)\n");
+    let [chinese, english] = both(home, &["enrol", "https://example.org"]);
+    assert!(chinese.contains("这不是有效的绑定链接（应以 fieldbook:// 开头）"), "{chinese}");
+    assert!(english.contains("This is no enrolment link (it does not begin with fieldbook://)"), "{english}");
     let [chinese, english] = both(home, &["import", "visit", "/nowhere/lines"]);
     assert!(chinese.starts_with("fieldbook-phone: 打不开文件 /nowhere/lines（"), "{chinese}");
     assert!(english.starts_with("fieldbook-phone: /nowhere/lines cannot be opened ("), "{english}");

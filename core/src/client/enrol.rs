@@ -7,7 +7,7 @@ use minicbor::{Decode, Encode};
 
 use super::error::Fault;
 use super::fieldbook::{Fieldbook, locked};
-use super::link::{EnrolLink, ServerAddress};
+use super::link::{EnrolLink, LinkError, ServerAddress};
 use super::log::SYNC_STATE;
 use super::net::{CancelFlag, Transport};
 use super::session::{REVOKED, VAULT_DEVICE_KEY};
@@ -126,9 +126,7 @@ impl Fieldbook {
     /// when another server answers, `Network`, `Busy` while enrolling or syncing already.
     pub fn enrol(&self, link: &str, device_name: &str) -> Result<EnrolmentInfo, ClientError> {
         self.guarded(|| {
-            let link: EnrolLink = link
-                .parse()
-                .map_err(|error: super::link::LinkError| Fault::new(ErrorKind::BadInput, Text::BadLink, error.0))?;
+            let link: EnrolLink = link.parse()?;
             let existing = self.store.read(Enrolment::load)?;
             if let Some(existing) = &existing
                 && (self.device_key(existing).is_ok() || existing.root_key != link.server.root_key)
@@ -218,23 +216,22 @@ fn ask(
         if answer.len() > ANSWER_BYTES_MAX { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })?;
     if answer.len() > ANSWER_BYTES_MAX {
-        return Err(bad_enrolment("too long"));
+        return Err(bad_enrolment(Text::AnswerTooLong));
     }
     minicbor::decode(&answer).map_err(|_| {
         Fault::new(ErrorKind::ServerIdentity, Text::NotAServer, &link.server).detail("the enrolment answer is not CBOR")
     })
 }
 
-fn bad_enrolment(what: &str) -> Fault {
-    Fault::new(ErrorKind::ServerIdentity, Text::BadEnrolment, what)
+fn bad_enrolment(why: Text) -> Fault {
+    Fault::because(ErrorKind::ServerIdentity, Text::BadEnrolment, why)
 }
 
 /// The signing key of the server counts only if the pinned root has certified it.
 fn check_server_key(link: &EnrolLink, answer: &EnrolAnswer) -> Result<(), Fault> {
-    let root = VerifyingKey::from_bytes(&link.server.root_key)
-        .map_err(|_| Fault::new(ErrorKind::BadInput, Text::BadLink, "pin= is no Ed25519 key"))?;
+    let root = VerifyingKey::from_bytes(&link.server.root_key).map_err(|_| LinkError(Text::LinkPin))?;
     let mut signed = b"fieldbook server key v1\0".to_vec();
     signed.extend_from_slice(&answer.server_key);
     root.verify_strict(&signed, &Signature::from_bytes(&answer.server_key_signature))
-        .map_err(|_| bad_enrolment("the server's key is not signed by its root"))
+        .map_err(|_| bad_enrolment(Text::KeyNotSigned))
 }

@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::link::LinkError;
 use super::net::NetError;
 use super::text::{Language, Text};
 use crate::forms::{FormFault, ValueError};
@@ -118,6 +119,12 @@ impl Fault {
         Self { kind, detail: english.clone(), say: Say::Both(chinese, english), record: None, path: None }
     }
 
+    /// `text` about a reason that is a sentence of its own.
+    pub(crate) fn because(kind: ErrorKind, text: Text, why: Text) -> Self {
+        let say = |language| text.say(language, &why.say(language, ""));
+        Self::said(kind, say(Language::Chinese), say(Language::English))
+    }
+
     /// A mistake of this program.
     pub(crate) fn internal(detail: impl ToString) -> Self {
         Self::new(ErrorKind::Internal, Text::Internal, detail)
@@ -192,6 +199,12 @@ pub(crate) fn guard<T>(language: Language, work: impl FnOnce() -> Result<T, Faul
 impl From<VaultError> for Fault {
     fn from(error: VaultError) -> Self {
         Fault::new(ErrorKind::Internal, Text::Vault, &error.reason).detail(&error)
+    }
+}
+
+impl From<LinkError> for Fault {
+    fn from(error: LinkError) -> Self {
+        Fault::because(ErrorKind::BadInput, Text::BadLink, error.0)
     }
 }
 

@@ -6,6 +6,8 @@ use std::str::FromStr;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use super::text::{Language, Text};
+
 /// Characters of a link that are read; longer ones are refused.
 const LINK_CHARS_MAX: usize = 1_000;
 /// Characters of a one-time code (130 bits in Crockford's base32).
@@ -33,8 +35,8 @@ pub struct EnrolLink {
 
 /// A text that is no enrolment link.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no enrolment link: {0}")]
-pub struct LinkError(pub &'static str);
+#[error("no enrolment link: {}", .0.say(Language::English, ""))]
+pub struct LinkError(pub(crate) Text);
 
 impl FromStr for EnrolLink {
     type Err = LinkError;
@@ -42,36 +44,35 @@ impl FromStr for EnrolLink {
     fn from_str(text: &str) -> Result<Self, LinkError> {
         let text = text.trim();
         if text.len() > LINK_CHARS_MAX {
-            return Err(LinkError("longer than any link"));
+            return Err(LinkError(Text::LinkTooLong));
         }
-        let rest = text.strip_prefix("fieldbook://").ok_or(LinkError("it does not begin with fieldbook://"))?;
-        let (authority, query) =
-            rest.split_once("/enrol?").ok_or(LinkError("/enrol? is missing after host and port"))?;
+        let rest = text.strip_prefix("fieldbook://").ok_or(LinkError(Text::LinkStart))?;
+        let (authority, query) = rest.split_once("/enrol?").ok_or(LinkError(Text::LinkPath))?;
         let (host, port) = host_and_port(authority)?;
         let value = |name: &str| {
             query.split('&').find_map(|pair| pair.split_once('=').filter(|(key, _)| *key == name).map(|(_, v)| v))
         };
-        let pin = value("pin").ok_or(LinkError("pin= is missing"))?;
+        let pin = value("pin").ok_or(LinkError(Text::LinkPin))?;
         let root_key = URL_SAFE_NO_PAD
             .decode(pin)
             .ok()
             .and_then(|bytes| <[u8; 32]>::try_from(bytes).ok())
-            .ok_or(LinkError("pin= is no key of 32 bytes in base64url"))?;
-        let code = value("code").ok_or(LinkError("code= is missing"))?.to_ascii_uppercase();
+            .ok_or(LinkError(Text::LinkPin))?;
+        let code = value("code").ok_or(LinkError(Text::LinkCode))?.to_ascii_uppercase();
         if code.len() != CODE_CHARS || !code.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-            return Err(LinkError("code= is not 26 letters and digits"));
+            return Err(LinkError(Text::LinkCode));
         }
         Ok(Self { server: ServerAddress { host, port, root_key }, code })
     }
 }
 
 fn host_and_port(authority: &str) -> Result<(String, u16), LinkError> {
-    let (host, port) = authority.rsplit_once(':').ok_or(LinkError("the port is missing"))?;
+    let (host, port) = authority.rsplit_once(':').ok_or(LinkError(Text::LinkAddress))?;
     let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    let port: u16 = port.parse().map_err(|_| LinkError("the port is no number from 1 to 65535"))?;
+    let port: u16 = port.parse().map_err(|_| LinkError(Text::LinkAddress))?;
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b':' | b'_');
     if host.is_empty() || port == 0 || !host.bytes().all(allowed) {
-        return Err(LinkError("host or port is not valid"));
+        return Err(LinkError(Text::LinkAddress));
     }
     Ok((host.to_owned(), port))
 }

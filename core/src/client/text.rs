@@ -51,6 +51,22 @@ impl Language {
 catalogue! {
     /// The link could not be read.
     BadLink "这不是有效的绑定链接（{0}）。请重新扫描或复制管理员给的链接。" "This is no enrolment link ({0}). Scan or copy the administrator's link again.";
+    /// Longer than any link.
+    LinkTooLong "太长" "it is longer than any link";
+    /// Another beginning.
+    LinkStart "应以 fieldbook:// 开头" "it does not begin with fieldbook://";
+    /// No path.
+    LinkPath "主机和端口之后缺少 /enrol?" "/enrol? is missing after host and port";
+    /// No address.
+    LinkAddress "主机或端口有误" "its host or port is not valid";
+    /// No pin.
+    LinkPin "缺少 pin= 或其内容有误" "its pin= is missing or no key";
+    /// No code.
+    LinkCode "缺少 code= 或其内容不是 26 位字母和数字" "its code= is missing or not 26 letters and digits";
+    /// The answer to an enrolment is too long.
+    AnswerTooLong "应答太长" "it is too long";
+    /// The server's key is somebody else's.
+    KeyNotSigned "服务器的密钥没有经它的根密钥签名" "the server's key is not signed by its root";
     /// The phone has an owner already.
     AlreadyEnrolled "这台手机已经绑定给“{0}”。要换人使用，请先由管理员停用。" "This phone is enrolled for {0} already. To give it to someone else, an administrator must revoke it first.";
     /// The code is unknown, used, or too old.

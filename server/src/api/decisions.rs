@@ -6,7 +6,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use fieldbook_core::access::Decision;
 use fieldbook_core::document::Document;
-use fieldbook_core::forms::{Answer, Edit, FieldPath, Form, Scalar, Values};
+use fieldbook_core::forms::{Answer, Edit, FieldPath, Form, Scalar, ValueError, Values};
 use fieldbook_core::ids::ChangeHash;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -90,8 +90,8 @@ pub(crate) struct StateBody {
     state: String,
 }
 
-fn refused(detail: impl std::fmt::Display) -> StoreError {
-    Problem::new("value_refused").with("detail", detail).into()
+fn refused(error: ValueError) -> StoreError {
+    Problem::of_answer(error).into()
 }
 
 /// The edits that make `value` hold at `path`.
@@ -104,7 +104,7 @@ fn resolving(
 ) -> Result<Vec<Edit>, StoreError> {
     // A row that was removed while somebody wrote inside it: `removed`, `edited` or `kept` (document).
     if path.field.ends_with("/_removed") {
-        let word = value.as_str().ok_or_else(|| refused(path))?;
+        let word = value.as_str().ok_or_else(|| Problem::new("value_refused").with("detail", path))?;
         return Ok(vec![Edit::Set { path: path.clone(), value: Some(Scalar::Text(word.to_owned())) }]);
     }
     match form.parse_answer(path, value).map_err(refused)? {
@@ -133,7 +133,7 @@ fn resolving(
         (status = 403, body = ProblemBody, description = "`not_supervisor`, `not_your_field`"),
         (status = 404, body = ProblemBody, description = "`record_unknown`"),
         (status = 409, body = ProblemBody, description = "`heads_unknown`"),
-        (status = 422, body = ProblemBody, description = "`value_refused`")))]
+        (status = 422, body = ProblemBody, description = "`value_refused`, `field_unknown`")))]
 pub(crate) async fn resolve(
     State(app): State<App>,
     caller: Caller,
@@ -142,7 +142,8 @@ pub(crate) async fn resolve(
 ) -> Result<Json<HeadsBody>, ApiError> {
     let Json(request) = body?;
     let record = record_id(&id)?;
-    let path: FieldPath = request.path.parse().map_err(refused)?;
+    let path: FieldPath =
+        request.path.parse().map_err(|_| Problem::new("field_unknown").with("field", &request.path))?;
     let heads = app.ask(move |store| {
         store.edit_record(&caller.user, record, &request.heads, |form, document| {
             resolving(form, document, &path, &request.value, &request.heads)

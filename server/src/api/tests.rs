@@ -97,6 +97,23 @@ async fn a_supervisor_sees_both_values_chooses_and_approves() {
 }
 
 #[tokio::test]
+async fn a_value_that_is_refused_is_told_in_the_language_of_the_reader() {
+    let server = TestServer::new();
+    let record = disagreement(&server).await;
+    let county = server.supervisor("一", "6301", Role::County).await;
+    let (_, page) = county.get(&format!("records/{record}")).await;
+    let (edit, resolve) = (format!("records/{record}/edit"), format!("records/{record}/resolve"));
+    let nothing = json!({ "set": { "nope": "1" }, "heads": page["heads"] });
+    let (status, refused) = county.post(&edit, nothing).await;
+    assert_eq!((status, refused["type"].as_str()), (StatusCode::UNPROCESSABLE_ENTITY, Some("value_refused")));
+    assert_eq!(refused["title"], "无法保存：nope：表单中没有“nope”这一项，请核对名称");
+    let no_text = json!({ "path": "phone", "value": ["1"], "heads": page["heads"] });
+    assert_eq!(county.post(&resolve, no_text).await.1["title"], "无法保存：phone：应填写文字");
+    let no_path = json!({ "path": "members[1", "value": "1", "heads": page["heads"] });
+    assert_eq!(county.post(&resolve, no_path).await.1["title"], "表单没有字段 members[1。");
+}
+
+#[tokio::test]
 async fn a_choice_made_meanwhile_stays_visible() {
     let server = TestServer::new();
     let record = disagreement(&server).await;

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use fieldbook_core::forms::ValueError;
 use fieldbook_sqlite::OpenError;
 use fieldbook_sqlite::room::{self, Failure};
 
@@ -13,13 +14,15 @@ pub struct Problem {
     pub word: &'static str,
     /// What the text names.
     pub args: Vec<(&'static str, String)>,
+    /// The answer that was not taken: its reason has words of its own in each language, and is the text's `{detail}`.
+    pub answer: Option<ValueError>,
 }
 
 impl Problem {
     /// A problem that names nothing.
     #[must_use]
     pub fn new(word: &'static str) -> Self {
-        Self { word, args: Vec::new() }
+        Self { word, args: Vec::new(), answer: None }
     }
 
     /// Names one more thing.
@@ -27,6 +30,12 @@ impl Problem {
     pub fn with(mut self, name: &'static str, value: impl std::fmt::Display) -> Self {
         self.args.push((name, value.to_string()));
         self
+    }
+
+    /// An answer that breaks its field's type or the form's structure.
+    #[must_use]
+    pub fn of_answer(error: ValueError) -> Self {
+        Self { word: "value_refused", args: Vec::new(), answer: Some(error) }
     }
 }
 
