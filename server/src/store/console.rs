@@ -47,11 +47,15 @@ impl ServerActors {
 
 /// A decision as asked for.
 #[derive(Debug, Clone)]
-pub(crate) struct Asked {
-    pub(crate) decision: Decision,
-    pub(crate) heads: Vec<ChangeHash>,
-    pub(crate) reasons: String,
-    pub(crate) fields: Vec<String>,
+pub struct Asked {
+    /// What is decided.
+    pub decision: Decision,
+    /// The heads that were read.
+    pub heads: Vec<ChangeHash>,
+    /// Why; needed to return or void.
+    pub reasons: String,
+    /// With a return: fields that are open again, by path without rows; empty = all.
+    pub fields: Vec<String>,
 }
 
 fn unknown(record: RecordId) -> StoreError {
@@ -156,7 +160,11 @@ impl Store {
 
     /// Makes one change on behalf of `user` at the heads that were read. What arrived meanwhile stays visible beside
     /// it. Returns the record's new heads.
-    pub(crate) fn edit_record(
+    ///
+    /// # Errors
+    /// `record_unknown`, `not_supervisor`, `heads_unknown`, `value_refused`, `not_your_field`; else what the database
+    /// said.
+    pub fn edit_record(
         &self,
         user: &UserRow,
         record: RecordId,
@@ -209,7 +217,11 @@ impl Store {
     }
 
     /// Decides on a record; returns its state then.
-    pub(crate) fn decide(&self, user: &UserRow, record: RecordId, asked: &Asked) -> Result<RecordState, StoreError> {
+    ///
+    /// # Errors
+    /// `record_unknown`, `not_supervisor`, `heads_moved`, `must_agree`, `has_problems`, `own_record`, `wrong_state`,
+    /// `heads_unknown`, `reasons_missing`, `field_unknown`; else what the database said.
+    pub fn decide(&self, user: &UserRow, record: RecordId, asked: &Asked) -> Result<RecordState, StoreError> {
         if asked.reasons.chars().count() > REASONS_CHARS_MAX || asked.fields.len() > FIELDS_MAX {
             return Err(Problem::new("request_malformed").with("detail", "reasons or fields are too long").into());
         }
@@ -238,7 +250,10 @@ impl Store {
     }
 
     /// Takes a quarantined change into the log after all. Returns the record.
-    pub(crate) fn admit(&self, user: &UserRow, id: i64) -> Result<RecordId, StoreError> {
+    ///
+    /// # Errors
+    /// `quarantine_unknown`, `not_supervisor`, `depends_on_quarantined`, `value_refused`; else what the database said.
+    pub fn admit(&self, user: &UserRow, id: i64) -> Result<RecordId, StoreError> {
         self.write(|tx| {
             let waiting = quarantine::one(tx, id)?.ok_or_else(|| Problem::new("quarantine_unknown").with("id", id))?;
             if !units::may_read(tx, user.id, &waiting.unit, area(&waiting.area)?)? {
@@ -278,10 +293,14 @@ impl Store {
                 "UPDATE quarantine SET admitted_ms = ?2, admitted_by = ?3 WHERE id = ?1",
                 (id, now_ms, user.id.as_bytes()),
             )?;
-            tx.execute(
-                "DELETE FROM verdicts WHERE device = ?1 AND hash = ?2",
-                (waiting.device.as_bytes(), waiting.hash.as_bytes()),
-            )?;
+            // Its author sees the entry instead, unless the record lies where the author may not read: then the verdict
+            // is all that the author's phone will ever hear.
+            if units::may_read(tx, waiting.user, &open.feed.id.unit, open.feed.id.area)? {
+                tx.execute(
+                    "DELETE FROM verdicts WHERE device = ?1 AND hash = ?2",
+                    (waiting.device.as_bytes(), waiting.hash.as_bytes()),
+                )?;
+            }
             audit(tx, now_ms, Some(user.id), "admit", &waiting.record.to_string(), &waiting.hash.to_string())?;
             Ok(waiting.record)
         })

@@ -29,7 +29,7 @@ use fieldbook_core::ports::{Clock, Random};
 use fieldbook_sqlite::KEY_BYTES;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 
-pub(crate) use console::Asked;
+pub use console::Asked;
 pub use devices::{DeviceRow, EnrolCode};
 pub use error::{Problem, StoreError};
 pub use forms::{FormRow, Published};

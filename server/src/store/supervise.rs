@@ -114,7 +114,10 @@ fn writes(form: &Form, admitted: &intake::Admitted) -> Vec<QuarantinedAnswer> {
 
 impl Store {
     /// What waits in quarantine and `user` may decide on, oldest first, above `after`.
-    pub(crate) fn quarantine_list(&self, user: UserId, after: i64) -> Result<Vec<QuarantineItem>, StoreError> {
+    ///
+    /// # Errors
+    /// What the database said.
+    pub fn quarantine_list(&self, user: UserId, after: i64) -> Result<Vec<QuarantineItem>, StoreError> {
         self.read(|tx| {
             let mut found = Vec::new();
             for row in quarantine::waiting(tx, after, SCANNED_MAX)? {
