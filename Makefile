@@ -1,7 +1,7 @@
 # Every command of the project; CI calls nothing else.
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: help setup demo test bench bench-sync lint kotlin fuzz
+.PHONY: help setup demo test bench bench-sync lint kotlin fuzz simulate
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' Makefile | column -t -s:
@@ -32,6 +32,10 @@ bench: setup ## costs of saves, lists, search, answers and idle sync; medians, J
 bench-sync: setup ## costs of syncing on a shaped line, written to docs/PERFORMANCE.md; FULL=1 with 200,000 records
 	cargo build --quiet --release -p fieldbook-server -p fieldbook-tests --bins
 	cargo bench --quiet -p fieldbook-tests --bench sync -- $(if $(FULL),--full)
+
+simulate: setup ## simulated worlds: SEEDS=10000 of them, or SEED=17 alone with all that happened in it
+	cargo build --quiet --release -p fieldbook-tests --bin fieldbook-simulate
+	target/release/fieldbook-simulate $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),1000))
 
 lint: setup ## format, clippy
 	cargo fmt --all --check

@@ -6,4 +6,5 @@ pub mod hostile;
 pub mod meter;
 pub mod phone;
 pub mod proxy;
+pub mod simulation;
 pub mod workload;

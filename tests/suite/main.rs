@@ -17,6 +17,7 @@ mod phone;
 mod purge;
 mod refusals;
 mod sheets;
+mod simulation;
 mod tidy;
 mod transcode;
 mod words;

@@ -14,7 +14,7 @@ use fieldbook_server::store::Store;
 use fieldbook_server::system::{SystemClock, SystemRandom};
 use serde_json::{Value, json};
 
-use super::office::{NOTE, Office, Phone, sync_all};
+use super::office::{NOTE, Office, Phone, pair, sync_all};
 
 const NEIGHBOUR: &str = "632323101";
 
@@ -113,6 +113,31 @@ fn what_a_revoked_phone_uploads_waits_for_a_supervisor() {
     county.post(&format!("quarantine/{}/admit", waiting[0]["id"]), &json!({})).unwrap();
     b.sync();
     assert_eq!(b.value(record, "/remark"), "撤销前写的");
+}
+
+#[test]
+fn a_form_that_was_open_while_a_refusal_changed_its_record_still_saves() {
+    let office = Office::open();
+    let (a, b) = office.two();
+    let record = shared(&a, &b);
+    a.set(record, "size", 3);
+    a.try_edit(record, &json!({ "stage": "approved", "phone": "1" }), &Value::Null, &Value::Null).unwrap();
+    let form = a.book.open_form(NOTE, Some(record)).unwrap();
+    b.set(record, "remark", "b");
+    sync_all(&[&b, &a]);
+    assert_eq!(a.record(record).sync, SyncState::NotTaken, "the record was made anew without what was not taken");
+    form.set("remark", &json!("a")).unwrap();
+    drop(form);
+    // The draft goes on where its form was opened.
+    let form = a.book.open_form(NOTE, Some(record)).unwrap();
+    form.set("phone", &json!("2")).unwrap();
+    form.save().unwrap();
+    sync_all(&[&a, &b]);
+    for phone in [&a, &b] {
+        assert_eq!(phone.sides(record, "remark"), pair(("多杰", "a"), ("马秀英", "b")));
+        assert_eq!((phone.value(record, "/phone"), phone.value(record, "/size")), (json!("2"), json!(3)));
+        assert!(phone.sides(record, "phone").is_empty(), "what the same person wrote before was seen");
+    }
 }
 
 #[test]

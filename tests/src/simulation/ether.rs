@@ -1,0 +1,168 @@
+//! What all parts of a world share: time, the trace, the server as the network finds it.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use fieldbook_server::store::Store;
+use sha2::{Digest, Sha256};
+
+use super::chance::Chance;
+use super::disk::Disk;
+
+/// Lines of the trace that a failure shows.
+const TRACE_LINES_MAX: usize = 400;
+
+/// A running server process.
+#[derive(Clone)]
+pub struct Serving {
+    /// Its store.
+    pub store: Arc<Store>,
+    /// Its disk: dead as soon as the process is.
+    pub disk: Arc<Disk>,
+    /// Which start of the server it is.
+    pub start: u64,
+}
+
+impl Serving {
+    /// Whether it still runs.
+    #[must_use]
+    pub fn runs(&self, ether: &Ether) -> bool {
+        !self.disk.is_dead() && ether.serving().is_some_and(|now| now.start == self.start)
+    }
+}
+
+/// How bad the network is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Weather {
+    /// Of so many exchanges one is cut on its way; 0 = none.
+    pub cut_one_in: usize,
+    /// Of so many requests one arrives a second time, later; 0 = none.
+    pub repeat_one_in: usize,
+    /// Longest wait between two pieces, milliseconds.
+    pub wait_ms_max: u64,
+}
+
+struct State {
+    now_ms: i64,
+    chance: Chance,
+    weather: Weather,
+    serving: Option<Serving>,
+    late: Vec<Vec<u8>>,
+    lines: VecDeque<String>,
+    count: u64,
+    digest: Sha256,
+    wrong: Option<String>,
+}
+
+/// Shared by every part of one world.
+pub struct Ether(Mutex<State>);
+
+impl Ether {
+    /// An empty one, at `now_ms`.
+    #[must_use]
+    pub fn new(chance: Chance, now_ms: i64) -> Self {
+        Self(Mutex::new(State {
+            now_ms,
+            chance,
+            weather: Weather::default(),
+            serving: None,
+            late: Vec::new(),
+            lines: VecDeque::new(),
+            count: 0,
+            digest: Sha256::new(),
+            wrong: None,
+        }))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The true time, milliseconds since 1970 UTC.
+    #[must_use]
+    pub fn now_ms(&self) -> i64 {
+        self.state().now_ms
+    }
+
+    /// Time goes on.
+    pub fn pass(&self, ms: u64) {
+        self.state().now_ms += ms as i64;
+    }
+
+    /// Writes a line of the trace. It holds nothing that differs between two runs of one seed.
+    pub fn note(&self, line: impl std::fmt::Display) {
+        let mut state = self.state();
+        let line = format!("{:>12} {line}", state.now_ms - super::START_MS);
+        state.digest.update(line.as_bytes());
+        state.count += 1;
+        if state.lines.len() == TRACE_LINES_MAX {
+            state.lines.pop_front();
+        }
+        state.lines.push_back(line);
+    }
+
+    /// The last lines of the trace, and how many there were.
+    #[must_use]
+    pub fn trace(&self) -> (Vec<String>, u64) {
+        let state = self.state();
+        (state.lines.iter().cloned().collect(), state.count)
+    }
+
+    /// A hash over the whole trace.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        hex::encode(&self.state().digest.clone().finalize()[..8])
+    }
+
+    /// Something that must never be was seen where nothing can be returned.
+    pub fn wrong(&self, what: String) {
+        self.state().wrong.get_or_insert(what);
+    }
+
+    /// What [`Ether::wrong`] was told first.
+    #[must_use]
+    pub fn what_is_wrong(&self) -> Option<String> {
+        self.state().wrong.clone()
+    }
+
+    /// The server, if it runs.
+    #[must_use]
+    pub fn serving(&self) -> Option<Serving> {
+        self.state().serving.clone()
+    }
+
+    /// The server starts or stops.
+    pub fn serve(&self, serving: Option<Serving>) {
+        self.state().serving = serving;
+    }
+
+    /// How bad the network is.
+    #[must_use]
+    pub fn weather(&self) -> Weather {
+        self.state().weather
+    }
+
+    /// The network changes.
+    pub fn set_weather(&self, weather: Weather) {
+        self.state().weather = weather;
+    }
+
+    /// Asks the network's chance.
+    pub fn chance<T>(&self, ask: impl FnOnce(&mut Chance) -> T) -> T {
+        ask(&mut self.state().chance)
+    }
+
+    /// A copy of a request stays on the way.
+    pub fn delay(&self, body: Vec<u8>) {
+        self.state().late.push(body);
+    }
+
+    /// A request that was on its way for long arrives, if there is one.
+    #[must_use]
+    pub fn arrived_late(&self) -> Option<Vec<u8>> {
+        let mut state = self.state();
+        let waiting = state.late.len();
+        let at = state.chance.below(waiting);
+        (waiting > 0).then(|| state.late.swap_remove(at))
+    }
+}

@@ -1,0 +1,155 @@
+//! What was written in a world, and what its author had seen: against it the records are held in the end.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fieldbook_core::client::RecordView;
+use fieldbook_core::ids::RecordId;
+use serde_json::Value as Json;
+
+use super::forms::{FIELDS, NICK, REPEATS, STAGE};
+
+/// The values that stood at each place of a record, disagreements included.
+pub type Seen = BTreeMap<String, Vec<String>>;
+
+/// One text that somebody saved. No two are alike.
+#[derive(Clone, Debug)]
+pub struct Written {
+    /// The record.
+    pub record: RecordId,
+    /// The field's path, with its row.
+    pub place: String,
+    /// The text.
+    pub text: String,
+    /// Index of the phone; `None` at the console.
+    pub device: Option<usize>,
+    /// What stood there when its author began.
+    pub seen: Vec<String>,
+    /// The save returned well: it must not be lost.
+    pub promised: bool,
+}
+
+/// Everything that was written.
+#[derive(Default)]
+pub struct Model {
+    /// In order.
+    pub written: Vec<Written>,
+    /// Records on which the same work may have been issued twice, or under other dependencies: what stands is not
+    /// foretold.
+    pub blurred: BTreeSet<RecordId>,
+    texts: u64,
+}
+
+impl Model {
+    /// A text that was never written, marked with where it belongs.
+    pub fn text(&mut self, area: &str, unit: &str) -> String {
+        self.texts += 1;
+        format!("w{}@{area}.{unit};", self.texts)
+    }
+
+    /// Somebody wrote `text`.
+    pub fn write(
+        &mut self,
+        record: RecordId,
+        place: &str,
+        text: String,
+        device: Option<usize>,
+        seen: &Seen,
+        promised: bool,
+    ) {
+        let seen = seen.get(place).cloned().unwrap_or_default();
+        self.written.push(Written { record, place: place.to_owned(), text, device, seen, promised });
+    }
+
+    /// Whoever wrote what is not promised any more, from the `first` writing on.
+    pub fn excuse(&mut self, device: usize, first: usize) {
+        for written in self.written.iter_mut().skip(first).filter(|written| written.device == Some(device)) {
+            written.promised = false;
+        }
+    }
+
+    /// Every record on which a phone ever wrote is blurred.
+    pub fn blur(&mut self, device: usize) {
+        let records =
+            self.written.iter().filter(|written| written.device == Some(device)).map(|written| written.record);
+        self.blurred.extend(records);
+    }
+
+    /// The texts that stand at each place of a record, given those that took effect.
+    #[must_use]
+    pub fn standing(&self, record: &RecordId, effective: &BTreeSet<&str>) -> BTreeMap<&str, BTreeSet<&str>> {
+        let counted: Vec<&Written> = self
+            .written
+            .iter()
+            .filter(|written| written.record == *record && effective.contains(written.text.as_str()))
+            .collect();
+        let mut standing: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for written in &counted {
+            let replaced =
+                counted.iter().any(|later| later.place == written.place && later.seen.contains(&written.text));
+            let place = standing.entry(&written.place).or_default();
+            if !replaced {
+                place.insert(&written.text);
+            }
+        }
+        standing
+    }
+}
+
+/// What a record shows at every place with a text.
+#[must_use]
+pub fn shown(view: &RecordView) -> Seen {
+    let mut seen = Seen::new();
+    let mut add = |place: String, value: &Json| {
+        if let Some(text) = value.as_str() {
+            let there = seen.entry(place).or_default();
+            if !there.iter().any(|one| one == text) {
+                there.push(text.to_owned());
+            }
+        }
+    };
+    for field in FIELDS.iter().chain([&STAGE]) {
+        add((*field).to_owned(), &view.values[*field]);
+    }
+    for (repeat, first, _) in REPEATS {
+        for row in view.values[repeat].as_array().into_iter().flatten() {
+            let Some(id) = row["_row"].as_str() else { continue };
+            for field in [first, NICK] {
+                add(format!("{repeat}[{id}]/{field}"), &row[field]);
+            }
+        }
+    }
+    for conflict in &view.conflicts {
+        for side in &conflict.values {
+            add(conflict.path.clone(), &side.value);
+        }
+    }
+    seen
+}
+
+/// Ids of the rows of a repeat, as shown.
+#[must_use]
+pub fn rows(view: &RecordView, repeat: &str) -> Vec<String> {
+    let rows = view.values[repeat].as_array().into_iter().flatten();
+    rows.filter_map(|row| row["_row"].as_str().map(str::to_owned)).collect()
+}
+
+/// The row that a place lies in, as `repeat[row]`.
+#[must_use]
+pub fn row_of(place: &str) -> Option<&str> {
+    place.split_once(']').map(|(row, _)| &place[..=row.len()])
+}
+
+/// Unit and area of every text of ours among bytes.
+#[must_use]
+pub fn markers(bytes: &[u8]) -> BTreeSet<(String, String)> {
+    let mut found = BTreeSet::new();
+    for (at, _) in bytes.iter().enumerate().filter(|(_, byte)| **byte == b'@') {
+        let rest = &bytes[at + 1..bytes.len().min(at + 32)];
+        let Some(end) = rest.iter().position(|byte| *byte == b';') else { continue };
+        let Some((area, unit)) = std::str::from_utf8(&rest[..end]).ok().and_then(|text| text.split_once('.')) else {
+            continue;
+        };
+        found.insert((unit.to_owned(), area.to_owned()));
+    }
+    found
+}

@@ -1,0 +1,237 @@
+//! The server of a world, its users, and the supervisor who works at it.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use fieldbook_core::access::{Role, Unit};
+use fieldbook_core::ids::{ChangeHash, RecordId};
+use fieldbook_core::ports::Clock;
+use fieldbook_server::store::{Store, StoreError, UserRow};
+
+use super::chance::{Chance, SeededRandom};
+use super::disk::{Disk, Image, Unsynced};
+use super::ether::{Ether, Serving};
+use super::{START_MS, Wrong, forms, vfs};
+
+/// Units: code and parent.
+const UNITS: [(&str, Option<&str>); 4] = [("R", None), ("T1", Some("R")), ("T2", Some("R")), ("T3", Some("R"))];
+/// Users with phones: login, unit, role. The first reads everything and is never troubled.
+pub const USERS: [(&str, &str, Role); 8] = [
+    ("mirror", "R", Role::Auditor),
+    ("anna", "T1", Role::Field),
+    ("bela", "T1", Role::Field),
+    ("cora", "T2", Role::Field),
+    ("dora", "T2", Role::Township),
+    ("egon", "T3", Role::Lawyer),
+    ("finn", "R", Role::Finance),
+    ("gita", "R", Role::County),
+];
+/// The supervisor at the console.
+const BOSS: &str = "boss";
+/// Seed of the office that all worlds begin with.
+const TEMPLATE_SEED: u64 = 0x0ff1ce;
+
+/// The server's clock: the true time, shifted.
+pub struct OfficeClock {
+    ether: Arc<Ether>,
+    /// Ahead of the true time, milliseconds.
+    pub ahead_ms: AtomicI64,
+}
+
+impl Clock for OfficeClock {
+    fn now_ms(&self) -> i64 {
+        self.ether.now_ms() + self.ahead_ms.load(Ordering::SeqCst)
+    }
+
+    fn boot_ms(&self) -> u64 {
+        0
+    }
+}
+
+/// An office as it is set up, from which every world begins: its disk and its key file.
+struct Template {
+    image: Image,
+    key: Vec<u8>,
+}
+
+fn said(error: StoreError) -> Wrong {
+    format!("the server says: {error}")
+}
+
+/// All units, users and first forms.
+fn set_up() -> Result<Template, Wrong> {
+    let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+    let disk = Disk::mount(folder.path(), Image::new())?;
+    let mut chance = Chance::new(TEMPLATE_SEED);
+    let ether = Arc::new(Ether::new(chance.fork(), START_MS));
+    let clock = Arc::new(OfficeClock { ether, ahead_ms: AtomicI64::new(0) });
+    let random = Arc::new(SeededRandom::new(chance.fork()));
+    let store = Store::open_on(folder.path(), None, clock, random, Some(vfs::NAME)).map_err(said)?;
+    // The built-in kinds take a second to compile; small forms do here.
+    store.set_setting("builtin", env!("CARGO_PKG_VERSION")).map_err(said)?;
+    for (code, parent) in UNITS {
+        let unit = Unit { code: code.into(), name: code.into(), parent: parent.map(str::to_owned), division: None };
+        store.add_unit(&unit).map_err(said)?;
+    }
+    for (login, unit, role) in USERS.into_iter().chain([(BOSS, "R", Role::County)]) {
+        store.add_user(login, unit, &[role], Some(login)).map_err(said)?;
+    }
+    for (kind, area) in forms::KINDS {
+        store.publish_form(&forms::form(kind, area, 1)?, None).map_err(said)?;
+    }
+    drop(store);
+    let key = std::fs::read(folder.path().join("key")).map_err(|error| error.to_string())?;
+    Ok(Template { image: disk.image(), key })
+}
+
+fn template() -> Result<&'static Template, Wrong> {
+    static TEMPLATE: OnceLock<Result<Template, Wrong>> = OnceLock::new();
+    TEMPLATE.get_or_init(set_up).as_ref().map_err(Clone::clone)
+}
+
+/// The server of one world.
+pub struct Office {
+    folder: PathBuf,
+    /// Its disk.
+    pub disk: Arc<Disk>,
+    /// Its clock.
+    pub clock: Arc<OfficeClock>,
+    ether: Arc<Ether>,
+    chance: Chance,
+    starts: u64,
+    boss: Option<UserRow>,
+    /// Newest version of each kind's form.
+    pub versions: [u32; forms::KINDS.len()],
+}
+
+impl Office {
+    /// The office as set up, in `folder`, not yet serving.
+    ///
+    /// # Errors
+    /// When it cannot be set up.
+    pub fn new(folder: &Path, ether: &Arc<Ether>, chance: Chance) -> Result<Self, Wrong> {
+        let template = template()?;
+        std::fs::create_dir_all(folder).map_err(|error| error.to_string())?;
+        std::fs::write(folder.join("key"), &template.key).map_err(|error| error.to_string())?;
+        Ok(Self {
+            folder: folder.to_owned(),
+            disk: Disk::mount(folder, template.image.clone())?,
+            clock: Arc::new(OfficeClock { ether: Arc::clone(ether), ahead_ms: AtomicI64::new(0) }),
+            ether: Arc::clone(ether),
+            chance,
+            starts: 0,
+            boss: None,
+            versions: [1; forms::KINDS.len()],
+        })
+    }
+
+    /// A server process starts on the disk as it is.
+    ///
+    /// # Errors
+    /// What the store said; it may try again.
+    pub fn start(&mut self) -> Result<(), StoreError> {
+        self.starts += 1;
+        let random = Arc::new(SeededRandom::new(self.chance.fork()));
+        let clock: Arc<dyn Clock> = Arc::clone(&self.clock) as _;
+        let store = Arc::new(Store::open_on(&self.folder, None, clock, random, Some(vfs::NAME))?);
+        if self.boss.is_none() {
+            self.boss = Some(store.find_user(BOSS)?);
+        }
+        self.ether.serve(Some(Serving { store, disk: Arc::clone(&self.disk), start: self.starts }));
+        Ok(())
+    }
+
+    /// The server process is gone; its disk is as a crash leaves it.
+    pub fn stop(&mut self, unsynced: Unsynced) {
+        self.disk.kill();
+        self.ether.serve(None);
+        self.disk.restart(unsynced, &mut self.chance);
+    }
+
+    /// The store of the running server.
+    #[must_use]
+    pub fn store(&self) -> Option<Arc<Store>> {
+        self.ether.serving().map(|serving| serving.store)
+    }
+
+    /// The supervisor.
+    #[must_use]
+    pub fn boss(&self) -> Option<UserRow> {
+        self.boss.clone()
+    }
+}
+
+/// A record as the server holds it.
+#[derive(Clone, Debug)]
+pub struct Held {
+    /// The record.
+    pub id: RecordId,
+    /// Its kind.
+    pub kind: String,
+    /// Its unit.
+    pub unit: String,
+    /// Its heads, sorted.
+    pub heads: Vec<ChangeHash>,
+}
+
+/// Every record that the server holds, by id.
+///
+/// # Errors
+/// What the database said.
+pub fn records(store: &Store) -> Result<Vec<Held>, StoreError> {
+    store.read(|tx| {
+        let mut statement = tx.prepare_cached("SELECT id, kind, unit, heads FROM records ORDER BY id")?;
+        let rows = statement.query_map([], |row| {
+            let heads: Vec<u8> = row.get(3)?;
+            let heads = heads.as_chunks::<32>().0.iter().map(|hash| ChangeHash(*hash)).collect();
+            Ok(Held { id: RecordId(row.get(0)?), kind: row.get(1)?, unit: row.get(2)?, heads })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    })
+}
+
+/// Hashes of all changes in the server's log.
+///
+/// # Errors
+/// What the database said.
+pub fn logged(store: &Store) -> Result<std::collections::BTreeSet<ChangeHash>, StoreError> {
+    store.read(|tx| {
+        let mut statement = tx.prepare_cached("SELECT hash FROM entries WHERE hash IS NOT NULL")?;
+        let rows = statement.query_map([], |row| Ok(ChangeHash(row.get(0)?)))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    })
+}
+
+/// Whether a quarantined change of the record holds `text`.
+///
+/// # Errors
+/// What the database said.
+pub fn quarantined(store: &Store, record: &RecordId, text: &str) -> Result<bool, StoreError> {
+    store.read(|tx| {
+        let mut statement = tx.prepare_cached("SELECT bytes FROM quarantine WHERE record = ?1")?;
+        let mut rows = statement.query([record.as_bytes()])?;
+        while let Some(row) = rows.next()? {
+            let bytes: Vec<u8> = row.get(0)?;
+            if bytes.windows(text.len()).any(|part| part == text.as_bytes()) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    })
+}
+
+/// The feeds that a role at a unit may read: the areas of the role at the unit and below, and what is general above.
+#[must_use]
+pub fn reach(roles: &[(Role, String)]) -> std::collections::BTreeSet<(String, fieldbook_core::access::Area)> {
+    let mut reached = std::collections::BTreeSet::new();
+    for (role, at) in roles {
+        reached.insert(("R".to_owned(), fieldbook_core::access::Area::General));
+        for (unit, parent) in UNITS {
+            if unit == at || parent == Some(at.as_str()) {
+                reached.extend(role.areas().iter().map(|area| (unit.to_owned(), *area)));
+            }
+        }
+    }
+    reached
+}

@@ -1,0 +1,433 @@
+//! One world from its seed to its end.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use fieldbook_core::access::Role;
+use fieldbook_core::client::{ClientError, ErrorKind};
+use fieldbook_core::ids::{ChangeHash, RecordId};
+
+use super::chance::Chance;
+use super::device::{Device, Process};
+use super::ether::{Ether, Weather};
+use super::model::Model;
+use super::office::{Office, USERS};
+use super::tasks::{Task, Turn};
+use super::{START_MS, Wrong, checks, faults, net, work};
+
+/// Longest time between two steps, milliseconds.
+const STEP_MS_MAX: u64 = 20_000;
+/// Rounds of syncing after which all must have everything.
+const ROUNDS_MAX: usize = 8;
+
+/// What may go wrong in a world.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// Phones, without the one that reads everything.
+    pub phones: usize,
+    /// Steps.
+    pub steps: usize,
+    /// The network.
+    pub weather: Weather,
+    /// Phones crash.
+    pub crashes: bool,
+    /// The server crashes.
+    pub server_crashes: bool,
+    /// Disks fail or are full for a while.
+    pub bad_disks: bool,
+    /// Clocks are wrong and jump.
+    pub clocks: bool,
+    /// Phones are cloned or fall back.
+    pub clones: bool,
+    /// Roles change.
+    pub roles: bool,
+    /// Phones are revoked.
+    pub revocations: bool,
+    /// Forms get new versions.
+    pub versions: bool,
+    /// Supervisors work at the console.
+    pub console: bool,
+}
+
+impl Plan {
+    /// The plan of a seed.
+    #[must_use]
+    pub fn of(chance: &mut Chance) -> Self {
+        let phones = match chance.below(400) {
+            0 => 100 + chance.below(150),
+            1..8 => 12 + chance.below(28),
+            8..100 => 5 + chance.below(4),
+            _ => 2 + chance.below(3),
+        };
+        let weather = Weather {
+            cut_one_in: [0, 8, 3, 2][chance.below(4)],
+            repeat_one_in: [0, 0, 4][chance.below(3)],
+            wait_ms_max: [0, 2_000, 30_000][chance.below(3)],
+        };
+        let mut maybe = |n| chance.one_in(n);
+        Self {
+            phones,
+            steps: 0,
+            weather,
+            crashes: maybe(2),
+            server_crashes: maybe(3),
+            bad_disks: maybe(3),
+            clocks: maybe(3),
+            clones: maybe(4),
+            roles: maybe(4),
+            revocations: maybe(8),
+            versions: maybe(3),
+            console: maybe(2),
+        }
+        .with_steps(chance)
+    }
+
+    fn troubles(&self) -> bool {
+        self.crashes || self.server_crashes || self.bad_disks || self.clocks || self.clones
+    }
+
+    fn with_steps(self, chance: &mut Chance) -> Self {
+        let steps = 60 + self.phones * 8 + chance.below(120);
+        Self { steps, ..self }
+    }
+}
+
+/// How a world ended.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// Its seed.
+    pub seed: u64,
+    /// What went wrong, if anything.
+    pub wrong: Option<Wrong>,
+    /// A hash over all that happened.
+    pub digest: String,
+    /// The last lines of what happened.
+    pub trace: Vec<String>,
+    /// Texts saved.
+    pub saves: usize,
+    /// Syncs begun.
+    pub syncs: u64,
+    /// Crashes, of phones and server.
+    pub crashes: u64,
+}
+
+impl Outcome {
+    /// A world that ended by a panic, which is printed where it happened.
+    #[must_use]
+    pub fn panicked(seed: u64) -> Self {
+        let wrong = Some("a panic".to_owned());
+        Self { seed, wrong, digest: String::new(), trace: Vec::new(), saves: 0, syncs: 0, crashes: 0 }
+    }
+}
+
+impl std::fmt::Display for Outcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.wrong {
+            Some(wrong) => write!(
+                f,
+                "seed {} fails: {wrong}
+  replay: make simulate SEED={}",
+                self.seed, self.seed
+            ),
+            None => write!(f, "seed {} holds ({} saves, {} syncs)", self.seed, self.saves, self.syncs),
+        }
+    }
+}
+
+/// A world under way.
+pub struct World {
+    /// What may happen.
+    pub plan: Plan,
+    /// What is shared.
+    pub ether: Arc<Ether>,
+    /// The server.
+    pub office: Office,
+    /// The phones; the first reads everything and is never troubled.
+    pub devices: Vec<Device>,
+    /// What was written.
+    pub model: Model,
+    /// The world's own chance.
+    pub chance: Chance,
+    /// Roles of each user.
+    pub roles: Vec<Vec<(Role, String)>>,
+    /// Changes that the server acknowledged: they are never lost.
+    pub acknowledged: BTreeSet<ChangeHash>,
+    /// Records that somebody made where they may not read: they stay on that phone alone, whatever becomes of them.
+    pub strays: BTreeSet<RecordId>,
+    /// Pages that are open at the console.
+    pub pages: Vec<work::Page>,
+    /// Syncs begun.
+    pub syncs: u64,
+    /// Crashes.
+    pub crashes: u64,
+    folder: tempfile::TempDir,
+}
+
+/// A folder for the few files beside the databases; in memory where there is such a place.
+fn folder() -> std::io::Result<tempfile::TempDir> {
+    let memory = std::path::Path::new("/dev/shm");
+    if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }
+}
+
+/// Runs the world of `seed`.
+#[must_use]
+pub fn run(seed: u64) -> Outcome {
+    let mut chance = Chance::new(seed);
+    let ether = Arc::new(Ether::new(chance.fork(), START_MS));
+    let plan = Plan::of(&mut chance);
+    ether.note(format_args!("seed {seed}: {plan:?}"));
+    let mut counted = (0, 0, 0);
+    let done = World::new(plan, &ether, chance).and_then(|mut world| {
+        let done = world.live();
+        counted = (world.model.written.len(), world.syncs, world.crashes);
+        done
+    });
+    let wrong = ether.what_is_wrong().or(done.err());
+    let (trace, _) = ether.trace();
+    let digest = ether.digest();
+    Outcome { seed, wrong, digest, trace, saves: counted.0, syncs: counted.1, crashes: counted.2 }
+}
+
+impl World {
+    fn new(plan: Plan, ether: &Arc<Ether>, mut chance: Chance) -> Result<Self, Wrong> {
+        let folder = folder().map_err(|error| error.to_string())?;
+        let office = Office::new(&folder.path().join("office"), ether, chance.fork())?;
+        let roles = USERS.iter().map(|(_, unit, role)| vec![(*role, (*unit).to_owned())]).collect();
+        let mut world = Self {
+            plan,
+            ether: Arc::clone(ether),
+            office,
+            devices: Vec::new(),
+            model: Model::default(),
+            chance,
+            roles,
+            acknowledged: BTreeSet::new(),
+            strays: BTreeSet::new(),
+            pages: Vec::new(),
+            syncs: 0,
+            crashes: 0,
+            folder,
+        };
+        world.office.start().map_err(|error| format!("the server does not start: {error}"))?;
+        for number in 0..=world.plan.phones {
+            // Users by turns first, so that several see each record; then by chance.
+            let user = match number {
+                0 => 0,
+                1..4 => number,
+                _ => 1 + world.chance.below(USERS.len() - 1),
+            };
+            world.add_device(user)?;
+        }
+        Ok(world)
+    }
+
+    /// A new phone of `user`, started but not enrolled.
+    pub fn add_device(&mut self, user: usize) -> Result<usize, Wrong> {
+        let number = self.devices.len();
+        let name = format!("{}{number}", USERS[user].0);
+        let folder = self.folder.path().join(&name);
+        let chance = self.chance.fork();
+        let mut device = Device::new(name, user, folder, &self.ether, chance)?;
+        if self.plan.clocks && number > 0 {
+            device.ahead_ms = [0, 0, -86_400_000, 3_600_000, 40 * 86_400_000][self.chance.below(5)];
+        }
+        device.start().map_err(|error| format!("{} does not open: {error:?}", device.name))?;
+        self.devices.push(device);
+        Ok(number)
+    }
+
+    fn live(&mut self) -> Result<(), Wrong> {
+        for number in 0..self.devices.len() {
+            work::enrol(self, number)?;
+            self.sync_now(number)?;
+        }
+        self.ether.set_weather(self.plan.weather);
+        for _ in 0..self.plan.steps {
+            let ms = self.chance.between(1, STEP_MS_MAX);
+            self.ether.pass(ms);
+            self.step()?;
+            self.attend()?;
+        }
+        self.calm()?;
+        self.settle()?;
+        checks::everything(self)
+    }
+
+    fn step(&mut self) -> Result<(), Wrong> {
+        let weights = [
+            40,
+            14,
+            if self.devices.iter().any(|device| device.process.as_ref().is_some_and(|p| p.sync.is_some())) {
+                40
+            } else {
+                0
+            },
+            if self.plan.console { 8 } else { 0 },
+            if self.plan.troubles() { 8 } else { 1 },
+            if self.plan.weather.repeat_one_in > 0 { 3 } else { 0 },
+        ];
+        match self.chance.weighted(&weights) {
+            0 => work::save(self),
+            1 => self.begin_sync(),
+            2 => self.turn(),
+            3 => work::at_the_console(self),
+            4 => faults::happen(self),
+            _ => {
+                net::deliver_late(&self.ether);
+                Ok(())
+            }
+        }
+    }
+
+    /// Sees to what died meanwhile, and stops at what must not be.
+    pub fn attend(&mut self) -> Result<(), Wrong> {
+        if let Some(wrong) = self.ether.what_is_wrong() {
+            return Err(wrong);
+        }
+        if self.office.disk.is_dead() && self.ether.serving().is_some() {
+            faults::server_died(self);
+        }
+        for number in 0..self.devices.len() {
+            if self.devices[number].disk.is_dead() {
+                faults::phone_died(self, number)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A phone with a running app, but the one that reads everything.
+    pub fn some_phone(&mut self) -> Option<usize> {
+        let running = self.devices.iter().enumerate().skip(1).filter(|(_, device)| device.process.is_some());
+        let running: Vec<usize> = running.map(|(number, _)| number).collect();
+        self.chance.pick(&running).copied()
+    }
+
+    fn begin_sync(&mut self) -> Result<(), Wrong> {
+        let Some(number) = self.some_phone() else { return Ok(()) };
+        if !self.devices[number].enrolled {
+            return work::enrol(self, number);
+        }
+        let roles = self.roles[self.devices[number].user].clone();
+        let device = &mut self.devices[number];
+        device.set_reach(&roles, false);
+        let Some(process) = &mut device.process else { return Ok(()) };
+        if process.sync.is_some() {
+            return Ok(());
+        }
+        let (book, cancel) = (Arc::clone(&process.book), Arc::clone(&process.cancel));
+        let task = Task::new(move || book.sync(&(), &cancel)).map_err(|error| error.to_string())?;
+        process.sync = Some(task);
+        self.syncs += 1;
+        self.ether.note(format_args!("{} begins to sync", device.name));
+        self.go_on(number)
+    }
+
+    fn turn(&mut self) -> Result<(), Wrong> {
+        let syncing: Vec<(usize, i64)> = self.devices.iter().enumerate().filter_map(waking).collect();
+        let now_ms = self.ether.now_ms();
+        let awake: Vec<usize> = syncing.iter().filter(|(_, at)| *at <= now_ms).map(|(number, _)| *number).collect();
+        if let Some(number) = self.chance.pick(&awake).copied() {
+            return self.go_on(number);
+        }
+        let Some((number, at)) = syncing.iter().min_by_key(|(_, at)| *at).copied() else { return Ok(()) };
+        self.ether.pass((at - now_ms) as u64);
+        self.go_on(number)
+    }
+
+    /// Lets a phone's sync run until it waits again or ends.
+    fn go_on(&mut self, number: usize) -> Result<(), Wrong> {
+        let Some(process) = &mut self.devices[number].process else { return Ok(()) };
+        let Some(task) = process.sync.take() else { return Ok(()) };
+        match task.turn() {
+            Turn::Waits(task) => {
+                process.sync = Some(task);
+                Ok(())
+            }
+            Turn::Ended(done) => {
+                let done = done.ok_or_else(|| format!("{} panicked in a sync", self.devices[number].name))?;
+                self.synced(number, done.map(|report| (report.changes_sent, report.changes_received)))
+            }
+        }
+    }
+
+    fn synced(&mut self, number: usize, done: Result<(u64, u64), ClientError>) -> Result<(), Wrong> {
+        let device = &mut self.devices[number];
+        match done {
+            Ok((sent, received)) => {
+                self.ether.note(format_args!("{} synced: {sent} sent, {received} received", device.name));
+                checks::acknowledged(self, number)
+            }
+            Err(error) => {
+                // Without the detail, which may tell how full the real disk is.
+                self.ether.note(format_args!("{} failed to sync: {:?}", device.name, error.kind));
+                let disk = device.troubled && matches!(error.kind, ErrorKind::StorageFull | ErrorKind::StorageFailed);
+                let gone = matches!(error.kind, ErrorKind::Network | ErrorKind::Cancelled | ErrorKind::Refused);
+                let revoked = device.revoked && error.kind == ErrorKind::Revoked;
+                let busy = self.plan.bad_disks && error.kind == ErrorKind::Busy;
+                if revoked && !device.disk.is_dead() {
+                    device.put_away();
+                }
+                if device.disk.is_dead() || disk || gone || revoked || busy {
+                    return Ok(());
+                }
+                Err(format!("{} cannot sync: {error:?}", device.name))
+            }
+        }
+    }
+
+    /// Syncs without a wait. True if something moved.
+    pub fn sync_now(&mut self, number: usize) -> Result<bool, Wrong> {
+        let roles = self.roles[self.devices[number].user].clone();
+        self.devices[number].set_reach(&roles, false);
+        let Some(Process { book, cancel, .. }) = &self.devices[number].process else { return Ok(false) };
+        let (book, cancel) = (Arc::clone(book), Arc::clone(cancel));
+        self.syncs += 1;
+        let done = book.sync(&(), &cancel);
+        let moved = match &done {
+            Ok(report) => report.changes_sent + report.changes_received + report.not_taken > 0,
+            Err(error) if self.devices[number].revoked && error.kind == ErrorKind::Revoked => true,
+            Err(error) => return Err(format!("{} cannot sync: {error:?}", self.devices[number].name)),
+        };
+        self.synced(number, done.map(|report| (report.changes_sent, report.changes_received)))?;
+        Ok(moved)
+    }
+
+    /// No fault is left; everybody runs.
+    fn calm(&mut self) -> Result<(), Wrong> {
+        self.ether.note("calm");
+        self.plan.weather = Weather::default();
+        self.ether.set_weather(Weather::default());
+        faults::mend(self)?;
+        for number in 0..self.devices.len() {
+            if let Some(task) = self.devices[number].process.as_mut().and_then(|process| process.sync.take())
+                && let Some(done) = task.finish()
+            {
+                self.synced(number, done.map(|report| (report.changes_sent, report.changes_received)))?;
+            }
+            work::put_down(self, number)?;
+        }
+        self.attend()
+    }
+
+    /// Everybody syncs until everybody has everything.
+    fn settle(&mut self) -> Result<(), Wrong> {
+        for _ in 0..ROUNDS_MAX {
+            let mut moved = false;
+            for number in (1..self.devices.len()).chain([0]) {
+                if !self.devices[number].enrolled {
+                    work::enrol(self, number)?;
+                }
+                moved |= self.sync_now(number)?;
+            }
+            if !moved {
+                return Ok(());
+            }
+        }
+        Err(format!("after {ROUNDS_MAX} rounds of syncing something still moves"))
+    }
+}
+
+fn waking((number, device): (usize, &Device)) -> Option<(usize, i64)> {
+    let task = device.process.as_ref()?.sync.as_ref()?;
+    Some((number, task.wakes_ms))
+}
