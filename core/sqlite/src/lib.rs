@@ -10,6 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 
 pub use rusqlite;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 // The one call that pulls the compiled library into every binary that opens a store.
@@ -80,6 +81,9 @@ pub fn open(path: &Path, key: &[u8; KEY_BYTES], vfs: Option<&str>) -> Result<Con
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "secure_delete", true)?;
+    // Without it a cached statement is compiled again whenever a bound value that its plan looked at changes: a fifth of a
+    // save's CPU. Plans here depend on the schema alone (there is no ANALYZE).
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_CACHED);
     Ok(connection)
 }

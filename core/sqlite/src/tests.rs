@@ -127,3 +127,16 @@ fn a_full_disk_and_a_failing_one_are_told_apart() {
     assert!(!is(std::io::ErrorKind::ReadOnlyFilesystem) && !is(std::io::ErrorKind::Other));
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "what was written to find out is gone");
 }
+
+#[test]
+fn a_statement_is_compiled_once_whatever_is_bound() {
+    let dir = tempfile::tempdir().unwrap();
+    let connection = open(&dir.path().join("store.db"), &[7; KEY_BYTES], None).unwrap();
+    let tables = "CREATE TABLE review(n INTEGER PRIMARY KEY, record BLOB); CREATE INDEX by_record ON review(record, n);";
+    connection.execute_batch(tables).unwrap();
+    let mut statement = connection.prepare("SELECT n FROM review WHERE record = ?1 ORDER BY n").unwrap();
+    for record in 0u8..9 {
+        assert!(!statement.exists([[record]]).unwrap());
+    }
+    assert_eq!(statement.get_status(rusqlite::StatementStatus::RePrepare), 0);
+}
