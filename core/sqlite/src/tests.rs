@@ -132,7 +132,8 @@ fn a_full_disk_and_a_failing_one_are_told_apart() {
 fn a_statement_is_compiled_once_whatever_is_bound() {
     let dir = tempfile::tempdir().unwrap();
     let connection = open(&dir.path().join("store.db"), &[7; KEY_BYTES], None).unwrap();
-    let tables = "CREATE TABLE review(n INTEGER PRIMARY KEY, record BLOB); CREATE INDEX by_record ON review(record, n);";
+    let tables =
+        "CREATE TABLE review(n INTEGER PRIMARY KEY, record BLOB); CREATE INDEX by_record ON review(record, n);";
     connection.execute_batch(tables).unwrap();
     let mut statement = connection.prepare("SELECT n FROM review WHERE record = ?1 ORDER BY n").unwrap();
     for record in 0u8..9 {

@@ -15,8 +15,12 @@ const KILLS: u64 = 500;
 /// Every how many kills it is a sync that is killed instead of an import.
 const SYNC_EVERY: u64 = 4;
 /// Lines that an import is given: more than it gets done.
-const LINES: u64 = 60;
-/// The longest time that a phone lives.
+const LINES: u64 = 24;
+/// Every how many kills it is an import that lives until it has printed some ids, however slow the machine is.
+const PRINTED_EVERY: u64 = 2;
+/// The most ids that such an import has printed when its time begins to run.
+const PRINTED_MAX: u64 = 6;
+/// The longest time that a phone lives, from its start or from the last of those ids.
 const LIFE_MS_MAX: u64 = 120;
 
 /// Different for each round and the same in every run (splitmix64).
@@ -36,7 +40,7 @@ fn five_hundred_kills_lose_nothing_that_was_printed_as_saved() {
     assert!(first.status.success(), "{}", said(&first));
     let mut printed: BTreeSet<String> = BTreeSet::new();
     for round in 0..KILLS {
-        let life = Duration::from_millis(mixed(round) % LIFE_MS_MAX);
+        let mut life = Duration::from_millis(mixed(round) % LIFE_MS_MAX);
         let mut command = Command::new(program("fieldbook-phone").unwrap());
         command.arg("--home").arg(&home).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         if round % SYNC_EVERY == SYNC_EVERY - 1 {
@@ -56,20 +60,25 @@ fn five_hundred_kills_lose_nothing_that_was_printed_as_saved() {
             }
         });
         let output = BufReader::new(child.stdout.take().unwrap());
-        let reader = std::thread::spawn(move || output.lines().map_while(Result::ok).collect::<Vec<_>>());
+        let (tell, told) = std::sync::mpsc::channel();
+        let reader =
+            std::thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| tell.send(line)));
+        let mut lines = Vec::new();
+        if round % PRINTED_EVERY == 0 {
+            lines.extend(told.iter().take(1 + (mixed(!round) % PRINTED_MAX) as usize));
+            life /= 8;
+        }
         std::thread::sleep(life);
         child.kill().unwrap();
         child.wait().unwrap();
         writer.join().unwrap();
+        lines.extend(told);
+        reader.join().unwrap().unwrap();
         // A last line may be cut; a whole id has 36 characters.
-        printed.extend(reader.join().unwrap().into_iter().filter(|line| line.len() == 36));
+        printed.extend(lines.into_iter().filter(|line| line.len() == 36));
     }
     println!("{} records were printed as saved", printed.len());
-    assert!(
-        printed.len() > 100,
-        "only {} records were saved: the kills came too early to mean anything",
-        printed.len()
-    );
+    assert!(printed.len() as u64 >= KILLS / PRINTED_EVERY, "only {} records were saved", printed.len());
     let kept = ids(&phone(&home, &["list", "visit"]).stdout);
     let lost: Vec<_> = printed.difference(&kept).collect();
     assert!(lost.is_empty(), "{} of {} lost: {lost:?}", lost.len(), printed.len());
