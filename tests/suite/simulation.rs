@@ -8,7 +8,7 @@ use fieldbook_tests::simulation::chance::Chance;
 use fieldbook_tests::simulation::{Disk, Image, Unsynced, run};
 
 /// Worlds of one run; `make simulate` runs more.
-const SEEDS: u64 = 300;
+const SEEDS: u64 = 240;
 /// Worlds at once.
 const THREADS: usize = 2;
 

@@ -8,7 +8,7 @@ use fieldbook_core::store::{ListFilter, SyncState};
 use fieldbook_server::store::{Store, StoreError};
 
 use super::Wrong;
-use super::forms::KINDS;
+use super::forms::{KINDS, STAGE};
 use super::model::{self, Written};
 use super::office::{self, Held};
 use super::world::World;
@@ -46,11 +46,14 @@ pub fn acknowledged(world: &mut World, number: usize) -> Result<(), Wrong> {
     for (kind, _) in KINDS {
         for row in process.book.list(kind, &filter, None, RECENT_MAX).unwrap_or_default() {
             let Ok(view) = process.book.record(row.id) else { continue };
+            if world.is_purged(&row.id) {
+                continue;
+            }
             for change in view.history.iter().map(|saved| saved.change) {
                 if !logged.contains(&change) {
                     return Err(format!("{} shows {} as on the server, which lacks {change}", device.name, row.id));
                 }
-                world.acknowledged.insert(change);
+                world.acknowledged.insert(change, row.id);
             }
         }
     }
@@ -61,10 +64,22 @@ pub fn acknowledged(world: &mut World, number: usize) -> Result<(), Wrong> {
 pub fn nothing_acknowledged_is_lost(world: &mut World) -> Result<(), Wrong> {
     let Some(store) = world.office.store() else { return Ok(()) };
     let logged = office::logged(&store).map_err(asked)?;
-    match world.acknowledged.iter().find(|change| !logged.contains(change)) {
-        Some(change) => Err(format!("the server acknowledged {change} and lost it")),
+    match world.acknowledged.iter().find(|(change, record)| !logged.contains(change) && !world.is_purged(record)) {
+        Some((change, _)) => Err(format!("the server acknowledged {change} and lost it")),
         None => Ok(()),
     }
+}
+
+/// After a start of the server: what was erased is erased, and nothing else.
+pub fn purged_stays_purged(world: &mut World) -> Result<(), Wrong> {
+    let Some(store) = world.office.store() else { return Ok(()) };
+    let purged = office::purged(&store).map_err(asked)?;
+    if let Some(record) = world.purged.iter().find(|record| !purged.contains(record)) {
+        return Err(format!("{record} was erased, and the server does not know it any more"));
+    }
+    world.perhaps_purged.clear();
+    world.purged = purged;
+    Ok(())
 }
 
 /// After a start of a phone: what it reported as saved is there, or among what was not taken.
@@ -120,6 +135,7 @@ pub fn everything(world: &mut World) -> Result<(), Wrong> {
         acknowledged(world, number)?;
     }
     nothing_is_lost(world, &store, &views)?;
+    nothing_barred_is_in(world, &views)?;
     as_foretold(world, &views)
 }
 
@@ -136,6 +152,7 @@ fn same_everywhere(
     let name = &device.name;
     let reach = office::reach(&world.roles[device.user]);
     let own: BTreeMap<RecordId, RecordView> = all(&process.book)?.into_iter().map(|view| (view.id, view)).collect();
+    nothing_purged_is_on(world, name, &process.book)?;
     for record in held {
         let area = KINDS.iter().find(|(kind, _)| *kind == record.kind).map(|(_, area)| *area);
         let readable = area.is_some_and(|area| reach.contains(&(record.unit.clone(), area)));
@@ -174,7 +191,8 @@ fn same_everywhere(
             return Err(format!("{name} says of {} that it is {}", record.id, view.sync.word()));
         }
     }
-    if let Some(id) = own.keys().find(|id| !held.iter().any(|record| record.id == **id))
+    let lacks = |id: &RecordId| !world.strays.contains(id) && !held.iter().any(|record| record.id == *id);
+    if let Some(id) = own.keys().find(|id| lacks(id))
         && own[id].sync != SyncState::NotTaken
     {
         return Err(format!("{name} holds {id}, which the server lacks"));
@@ -192,7 +210,7 @@ fn same_everywhere(
 /// Every text that was saved is in the record's history, in quarantine, or its author is told.
 fn nothing_is_lost(world: &World, store: &Store, views: &BTreeMap<RecordId, RecordView>) -> Result<(), Wrong> {
     let mut found: BTreeMap<RecordId, BTreeSet<&str>> = BTreeMap::new();
-    for written in world.model.written.iter().filter(|one| one.promised) {
+    for written in world.model.written.iter().filter(|one| one.promised && !world.is_purged(&one.record)) {
         let there =
             found.entry(written.record).or_insert_with(|| views.get(&written.record).map(texts).unwrap_or_default());
         if there.contains(written.text.as_str()) {
@@ -211,6 +229,32 @@ fn nothing_is_lost(world: &World, store: &Store, views: &BTreeMap<RecordId, Reco
         }
         let by = author.map_or("the supervisor", |author| &author.name);
         return Err(format!("{} at {} of {} by {by} is lost", written.text, written.place, written.record));
+    }
+    Ok(())
+}
+
+/// A phone holds nothing of a record that was erased.
+fn nothing_purged_is_on(world: &World, name: &str, book: &Fieldbook) -> Result<(), Wrong> {
+    let told = book.not_taken(0, LISTED_MAX).unwrap_or_default();
+    for record in world.purged.iter().filter(|record| !world.strays.contains(record)) {
+        if book.record(*record).is_ok() || told.iter().any(|one| one.record == *record) {
+            return Err(format!("{name} still holds something of {record}, which was erased"));
+        }
+    }
+    Ok(())
+}
+
+/// What its author might not write is in no record, unless a supervisor took it.
+fn nothing_barred_is_in(world: &World, views: &BTreeMap<RecordId, RecordView>) -> Result<(), Wrong> {
+    for (record, view) in views.iter().filter(|(record, _)| !world.admitted.contains(record)) {
+        let texts = texts(view);
+        for written in world.model.written.iter().filter(|one| one.record == *record) {
+            let Some(author) = written.device.map(|number| &world.devices[number]) else { continue };
+            let barred = written.late || (written.place == STAGE && !world.supervised[author.user]);
+            if barred && texts.contains(written.text.as_str()) {
+                return Err(format!("{} of {record} is in, and {} might not write it", written.text, author.name));
+            }
+        }
     }
     Ok(())
 }

@@ -40,6 +40,8 @@ pub struct Weather {
     pub repeat_one_in: usize,
     /// Longest wait between two pieces, milliseconds.
     pub wait_ms_max: u64,
+    /// Of so many exchanges somebody on the way rewrites one; 0 = none.
+    pub forge_one_in: usize,
 }
 
 struct State {

@@ -103,6 +103,7 @@ fn start_server(world: &mut World) -> Result<(), Wrong> {
         Ok(()) => {
             world.ether.note("the server is up");
             work::ask_who_is_who(world)?;
+            checks::purged_stays_purged(world)?;
             checks::nothing_acknowledged_is_lost(world)
         }
         Err(error) if world.office.disk.is_dead() => {
@@ -217,6 +218,9 @@ fn double(world: &mut World) -> Result<(), Wrong> {
             let (before, after) = world.devices.split_at_mut(clone);
             after[0].become_clone_of(&before[number]);
             world.devices[number].doubtful = true;
+            if world.devices[clone].revoked {
+                world.model.cut_off.insert(clone);
+            }
             world
                 .ether
                 .note(format_args!("{} is a clone of {}", world.devices[clone].name, world.devices[number].name));
@@ -247,6 +251,7 @@ fn role(world: &mut World) -> Result<(), Wrong> {
     } else {
         store.change_roles(login, &give, &[])
     };
+    world.supervised[user] |= role == Role::County;
     match held {
         Ok(held) => {
             world.ether.note(format_args!("{login} is now {held:?}"));
@@ -273,6 +278,7 @@ fn revoke(world: &mut World) -> Result<(), Wrong> {
     match revoked {
         Ok(true) => {
             world.devices[number].revoked = true;
+            world.model.cut_off.insert(number);
             world.ether.note(format_args!("{name} is revoked"));
             Ok(())
         }

@@ -4,10 +4,12 @@
 
 pub mod chance;
 mod checks;
+mod console;
 mod device;
 mod disk;
 mod ether;
 mod faults;
+mod forger;
 mod forms;
 mod model;
 mod net;

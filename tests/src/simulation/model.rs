@@ -6,7 +6,11 @@ use fieldbook_core::client::RecordView;
 use fieldbook_core::ids::RecordId;
 use serde_json::Value as Json;
 
+use super::chance::Chance;
 use super::forms::{FIELDS, NICK, REPEATS, STAGE};
+
+/// Words of 16 characters behind a long text: 5 such texts fill a frame.
+const FILLER_WORDS: usize = 500;
 
 /// The values that stood at each place of a record, disagreements included.
 pub type Seen = BTreeMap<String, Vec<String>>;
@@ -26,6 +30,14 @@ pub struct Written {
     pub seen: Vec<String>,
     /// The save returned well: it must not be lost.
     pub promised: bool,
+    /// Its phone had been revoked.
+    pub late: bool,
+}
+
+/// What does not compress.
+fn filler(seed: u64) -> String {
+    let mut chance = Chance::new(seed);
+    (0..FILLER_WORDS).map(|_| format!("{:016x}", chance.draw())).collect()
 }
 
 /// Everything that was written.
@@ -36,6 +48,10 @@ pub struct Model {
     /// Records on which the same work may have been issued twice, or under other dependencies: what stands is not
     /// foretold.
     pub blurred: BTreeSet<RecordId>,
+    /// Phones that the server has cut off.
+    pub cut_off: BTreeSet<usize>,
+    /// Texts are so long that few of them fill a frame.
+    pub long: bool,
     texts: u64,
 }
 
@@ -43,7 +59,8 @@ impl Model {
     /// A text that was never written, marked with where it belongs.
     pub fn text(&mut self, area: &str, unit: &str) -> String {
         self.texts += 1;
-        format!("w{}@{area}.{unit};", self.texts)
+        let filler = if self.long { filler(self.texts) } else { String::new() };
+        format!("w{}@{area}.{unit};{filler}", self.texts)
     }
 
     /// Somebody wrote `text`.
@@ -57,7 +74,8 @@ impl Model {
         promised: bool,
     ) {
         let seen = seen.get(place).cloned().unwrap_or_default();
-        self.written.push(Written { record, place: place.to_owned(), text, device, seen, promised });
+        let late = device.is_some_and(|number| self.cut_off.contains(&number));
+        self.written.push(Written { record, place: place.to_owned(), text, device, seen, promised, late });
     }
 
     /// Whoever wrote what is not promised any more, from the `first` writing on.

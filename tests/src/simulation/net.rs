@@ -6,12 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use fieldbook_core::client::link::ServerAddress;
 use fieldbook_core::client::net::{ByteCount, CancelFlag, NetError, Network, Transport};
-use fieldbook_core::protocol::{Down, ErrorAnswer};
+use fieldbook_core::protocol::{Down, ErrorAnswer, ErrorKind};
 use fieldbook_core::sync::frames::FrameReader;
 use fieldbook_core::sync::to_cbor;
 use fieldbook_server::exchange::{self, Exchange};
 
 use super::ether::{Ether, Serving};
+use super::forger::{self, Forged};
 use super::tasks;
 
 /// Path under which a phone enrols; everything else is an exchange.
@@ -173,6 +174,10 @@ impl Transport for Line {
         if again > 0 && self.ether.chance(|chance| chance.one_in(again)) {
             self.ether.delay(body.clone());
         }
+        let forge = self.ether.weather().forge_one_in;
+        if forge > 0 && self.ether.chance(|chance| chance.one_in(forge)) {
+            return self.forged(&serving, &body, cancel, on_bytes);
+        }
         let mut exchange = Exchange::new(&serving.store);
         self.send(&serving, &mut exchange, &body, cut, cancel)?;
         let begun = exchange.begin_answer(&serving.store).map_err(|answer| self.answered(&serving, answer))?;
@@ -182,7 +187,7 @@ impl Transport for Line {
         let mut received = 0;
         while let Some(frame) = next.take() {
             let length = cut.map_or(frame.len(), |cut| frame.len().min(cut.down.saturating_sub(received)));
-            self.watch(&mut reader, &frame[..length]);
+            self.watch(&mut reader, &frame[..length], &mut |_| ());
             let mut at = 0;
             while at < length {
                 let piece = self.piece(length - at);
@@ -209,11 +214,53 @@ impl Transport for Line {
 }
 
 impl Line {
-    fn watch(&self, reader: &mut FrameReader<Down>, bytes: &[u8]) {
+    /// An exchange that somebody rewrites on its way, up or down.
+    fn forged(
+        &mut self,
+        serving: &Serving,
+        body: &[u8],
+        cancel: &CancelFlag,
+        on_bytes: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
+    ) -> Result<(), NetError> {
+        let up = self.ether.chance(|chance| if chance.one_in(2) { forger::request(body, chance) } else { None });
+        let mut exchange = Exchange::new(&serving.store);
+        let sent = up.as_deref().unwrap_or(body);
+        self.send(serving, &mut exchange, sent, None, cancel)?;
+        let begun = exchange.begin_answer(&serving.store).map_err(|answer| self.answered(serving, answer))?;
+        let mut answer = [begun.0, begun.1.unwrap_or_default()].concat();
+        while let Some(frame) = exchange.next_frame(&serving.store).map_err(|error| self.broken(&error.detail))? {
+            answer.extend(frame);
+        }
+        let mut refused = false;
+        self.watch(&mut FrameReader::new(), &answer, &mut |message| refused |= matches!(message, Down::Error(_)));
+        if up.is_some() {
+            self.ether.note(format_args!("{}: a statement is rewritten on its way", self.name));
+            if !refused && serving.runs(&self.ether) {
+                self.ether.wrong(format!("the server takes a statement that {} did not sign", self.name));
+            }
+        }
+        let down = self.ether.chance(|chance| forger::answer(&answer, chance)).filter(|_| up.is_none());
+        if let Some((_, what)) = &down {
+            self.ether.note(format_args!("{}: the answer is rewritten on its way: {what:?}", self.name));
+        }
+        let told = down.as_ref().map_or(answer.as_slice(), |(forged, _)| forged);
+        self.wait(serving, cancel)?;
+        self.bytes.down += told.len() as u64;
+        let believed = on_bytes(told).is_continue();
+        if believed && !self.is_dead() && down.is_some_and(|(_, what)| what == Forged::Head) {
+            self.ether.wrong(format!("{} believes a head that the server did not sign", self.name));
+        }
+        Ok(())
+    }
+
+    fn watch(&self, reader: &mut FrameReader<Down>, bytes: &[u8], also: &mut dyn FnMut(&Down)) {
         reader.push(bytes);
         loop {
             match reader.next_frame() {
-                Ok(Some(messages)) => messages.iter().for_each(|message| (self.watch)(message)),
+                Ok(Some(messages)) => messages.iter().for_each(|message| {
+                    (self.watch)(message);
+                    also(message);
+                }),
                 Ok(None) => return,
                 Err(error) => return self.ether.wrong(format!("{}: the server sent {error}", self.name)),
             }
@@ -234,6 +281,12 @@ pub fn deliver_late(ether: &Ether) {
         Ok(()) if end == body.len() => exchange.begin_answer(&serving.store).map(|_| ()),
         other => other,
     };
+    if said.is_ok() && exchange.device().is_some() && serving.runs(ether) {
+        let again = Exchange::new(&serving.store).receive(&serving.store, &body);
+        if again.as_ref().map_or_else(|answer| answer.kind, |()| ErrorKind::Malformed) != ErrorKind::Replayed {
+            ether.wrong(format!("a request is taken twice: {again:?}"));
+        }
+    }
     let said = said.map_or_else(|answer| format!("{:?}", answer.kind), |()| "taken".to_owned());
     ether.note(format_args!("an old request of {end} bytes arrives: {said}"));
 }

@@ -203,6 +203,18 @@ pub fn logged(store: &Store) -> Result<std::collections::BTreeSet<ChangeHash>, S
     })
 }
 
+/// Records that were erased for ever.
+///
+/// # Errors
+/// What the database said.
+pub fn purged(store: &Store) -> Result<std::collections::BTreeSet<RecordId>, StoreError> {
+    store.read(|tx| {
+        let mut statement = tx.prepare_cached("SELECT record FROM purged")?;
+        let rows = statement.query_map([], |row| Ok(RecordId(row.get(0)?)))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    })
+}
+
 /// Whether a quarantined change of the record holds `text`.
 ///
 /// # Errors

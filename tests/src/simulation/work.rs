@@ -1,13 +1,11 @@
-//! What people do in a world: on phones, and at the console.
+//! What people do on phones.
 
-use fieldbook_core::access::{Area, Decision};
+use fieldbook_core::access::{Area, Role};
 use fieldbook_core::client::{ClientError, ErrorKind, Fieldbook, NewRecord, Patch, RecordView, Saved};
-use fieldbook_core::document::Document;
-use fieldbook_core::forms::{Edit, FieldPath, FormDefinition, Scalar};
-use fieldbook_core::ids::{ChangeHash, RecordId};
+use fieldbook_core::ids::RecordId;
 use fieldbook_core::store::ListFilter;
 use fieldbook_server::link;
-use fieldbook_server::store::{Asked, StoreError};
+use fieldbook_server::store::StoreError;
 use serde_json::{Map, Value as Json, json};
 
 use super::Wrong;
@@ -21,17 +19,8 @@ use super::world::World;
 const LISTED_MAX: usize = 30;
 /// Forms open at once on a phone.
 const FORMS_MAX: usize = 2;
-/// Pages open at the console.
-const PAGES_MAX: usize = 4;
-
-/// A record as somebody at the console read it.
-pub struct Page {
-    record: RecordId,
-    heads: Vec<ChangeHash>,
-    shown: Seen,
-    area: Area,
-    unit: String,
-}
+/// Characters of an edit that the trace shows.
+const NOTED_CHARS_MAX: usize = 160;
 
 /// Enrols a phone; a world whose network is bad may need several tries.
 pub fn enrol(world: &mut World, number: usize) -> Result<(), Wrong> {
@@ -84,12 +73,14 @@ pub fn ask_who_is_who(world: &mut World) -> Result<(), Wrong> {
     let (users, devices) = asked().map_err(|error| format!("the server cannot say who is who: {error}"))?;
     for (row, granted) in users {
         if let Some(at) = USERS.iter().position(|(login, ..)| *login == row.login) {
+            world.supervised[at] |= granted.iter().any(|(role, _)| *role == Role::County);
             world.roles[at] = granted;
         }
     }
     for row in devices.iter().filter(|row| row.revoked_ms.is_some()) {
-        for device in world.devices.iter_mut().filter(|device| device.name == row.name) {
+        for (number, device) in world.devices.iter_mut().enumerate().filter(|(_, device)| device.name == row.name) {
             device.revoked = true;
+            world.model.cut_off.insert(number);
         }
     }
     Ok(())
@@ -110,7 +101,8 @@ pub fn save(world: &mut World) -> Result<(), Wrong> {
     }
 }
 
-fn area_of(kind: &str) -> Area {
+/// The area of a kind.
+pub fn area_of(kind: &str) -> Area {
     KINDS.iter().find(|(name, _)| *name == kind).map_or(Area::General, |(_, area)| *area)
 }
 
@@ -228,6 +220,7 @@ fn edit(world: &mut World, number: usize) -> Result<(), Wrong> {
         _ => None,
     };
     let name = &world.devices[number].name;
+    let what: String = what.chars().take(NOTED_CHARS_MAX).collect();
     world.ether.note(format_args!("{name} edits {}: {what}: {}", view.id, said(&done)));
     match done {
         Ok(saved) => {
@@ -362,99 +355,4 @@ pub fn put_down(world: &mut World, number: usize) -> Result<(), Wrong> {
             .map_err(|error| format!("{}: a form does not close: {error:?}", world.devices[number].name))?;
     }
     Ok(())
-}
-
-/// The supervisor reads, writes, decides, admits.
-pub fn at_the_console(world: &mut World) -> Result<(), Wrong> {
-    match world.chance.below(8) {
-        0..=2 => read_page(world),
-        3..=5 => write_page(world),
-        6 => decide(world),
-        _ => admit(world),
-    }
-}
-
-fn seen_at(form: &FormDefinition, document: &Document, field: &str) -> Vec<String> {
-    let path = FieldPath::root(field);
-    let mut texts: Vec<String> = Vec::new();
-    let mut add = |value: Option<&Scalar>| {
-        if let Some(Scalar::Text(text)) = value {
-            texts.push(text.clone());
-        }
-    };
-    add(document.read(form).fields.get(field));
-    for conflict in document.conflicts(form).iter().filter(|conflict| conflict.path == path) {
-        conflict.values.iter().for_each(|side| add(side.value.as_ref()));
-    }
-    texts
-}
-
-fn read_page(world: &mut World) -> Result<(), Wrong> {
-    let (Some(store), Some(boss)) = (world.office.store(), world.office.boss()) else { return Ok(()) };
-    let held = match office::records(&store) {
-        Ok(held) => held,
-        Err(error) => return server_failed(world, "listing", &error),
-    };
-    let Some(held) = world.chance.pick(&held).cloned() else { return Ok(()) };
-    let shown = std::cell::RefCell::new(Seen::new());
-    let read = store.edit_record(&boss, held.id, &held.heads, |form, document| {
-        let seen = FIELDS.iter().chain([&STAGE]);
-        *shown.borrow_mut() =
-            seen.map(|field| ((*field).to_owned(), seen_at(form.definition(), document, field))).collect();
-        Ok(Vec::new())
-    });
-    if let Err(error) = read {
-        return server_failed(world, "reading a page", &error);
-    }
-    if world.pages.len() >= PAGES_MAX {
-        world.pages.remove(0);
-    }
-    let area = area_of(&held.kind);
-    world.pages.push(Page { record: held.id, heads: held.heads, shown: shown.into_inner(), area, unit: held.unit });
-    Ok(())
-}
-
-fn write_page(world: &mut World) -> Result<(), Wrong> {
-    let (Some(store), Some(boss)) = (world.office.store(), world.office.boss()) else { return Ok(()) };
-    if world.pages.is_empty() {
-        return read_page(world);
-    }
-    let at = world.chance.below(world.pages.len());
-    let page = world.pages.swap_remove(at);
-    let field = [FIELDS[world.chance.below(FIELDS.len())], STAGE][world.chance.below(2)];
-    let text = world.model.text(page.area.word(), &page.unit);
-    let edit = Edit::Set { path: FieldPath::root(field), value: Some(Scalar::Text(text.clone())) };
-    let done = store.edit_record(&boss, page.record, &page.heads, |_, _| Ok(vec![edit.clone()]));
-    world.ether.note(format_args!("the supervisor writes {text} as {field} of {}: {}", page.record, done.is_ok()));
-    if done.is_err() {
-        world.model.blurred.insert(page.record);
-    }
-    world.model.write(page.record, field, text, None, &page.shown, done.is_ok());
-    done.map_or_else(|error| server_failed(world, "editing", &error), |_| Ok(()))
-}
-
-fn decide(world: &mut World) -> Result<(), Wrong> {
-    let (Some(store), Some(boss)) = (world.office.store(), world.office.boss()) else { return Ok(()) };
-    let Some(page) = world.pages.pop() else { return read_page(world) };
-    let decision = [Decision::Return, Decision::Return, Decision::Approve, Decision::Void][world.chance.below(4)];
-    let asked = Asked { decision, heads: page.heads, reasons: "so it is".to_owned(), fields: Vec::new() };
-    let done = store.decide(&boss, page.record, &asked);
-    world.ether.note(format_args!("the supervisor decides {decision:?} on {}: {}", page.record, done.is_ok()));
-    done.map_or_else(|error| server_failed(world, "deciding", &error), |_| Ok(()))
-}
-
-fn admit(world: &mut World) -> Result<(), Wrong> {
-    let (Some(store), Some(boss)) = (world.office.store(), world.office.boss()) else { return Ok(()) };
-    let waiting = match store.quarantine_list(boss.id, 0) {
-        Ok(waiting) => waiting,
-        Err(error) => return server_failed(world, "listing the quarantine", &error),
-    };
-    let Some(item) = world.chance.pick(&waiting) else { return Ok(()) };
-    if let Ok(record) = item.record.parse() {
-        // Its author may have issued a part of it again meanwhile.
-        world.model.blurred.insert(record);
-    }
-    let done = store.admit(&boss, item.id);
-    world.ether.note(format_args!("the supervisor admits {} of {}: {}", item.change, item.record, done.is_ok()));
-    done.map_or_else(|error| server_failed(world, "admitting", &error), |_| Ok(()))
 }

@@ -1,6 +1,6 @@
 //! One world from its seed to its end.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use fieldbook_core::access::Role;
@@ -13,7 +13,7 @@ use super::ether::{Ether, Weather};
 use super::model::Model;
 use super::office::{Office, USERS};
 use super::tasks::{Task, Turn};
-use super::{START_MS, Wrong, checks, faults, net, work};
+use super::{START_MS, Wrong, checks, console, faults, net, work};
 
 /// Longest time between two steps, milliseconds.
 const STEP_MS_MAX: u64 = 20_000;
@@ -47,6 +47,10 @@ pub struct Plan {
     pub versions: bool,
     /// Supervisors work at the console.
     pub console: bool,
+    /// They erase records for ever.
+    pub purges: bool,
+    /// Texts are long.
+    pub long: bool,
 }
 
 impl Plan {
@@ -63,6 +67,7 @@ impl Plan {
             cut_one_in: [0, 8, 3, 2][chance.below(4)],
             repeat_one_in: [0, 0, 4][chance.below(3)],
             wait_ms_max: [0, 2_000, 30_000][chance.below(3)],
+            forge_one_in: [0, 0, 0, 5][chance.below(4)],
         };
         let mut maybe = |n| chance.one_in(n);
         Self {
@@ -78,6 +83,8 @@ impl Plan {
             revocations: maybe(8),
             versions: maybe(3),
             console: maybe(2),
+            purges: maybe(2),
+            long: phones < 5 && maybe(16),
         }
         .with_steps(chance)
     }
@@ -88,7 +95,9 @@ impl Plan {
 
     fn with_steps(self, chance: &mut Chance) -> Self {
         let steps = 60 + self.phones * 8 + chance.below(120);
-        Self { steps, ..self }
+        // A phone that finds itself cloned stops reading an answer early: then nobody can say what it must refuse.
+        let forge_one_in = if self.clones { 0 } else { self.weather.forge_one_in };
+        Self { steps, weather: Weather { forge_one_in, ..self.weather }, ..self }
     }
 }
 
@@ -151,11 +160,19 @@ pub struct World {
     /// Roles of each user.
     pub roles: Vec<Vec<(Role, String)>>,
     /// Changes that the server acknowledged: they are never lost.
-    pub acknowledged: BTreeSet<ChangeHash>,
+    pub acknowledged: BTreeMap<ChangeHash, RecordId>,
+    /// Records that were erased for ever.
+    pub purged: BTreeSet<RecordId>,
+    /// Records whose erasing failed: its line may be written all the same, and the server's next start finishes it.
+    pub perhaps_purged: BTreeSet<RecordId>,
+    /// Records into which a supervisor took what was not allowed.
+    pub admitted: BTreeSet<RecordId>,
+    /// Users, by number, who ever were county supervisors.
+    pub supervised: Vec<bool>,
     /// Records that somebody made where they may not read: they stay on that phone alone, whatever becomes of them.
     pub strays: BTreeSet<RecordId>,
     /// Pages that are open at the console.
-    pub pages: Vec<work::Page>,
+    pub pages: Vec<console::Page>,
     /// Syncs begun.
     pub syncs: u64,
     /// Crashes.
@@ -201,13 +218,18 @@ impl World {
             model: Model::default(),
             chance,
             roles,
-            acknowledged: BTreeSet::new(),
+            acknowledged: BTreeMap::new(),
+            purged: BTreeSet::new(),
+            perhaps_purged: BTreeSet::new(),
+            admitted: BTreeSet::new(),
+            supervised: USERS.iter().map(|(_, _, role)| *role == Role::County).collect(),
             strays: BTreeSet::new(),
             pages: Vec::new(),
             syncs: 0,
             crashes: 0,
             folder,
         };
+        world.model.long = world.plan.long;
         world.office.start().map_err(|error| format!("the server does not start: {error}"))?;
         for number in 0..=world.plan.phones {
             // Users by turns first, so that several see each record; then by chance.
@@ -270,7 +292,7 @@ impl World {
             0 => work::save(self),
             1 => self.begin_sync(),
             2 => self.turn(),
-            3 => work::at_the_console(self),
+            3 => console::work(self),
             4 => faults::happen(self),
             _ => {
                 net::deliver_late(&self.ether);
@@ -293,6 +315,12 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// Whether a record was erased for ever, or may be.
+    #[must_use]
+    pub fn is_purged(&self, record: &RecordId) -> bool {
+        self.purged.contains(record) || self.perhaps_purged.contains(record)
     }
 
     /// A phone with a running app, but the one that reads everything.
@@ -361,14 +389,16 @@ impl World {
                 // Without the detail, which may tell how full the real disk is.
                 self.ether.note(format_args!("{} failed to sync: {:?}", device.name, error.kind));
                 let disk = device.troubled && matches!(error.kind, ErrorKind::StorageFull | ErrorKind::StorageFailed);
+                // Whoever rewrites what is sent can keep a phone from syncing, and nothing else.
+                let forged = self.plan.weather.forge_one_in > 0 && error.kind == ErrorKind::ServerIdentity;
                 let gone = matches!(error.kind, ErrorKind::Network | ErrorKind::Cancelled | ErrorKind::Refused);
                 let revoked = device.revoked && error.kind == ErrorKind::Revoked;
                 let busy = self.plan.bad_disks && error.kind == ErrorKind::Busy;
                 if revoked && !device.disk.is_dead() {
                     device.put_away();
                 }
-                if device.disk.is_dead() || disk || gone || revoked || busy {
-                    return Ok(());
+                if device.disk.is_dead() || disk || gone || revoked || busy || forged {
+                    return checks::acknowledged(self, number);
                 }
                 Err(format!("{} cannot sync: {error:?}", device.name))
             }
