@@ -11,6 +11,7 @@ use axum::body::{Body, Bytes, HttpBody, to_bytes};
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use fieldbook_core::ports::Random;
 use fieldbook_core::protocol::{ErrorAnswer, ErrorKind};
 use fieldbook_core::sync::to_cbor;
 use hyper::body::Frame;
@@ -26,8 +27,10 @@ const ENROL_BYTES_MAX: usize = 4 * 1024;
 const CHUNK_TIMEOUT: Duration = Duration::from_secs(120);
 /// Answer frames made ahead of the network.
 const FRAMES_AHEAD: usize = 4;
-/// Advice to come back when all places are taken.
-const BUSY_RETRY_MS: u64 = 5_000;
+/// Advice to come back when all places are taken: drawn for each phone from here …
+const BUSY_RETRY_MS_MIN: u64 = 5_000;
+/// … to here, so that those who were sent away in one moment do not come back in one.
+const BUSY_RETRY_MS_MAX: u64 = 25_000;
 
 /// An error answer of the protocol, with the HTTP status that fits it.
 #[derive(Debug)]
@@ -38,9 +41,12 @@ impl Refusal {
         Self(exchange::refusal(kind, detail))
     }
 
-    pub(crate) fn busy() -> Self {
+    pub(crate) fn busy(random: &dyn Random) -> Self {
         let answer = exchange::refusal(ErrorKind::Busy, "too many requests");
-        Self(ErrorAnswer { retry_after_ms: Some(BUSY_RETRY_MS), ..answer })
+        let mut drawn = [0; 8];
+        random.fill(&mut drawn);
+        let later_ms = u64::from_le_bytes(drawn) % (BUSY_RETRY_MS_MAX - BUSY_RETRY_MS_MIN + 1);
+        Self(ErrorAnswer { retry_after_ms: Some(BUSY_RETRY_MS_MIN + later_ms), ..answer })
     }
 }
 
@@ -53,6 +59,11 @@ impl IntoResponse for Refusal {
 
 fn cbor(status: StatusCode, body: Vec<u8>) -> Response {
     (status, [(header::CONTENT_TYPE, "application/cbor")], body).into_response()
+}
+
+/// One of the places, or advice to come back.
+fn place(app: &App) -> Result<OwnedSemaphorePermit, Refusal> {
+    Arc::clone(&app.exchanges).try_acquire_owned().map_err(|_| Refusal::busy(app.store.random.as_ref()))
 }
 
 async fn body_of(request: Request, limit: usize) -> Result<Vec<u8>, Refusal> {
@@ -69,9 +80,9 @@ pub(crate) async fn enrol(
 ) -> Result<Response, Refusal> {
     let key = format!("enrol {}", peer.ip());
     if !app.limiter.attempt(&key, ADDRESS_ATTEMPTS_MAX, app.store.now_ms()) {
-        return Err(Refusal::busy());
+        return Err(Refusal::busy(app.store.random.as_ref()));
     }
-    let _place = Arc::clone(&app.exchanges).try_acquire_owned().map_err(|_| Refusal::busy())?;
+    let _place = place(&app)?;
     let body = body_of(request, ENROL_BYTES_MAX).await?;
     let store = Arc::clone(&app.store);
     let answer = inside(move || exchange::enrol(&store, &body)).await?;
@@ -130,7 +141,7 @@ async fn inside<T: Send + 'static>(
 
 /// `POST /sync/1`: one exchange of `docs/PROTOCOL.md`.
 pub(crate) async fn exchange(State(app): State<App>, request: Request) -> Result<Response, Refusal> {
-    let place = Arc::clone(&app.exchanges).try_acquire_owned().map_err(|_| Refusal::busy())?;
+    let place = place(&app)?;
     let mut exchange = Box::new(Exchange::new(&app.store));
     let mut body = request.into_body();
     while let Some(chunk) = next_chunk(&mut body).await? {
@@ -191,4 +202,22 @@ fn told(exchange: &Exchange) {
         not_taken = traffic.not_taken,
         "exchange"
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::testing::TestRandom;
+
+    #[test]
+    fn phones_that_are_sent_away_together_are_told_different_times() {
+        let random = TestRandom::default();
+        let told: Vec<u64> = (0..50).filter_map(|_| Refusal::busy(&random).0.retry_after_ms).collect();
+        assert_eq!(told.len(), 50);
+        assert!(told.iter().all(|ms| (BUSY_RETRY_MS_MIN..=BUSY_RETRY_MS_MAX).contains(ms)), "{told:?}");
+        let seconds: BTreeSet<u64> = told.iter().map(|ms| ms / 1000).collect();
+        assert!(seconds.len() >= 15, "{seconds:?}");
+    }
 }

@@ -20,5 +20,6 @@ mod sheets;
 mod simulation;
 mod tidy;
 mod transcode;
+mod watch;
 mod words;
 mod xlsforms;

@@ -69,7 +69,7 @@ impl Fieldbook {
             let path: FieldPath = path
                 .parse()
                 .map_err(|_| Fault::new(ErrorKind::BadInput, Text::BadPath, path).path(path).record(record))?;
-            self.store.write(|write| {
+            let saved = self.store.write(|write| {
                 let mut held = self.held(write, &record)?;
                 let form = self.form_of(&held.meta.kind)?;
                 let conflicts = held.document.conflicts(form.definition());
@@ -80,8 +80,10 @@ impl Fieldbook {
                 let edits = resolving_edits(&form, &path, value).map_err(|fault| fault.record(record))?;
                 let at = held.document.heads();
                 let change = self.save_edits(write, &mut held, &form, &at, &edits)?;
-                Ok(Saved { record, change })
-            })
+                Ok::<_, Fault>(Saved { record, change })
+            })?;
+            self.bell.saved();
+            Ok(saved)
         })
     }
 
@@ -92,7 +94,7 @@ impl Fieldbook {
         items: &[I],
         work: impl Fn(&Write<'_>, &I) -> Result<T, Fault>,
     ) -> Result<Vec<Result<T, Fault>>, Fault> {
-        self.store.write(|write| {
+        let done = self.store.write(|write| {
             let mut done = Vec::with_capacity(items.len());
             for item in items {
                 match work(write, item) {
@@ -101,8 +103,10 @@ impl Fieldbook {
                     Ok(result) => done.push(Ok(result)),
                 }
             }
-            Ok(done)
-        })
+            Ok::<_, Fault>(done)
+        })?;
+        self.bell.saved();
+        Ok(done)
     }
 
     fn import_one(&self, write: &Write<'_>, form: &Form, record: &NewRecord) -> Result<RecordId, Fault> {

@@ -13,6 +13,7 @@ use super::net::{Network, SystemNetwork, Transport};
 use super::session::{self, DATABASE_KEY_BYTES};
 use super::text::{Language, Text};
 use super::types::{DraftInfo, KindInfo, StatusView};
+use super::watch::Bell;
 use super::{ClientError, ErrorKind};
 use crate::forms::{Form, FormDefinition};
 use crate::ids::ActorId;
@@ -60,6 +61,8 @@ pub struct Fieldbook {
     pub(super) open_forms: Mutex<HashSet<crate::ids::RecordId>>,
     /// Held for the length of a sync or an enrolment.
     pub(super) connection: Mutex<Option<Box<dyn Transport>>>,
+    /// Wakes a watch.
+    pub(super) bell: Bell,
 }
 
 impl std::fmt::Debug for Fieldbook {
@@ -117,6 +120,7 @@ impl Fieldbook {
                 documents: Mutex::default(),
                 open_forms: Mutex::default(),
                 connection: Mutex::default(),
+                bell: Bell::default(),
             });
             book.mend()?;
             Ok(book)
@@ -134,6 +138,12 @@ impl Fieldbook {
             // A form handle is still held somewhere: the next opening counts this as an unclean stop.
             Err(_) => Ok(()),
         })
+    }
+
+    /// Folder of this phone.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.store.folder()
     }
 
     /// Language of messages and forms.

@@ -228,6 +228,7 @@ impl FormHandle {
         })?;
         *locked(&self.open) = None;
         locked(&self.book.open_forms).remove(&self.record);
+        self.book.bell.saved();
         Ok(saved)
     }
 

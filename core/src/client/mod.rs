@@ -16,10 +16,12 @@ mod not_taken;
 mod records;
 mod row;
 mod session;
+mod spread;
 mod sync;
 pub mod system;
 mod text;
 mod types;
+mod watch;
 
 pub use edits::BATCH_RECORDS_MAX;
 pub use error::{ClientError, ErrorKind};
@@ -31,3 +33,4 @@ pub use types::{
     NotTakenView, Patch, ProblemView, Progress, RecordView, ReviewView, Saved, StatusView, SyncListener, SyncReport,
     TouchedView,
 };
+pub use watch::WatchListener;

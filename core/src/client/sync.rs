@@ -9,6 +9,7 @@ use super::fieldbook::{Fieldbook, space_warning};
 use super::log::StoreLog;
 use super::net::{ByteCount, CancelFlag, NetError, Transport};
 use super::session;
+use super::spread::lengthened;
 use super::text::{Language, Text};
 use super::types::{ErasedView, Progress, SyncListener, SyncReport};
 use super::{ClientError, ErrorKind};
@@ -28,6 +29,8 @@ const IDLE_EXCHANGES_MAX: u32 = 8;
 const BREAKS_MAX: u32 = 5;
 /// Wait before connecting anew after the first break; doubles with each further one.
 const RETRY_DELAY_MS: u64 = 500;
+/// A busy server's advice is waited out within one sync up to here; a longer one ends it.
+const RETRY_AFTER_MS_MAX: u64 = 30_000;
 /// How often cancelling is looked at meanwhile.
 const PAUSE_STEP_MS: u64 = 20;
 
@@ -45,6 +48,19 @@ struct Run<'b> {
     /// What finished exchanges moved.
     total: Stats,
     report: SyncReport,
+    /// Breaks in a row after which it ends.
+    breaks_max: u32,
+    /// When the server that ended it would have the phone back.
+    retry_after_ms: Option<u64>,
+}
+
+/// How a sync ended, for whoever decides when to try again.
+#[derive(Debug, Default)]
+pub(super) struct Ended {
+    /// It moved changes, in either direction.
+    pub(super) moved: bool,
+    /// What a busy server asked for.
+    pub(super) retry_after_ms: Option<u64>,
 }
 
 /// Why one exchange ended early.
@@ -106,9 +122,21 @@ impl Fieldbook {
     ///
     /// # Errors
     /// `NotEnrolled` (also where the vault's key is not the one that was enrolled), `Network` when the connection cannot
-    /// be made or keeps breaking, `ServerIdentity`, `Revoked`, `Refused`, `NeedsUpdate`, `Busy` while another sync runs, `Cancelled`, and errors of the store.
+    /// be made or keeps breaking, `ServerIdentity`, `Revoked`, `Refused`, `NeedsUpdate`, `Busy` while another sync
+    /// runs or the server has no place for longer than a moment, `Cancelled`, and errors of the store.
     pub fn sync(&self, listener: &dyn SyncListener, cancel: &CancelFlag) -> Result<SyncReport, ClientError> {
-        self.guarded(|| {
+        self.sync_until(listener, cancel, BREAKS_MAX).0
+    }
+
+    /// The same, which ends after `breaks_max` breaks in a row.
+    pub(super) fn sync_until(
+        &self,
+        listener: &dyn SyncListener,
+        cancel: &CancelFlag,
+        breaks_max: u32,
+    ) -> (Result<SyncReport, ClientError>, Ended) {
+        let mut ended = Ended::default();
+        let done = self.guarded(|| {
             let started_ms = self.clock.boot_ms();
             let enrolment = self.enrolled()?;
             let signer = self.device_key(&enrolment)?;
@@ -131,8 +159,12 @@ impl Fieldbook {
                 waiting: self.store.read(|view| Ok::<_, Fault>(view.status()?.outbox_changes))?,
                 total: Stats::default(),
                 report: SyncReport::default(),
+                breaks_max,
+                retry_after_ms: None,
             };
             let done = run.all(connection.as_mut());
+            ended.moved = run.total.changes_sent + run.total.changes_received > 0;
+            ended.retry_after_ms = run.retry_after_ms;
             let bytes = connection.bytes();
             *kept = Some(connection);
             drop(kept);
@@ -157,7 +189,8 @@ impl Fieldbook {
             self.store.write(|write| session::note_sync(write, self.clock.now_ms()))?;
             self.store.tidy()?;
             Ok(report)
-        })
+        });
+        (done, ended)
     }
 }
 
@@ -184,11 +217,22 @@ impl Run<'_> {
                     }
                 }
                 Err(Stop::Fatal(fault)) => return Err(fault),
-                Err(Stop::Answered(answer)) => return Err(answer.into()),
+                Err(Stop::Answered(answer)) => {
+                    breaks += 1;
+                    match answer.retry_after_ms {
+                        Some(asked_ms) if breaks < self.breaks_max && asked_ms <= RETRY_AFTER_MS_MAX => {
+                            self.pause(lengthened(asked_ms, self.book.random.as_ref()))?;
+                        }
+                        asked_ms => {
+                            self.retry_after_ms = asked_ms;
+                            return Err(answer.into());
+                        }
+                    }
+                }
                 Err(Stop::Broken(fault)) => {
                     breaks += 1;
                     self.report.breaks += 1;
-                    if breaks >= BREAKS_MAX || self.cancel.is_cancelled() {
+                    if breaks >= self.breaks_max || self.cancel.is_cancelled() {
                         return Err(fault);
                     }
                     self.pause(RETRY_DELAY_MS << (breaks - 1))?;

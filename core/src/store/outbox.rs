@@ -207,6 +207,17 @@ impl View<'_> {
             .map_err(|error| self.failed("counting the outbox", error))
     }
 
+    /// The latest change that was saved and that no statement lists yet.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn newest_unstated(&self) -> Result<Option<ChangeHash>, StoreError> {
+        self.connection
+            .prepare_cached("SELECT hash FROM outbox WHERE state = 0 ORDER BY n DESC LIMIT 1")
+            .and_then(|mut s| s.query_row([], |row| Ok(ChangeHash(row.get(0)?))).optional())
+            .map_err(|error| self.failed("looking into the outbox", error))
+    }
+
     /// Records that have outbox rows but no body: their file was damaged. At most `limit`.
     ///
     /// # Errors

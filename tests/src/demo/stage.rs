@@ -81,10 +81,23 @@ impl Server {
     /// # Errors
     /// When it does not come up.
     pub fn start(data: &Path) -> Result<Self, Failure> {
+        Self::start_at(data, "127.0.0.1:0")
+    }
+
+    /// Starts it again where it was, after [`Server::end`].
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn start_again(&mut self) -> Result<(), Failure> {
+        *self = Self::start_at(&self.data, &self.address.to_string())?;
+        Ok(())
+    }
+
+    fn start_at(data: &Path, listen: &str) -> Result<Self, Failure> {
         let mut child = Command::new(program("fieldbook-server")?)
             .arg("--data")
             .arg(data)
-            .args(["--lang", "en", "serve", "--listen", "127.0.0.1:0"])
+            .args(["--lang", "en", "serve", "--listen", listen])
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -113,6 +126,15 @@ impl Server {
     /// What the command printed when it failed.
     pub fn administer(&self, arguments: &[&str]) -> Result<String, Failure> {
         Self::command(&self.data, arguments)
+    }
+
+    /// Ends it at once, as a power cut does.
+    ///
+    /// # Errors
+    /// When the system does not let it end.
+    pub fn end(&mut self) -> Result<(), Failure> {
+        let ended = self.child.kill().and_then(|()| self.child.wait());
+        ended.map(|_| ()).map_err(|error| format!("the server does not end: {error}"))
     }
 
     /// Its process id.

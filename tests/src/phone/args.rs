@@ -52,6 +52,10 @@ pub enum Command {
         /// Reports after how many seconds the first record of a kind could be listed, on a phone that had none.
         #[arg(long, value_name = "KIND", requires = "json")]
         first_of: Option<String>,
+        /// Goes on until SIGINT or SIGTERM: syncs soon after every save in this folder, also by another process, and
+        /// every quarter of an hour; waits longer and longer where there is no network. A line a sync.
+        #[arg(long, conflicts_with = "first_of")]
+        watch: bool,
     },
     /// Prints every record of a kind as a line of JSON.
     Export {

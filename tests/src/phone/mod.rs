@@ -8,6 +8,7 @@ mod lines;
 mod output;
 mod text;
 mod vault;
+mod watching;
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
@@ -15,12 +16,11 @@ use std::sync::Arc;
 
 use fieldbook_core::client::net::CancelFlag;
 use fieldbook_core::client::system::SystemRandom;
-use fieldbook_core::client::{ClientError, Fieldbook, Language, SyncListener};
+use fieldbook_core::client::{ClientError, Fieldbook, Language, SyncListener, SyncReport};
 use fieldbook_core::ids::RecordId;
 use fieldbook_core::store::ListFilter;
 use serde_json::{Value as Json, json};
 
-use crate::meter;
 use first::First;
 
 pub use args::{Args, Command};
@@ -105,7 +105,8 @@ fn command(args: &Args, book: &Arc<Fieldbook>) -> Result<(), PhoneError> {
         Command::Enrol { link, name } => print(&output::enrolment(&book.enrol(link, name)?)),
         Command::Import { kind, file } => lines::import(book, kind, file),
         Command::Edit { file } => lines::edit(book, file),
-        Command::Sync { json, first_of } => sync(book, *json, first_of.as_deref()),
+        Command::Sync { json, watch: true, .. } => watching::watch(book, *json),
+        Command::Sync { json, first_of, .. } => sync(book, *json, first_of.as_deref()),
         Command::Export { kind } => export(book, kind),
         Command::Status => print(&output::status(&book.status()?, &book.kinds()?)),
         Command::Search { text } => {
@@ -171,6 +172,14 @@ fn export(book: &Fieldbook, kind: &str) -> Result<(), PhoneError> {
     out.flush().map_err(unwritten)
 }
 
+/// Says on standard error what the user should know of a sync that went well.
+fn warn(report: &SyncReport) {
+    let erased = report.erased.iter().map(|one| &one.message);
+    for warning in report.clock_warning.iter().chain(&report.space_warning).chain(erased) {
+        eprintln!("fieldbook-phone: {warning}");
+    }
+}
+
 fn sync(book: &Fieldbook, json: bool, first_of: Option<&str>) -> Result<(), PhoneError> {
     let bar = io::stderr().is_terminal().then(|| output::Bar::new(book.language()));
     let cancel = CancelFlag::default();
@@ -189,20 +198,15 @@ fn sync(book: &Fieldbook, json: bool, first_of: Option<&str>) -> Result<(), Phon
     }
     match done {
         Ok(report) => {
-            let erased = report.erased.iter().map(|one| &one.message);
-            for warning in report.clock_warning.iter().chain(&report.space_warning).chain(erased) {
-                eprintln!("fieldbook-phone: {warning}");
-            }
+            warn(&report);
             if !json {
                 return say(&output::report_text(&report).say(book.language()));
             }
-            let used = (meter::own_cpu_ms(), meter::peak_resident_kb(meter::OWN).ok());
-            print(&output::report(&report, used, first.and_then(|first| first.seconds())))
+            print(&output::report(&report, first.and_then(|first| first.seconds())))
         }
         Err(error) => {
             if json {
-                let about = json!({ "kind": error.kind.word(), "message": error.message, "detail": error.detail });
-                print(&json!({ "error": about }))?;
+                print(&json!({ "error": output::error(&error) }))?;
             }
             Err(error.into())
         }

@@ -1,14 +1,15 @@
 //! What the commands print.
 
 use fieldbook_core::client::{
-    ConflictView, EnrolmentInfo, HistoryView, KindInfo, Language, NotTakenView, Progress, RecordView, StatusView,
-    SyncListener, SyncReport, TouchedView,
+    ClientError, ConflictView, EnrolmentInfo, HistoryView, KindInfo, Language, NotTakenView, Progress, RecordView,
+    StatusView, SyncListener, SyncReport, TouchedView,
 };
 use fieldbook_core::store::ListRow;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value as Json, json};
 
 use super::text::{Said, Text};
+use crate::meter;
 
 /// Progress on a terminal.
 pub(super) struct Bar {
@@ -180,7 +181,12 @@ pub(super) fn record(record: &RecordView) -> Json {
 }
 
 /// `used`: CPU milliseconds of this process, and its largest resident kB where the system tells it.
-pub(super) fn report(report: &SyncReport, used: (f64, Option<u64>), first_listed_s: Option<f64>) -> Json {
+pub(super) fn error(error: &ClientError) -> Json {
+    json!({ "kind": error.kind.word(), "message": error.message, "detail": error.detail })
+}
+
+/// With what this process has used so far.
+pub(super) fn report(report: &SyncReport, first_listed_s: Option<f64>) -> Json {
     json!({
         "bytes_up": report.bytes_up,
         "bytes_down": report.bytes_down,
@@ -195,8 +201,8 @@ pub(super) fn report(report: &SyncReport, used: (f64, Option<u64>), first_listed
         "clock_warning": report.clock_warning,
         "space_warning": report.space_warning,
         "erased": report.erased.iter().map(|one| json!({ "record": one.record, "unsent": one.unsent })).collect::<Vec<_>>(),
-        "cpu_ms": used.0,
-        "peak_resident_kb": used.1,
+        "cpu_ms": meter::own_cpu_ms(),
+        "peak_resident_kb": meter::peak_resident_kb(meter::OWN).ok(),
         "first_listed_s": first_listed_s,
     })
 }

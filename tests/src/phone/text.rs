@@ -30,6 +30,10 @@ catalogue! {
     Synced
         "发出 {0} 项修改（{1} 字节），收到 {2} 项修改（{3} 字节），未接受 {4} 项，分歧 {5} 处，{6} 次请求，{7} 帧，{8} 秒"
         "sent {0} changes ({1} bytes), received {2} changes ({3} bytes), not taken {4}, conflicts {5}, {6} requests, {7} frames, {8} s";
+    /// A sync failed that is tried again.
+    Again "{0} {1} 秒后再试。" "{0} Trying again in {1} s.";
+    /// The system gives no means to watch.
+    NoWatching "系统不能等候保存与信号（{0}）" "the system cannot wait for saves and signals ({0})";
     /// What a sync has done so far.
     Progress
         "↑ {0} 项修改，{1} kB  ↓ {2} 项修改，{3} kB"
