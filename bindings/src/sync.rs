@@ -67,6 +67,10 @@ pub struct SyncReport {
     pub changes_sent: u64,
     /// Changes of others that were applied.
     pub changes_received: u64,
+    /// Changes that travelled transcoded, in both directions.
+    pub changes_transcoded: u64,
+    /// Changes that travelled raw, in both directions.
+    pub changes_raw: u64,
     /// Own changes that the server did not take.
     pub not_taken: u64,
     /// Records of this phone that show conflicts now.
@@ -94,6 +98,8 @@ impl From<client::SyncReport> for SyncReport {
             requests,
             changes_sent,
             changes_received,
+            changes_transcoded,
+            changes_raw,
             not_taken,
             conflicts,
             seconds,
@@ -110,6 +116,8 @@ impl From<client::SyncReport> for SyncReport {
             requests,
             changes_sent,
             changes_received,
+            changes_transcoded,
+            changes_raw,
             not_taken,
             conflicts,
             seconds,

@@ -112,15 +112,18 @@ async fn two_phones_meet_a_conflict_see_both_values_and_resolve_it() {
     assert_eq!(a.feed(&["import", "visit"], &[line]).await.unwrap().trim(), RECORD);
     let sent = a.sync().await.unwrap().pop().unwrap();
     assert_eq!(sent["changes_sent"], 1, "{sent}");
+    assert_eq!((&sent["changes_transcoded"], &sent["changes_raw"]), (&json!(1), &json!(0)), "{sent}");
     let received = b.sync().await.unwrap().pop().unwrap();
     assert_eq!(received["changes_received"], 1, "{received}");
+    assert_eq!((&received["changes_transcoded"], &received["changes_raw"]), (&json!(1), &json!(0)), "{received}");
     assert_eq!(only(&b, "visit").await["values"], only(&a, "visit").await["values"]);
 
     let edit = |text: &str| vec![json!({ "id": RECORD, "set": { NARRATIVE: text } }).to_string()];
     a.feed(&["edit"], &edit("屋顶已修")).await.unwrap();
     b.feed(&["edit"], &edit("屋顶仍漏")).await.unwrap();
     for phone in [&a, &b, &a] {
-        phone.sync().await.unwrap();
+        let report = phone.sync().await.unwrap().pop().unwrap();
+        assert_eq!(report["changes_raw"], 0, "{report}");
     }
     let (mine, theirs) = (only(&a, "visit").await, only(&b, "visit").await);
     assert_eq!(mine["heads"], theirs["heads"]);

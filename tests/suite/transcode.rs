@@ -8,7 +8,7 @@ use fieldbook_core::document::{Document, RawChange};
 use fieldbook_core::forms::{Form, compile_path};
 use fieldbook_core::ids::{ActorId, RecordId};
 use fieldbook_core::ports::Random;
-use fieldbook_core::protocol::transcode::{Packer, ToPack};
+use fieldbook_core::protocol::transcode::{ToPack, pack};
 use fieldbook_core::sync::frames::LEVEL_SMALL;
 use fieldbook_tests::workload;
 use serde_json::{Map, Value as Json, json};
@@ -124,7 +124,7 @@ impl Load {
                 bytes,
             })
             .collect();
-        let packed = Packer::new(false).pack(&items);
+        let packed = pack(&items, false);
         (compressed(&packed.bytes), packed.transcoded)
     }
 

@@ -13,9 +13,12 @@ use crate::access::{FeedId, Role};
 use crate::document::{ChangeState, Document, PendingEntry, RawChange, RecordMeta};
 use crate::forms::FormDefinition;
 use crate::ids::{ActorId, ChangeHash, RecordId};
-use crate::protocol::{ChangeUp, Notice, SignedHead, StatementHash, Verdict};
+use crate::protocol::limits::{CHANGE_PREFIX_BYTES, RECORD_PREFIX_BYTES};
+use crate::protocol::{Notice, SignedHead, StatementHash, Verdict, change_hash};
 use crate::store::{ActorRow, OutboxRow, ReviewRow, StatementRow, VerdictRow, View, Write};
-use crate::sync::phone::{FollowedFeed, NotTaken, OutboxChange, PhoneIdentity, PhoneLog, StoredStatement, Unstated};
+use crate::sync::phone::{
+    FollowedFeed, NotTaken, OutboxChange, PhoneIdentity, PhoneLog, StoredStatement, Unsent, Unstated,
+};
 use crate::sync::{LogError, LogErrorKind};
 
 /// Setting: what the sync machine remembers.
@@ -113,17 +116,18 @@ fn outbox_change(row: OutboxRow) -> OutboxChange {
     OutboxChange { hash: row.hash, record: row.record, statement: row.statement, status: row.state, bytes: row.bytes }
 }
 
-fn change_up(row: OutboxRow) -> ChangeUp {
+fn unsent(view: View<'_>, row: OutboxRow) -> Result<Unsent, Fault> {
     let (statement, index) = row.statement.unwrap_or_default();
-    ChangeUp {
+    Ok(Unsent {
         statement,
         index,
         record: row.record,
+        known: view.meta(&row.record)?.is_some_and(|meta| meta.salt.is_some()),
         kind: row.kind,
         created_version: row.created_version,
         form_version: row.form_version,
-        bytes: row.bytes.into(),
-    }
+        bytes: row.bytes,
+    })
 }
 
 fn stored_statement(row: StatementRow) -> Result<StoredStatement, Fault> {
@@ -228,7 +232,13 @@ impl PhoneLog for StoreLog<'_> {
             let rows = view.unstated(limit)?;
             Ok(rows
                 .into_iter()
-                .map(|row| Unstated { record: row.record, feed: row.feed, actor: row.actor, hash: row.hash })
+                .map(|row| Unstated {
+                    record: row.record,
+                    feed: row.feed,
+                    actor: row.actor,
+                    hash: row.hash,
+                    size: row.bytes.len(),
+                })
                 .collect())
         })
     }
@@ -259,7 +269,7 @@ impl PhoneLog for StoreLog<'_> {
         self.look(|view| view.statements_after(number, limit)?.into_iter().map(stored_statement).collect())
     }
 
-    fn unsent(&mut self, after: Option<(u64, u32)>, limit: usize) -> Result<Vec<ChangeUp>, LogError> {
+    fn unsent(&mut self, after: Option<(u64, u32)>, limit: usize) -> Result<Vec<Unsent>, LogError> {
         self.look(|view| {
             let mut after = after;
             // Behind what the server has there is nothing but stated changes, save after an interrupted marking.
@@ -267,10 +277,10 @@ impl PhoneLog for StoreLog<'_> {
                 let page = view.unacknowledged(after, limit)?;
                 let Some(last) = page.last() else { return Ok(Vec::new()) };
                 after = last.statement;
-                let unsent: Vec<ChangeUp> =
-                    page.into_iter().filter(|row| row.state == ChangeState::Stated).map(change_up).collect();
-                if !unsent.is_empty() {
-                    return Ok(unsent);
+                let stated = page.into_iter().filter(|row| row.state == ChangeState::Stated);
+                let found: Vec<Unsent> = stated.map(|row| unsent(view, row)).collect::<Result<_, _>>()?;
+                if !found.is_empty() {
+                    return Ok(found);
                 }
             }
         })
@@ -288,22 +298,8 @@ impl PhoneLog for StoreLog<'_> {
         self.look(|view| Ok(view.outbox_of(record)?.into_iter().map(outbox_change).collect()))
     }
 
-    fn own_change(&mut self, record: &RecordId, prefix: &[u8; 8]) -> Result<Option<OutboxChange>, LogError> {
-        self.look(|view| {
-            if let Some(row) = view.outbox_of(record)?.into_iter().find(|row| row.hash.0.starts_with(prefix)) {
-                return Ok(Some(outbox_change(row)));
-            }
-            let document = stored_document(view, record)?;
-            let known = document
-                .and_then(|document| document.changes().into_iter().find(|change| change.hash.0.starts_with(prefix)));
-            Ok(known.map(|change| OutboxChange {
-                hash: change.hash,
-                record: *record,
-                statement: None,
-                status: ChangeState::Sent,
-                bytes: Vec::new(),
-            }))
-        })
+    fn own_change(&mut self, statement: u64, index: u32) -> Result<Option<OutboxChange>, LogError> {
+        self.look(|view| Ok(view.outbox_at(statement, index)?.map(outbox_change)))
     }
 
     fn set_status(&mut self, hash: &ChangeHash, status: ChangeState) -> Result<(), LogError> {
@@ -360,6 +356,28 @@ impl PhoneLog for StoreLog<'_> {
 
     fn put_record_meta(&mut self, record: &RecordId, meta: &RecordMeta) -> Result<(), LogError> {
         self.put(|write| Ok(write.put_meta(record, meta)?))
+    }
+
+    fn record_by_prefix(&mut self, prefix: &[u8; RECORD_PREFIX_BYTES]) -> Result<Option<RecordId>, LogError> {
+        self.look(|view| Ok(view.record_by_prefix(prefix)?))
+    }
+
+    fn change_by_prefix(
+        &mut self,
+        record: &RecordId,
+        prefix: &[u8; CHANGE_PREFIX_BYTES],
+    ) -> Result<Option<ChangeHash>, LogError> {
+        self.look(|view| {
+            // Mostly it is what the record shows now, and that is read without its document.
+            let heads = view.heads(record)?.unwrap_or_default();
+            if let Some(head) = heads.into_iter().find(|head| head.0.starts_with(prefix)) {
+                return Ok(Some(head));
+            }
+            let known = stored_document(view, record)?.and_then(|document| document.change_by_prefix(prefix));
+            let pending = view.pending_of(record)?;
+            let waiting = || pending.iter().filter_map(|entry| change_hash(&entry.bytes));
+            Ok(known.or_else(|| waiting().find(|hash| hash.0.starts_with(prefix))))
+        })
     }
 
     fn document(&mut self, record: &RecordId) -> Result<Option<Document>, LogError> {

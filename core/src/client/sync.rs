@@ -177,6 +177,8 @@ impl Fieldbook {
             report.frames = run.total.frames_up + run.total.frames_down;
             report.changes_sent = run.total.changes_sent;
             report.changes_received = run.total.changes_received;
+            report.changes_transcoded = run.total.changes_transcoded;
+            report.changes_raw = run.total.changes_raw;
             report.not_taken = run.total.not_taken;
             if report.clock_ahead_ms.abs() > CLOCK_TOLERANCE_MS {
                 let differs = span(report.clock_ahead_ms, self.language());

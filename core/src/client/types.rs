@@ -302,6 +302,10 @@ pub struct SyncReport {
     pub changes_sent: u64,
     /// Changes of others that were applied.
     pub changes_received: u64,
+    /// Changes that travelled transcoded, in both directions (`docs/PROTOCOL.md` §11).
+    pub changes_transcoded: u64,
+    /// Changes that travelled raw, because they would not have come back byte for byte or had to be sent in full.
+    pub changes_raw: u64,
     /// Own changes that the server did not take.
     pub not_taken: u64,
     /// Records of this phone that show conflicts now.

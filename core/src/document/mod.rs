@@ -142,6 +142,15 @@ impl Document {
         self.doc.get_change_meta_by_hash(&am_hash(*change)).is_some()
     }
 
+    /// The one change (system changes included) whose hash begins so; `None` where there is none or more than one.
+    #[must_use]
+    pub fn change_by_prefix(&self, prefix: &[u8]) -> Option<ChangeHash> {
+        let changes = self.doc.get_changes_meta(&[]);
+        let mut found = changes.iter().filter(|meta| meta.hash.0.starts_with(prefix));
+        let first = found.next()?;
+        if found.next().is_some() { None } else { Some(our_hash(&first.hash)) }
+    }
+
     /// Every change but the system's own (creation, containers), causes before effects.
     #[must_use]
     pub fn changes(&self) -> Vec<RawChange> {

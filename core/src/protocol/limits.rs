@@ -13,13 +13,13 @@ pub const CHANGE_OP_GAP_MAX: u64 = 10_000;
 pub const RECORD_OPS_MAX: u64 = 10_000_000;
 /// Dependencies that one change may name.
 pub const CHANGE_DEPS_MAX: usize = 1_000;
-/// A frame's compressed bytes; frames are cut near [`FRAME_TARGET_BYTES`], and no message in one is above
-/// [`PART_BYTES`] and its wrapping.
-pub const FRAME_BYTES_MAX: usize = 64 * 1024;
+/// A frame's compressed bytes. Frames are cut near [`FRAME_TARGET_BYTES`] by what compression is expected to save; even
+/// where it saves nothing, [`FRAME_RAW_TARGET_BYTES`] and one [`PART_BYTES`] more stay below this.
+pub const FRAME_BYTES_MAX: usize = 192 * 1024;
 /// Compressed size at which a sender cuts a frame.
 pub const FRAME_TARGET_BYTES: usize = 16 * 1024;
 /// Raw bytes at which a sender cuts a frame however well they compress.
-pub const FRAME_RAW_TARGET_BYTES: usize = 256 * 1024;
+pub const FRAME_RAW_TARGET_BYTES: usize = 96 * 1024;
 /// A frame inflated.
 pub const FRAME_INFLATED_BYTES_MAX: usize = 1024 * 1024;
 /// Messages in a frame.
@@ -60,17 +60,17 @@ pub const BATCH_BYTES_TARGET: usize = 48 * 1024;
 pub const EXCHANGE_CHANGES_MAX: usize = 16_384;
 /// Bytes of one exchange's changes as they are rebuilt, in one direction.
 pub const EXCHANGE_CHANGE_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// Actors, and forms of an operation, that one exchange's transcoding remembers.
+/// Actors of one batch, and shapes of its operations.
 pub const TRANSCODE_ENTRIES_MAX: usize = 16_384;
-/// Bytes of a map's key that transcoding remembers.
+/// Bytes of a map's key in a transcoded change.
 pub const TRANSCODE_KEY_BYTES_MAX: usize = 1_024;
 /// Bytes that name a record which the receiver holds.
 pub const RECORD_PREFIX_BYTES: usize = 6;
 /// Bytes that name a change of a known record which the receiver holds.
 pub const CHANGE_PREFIX_BYTES: usize = 4;
 /// A part of a message that does not fit a frame.
-pub const PART_BYTES: usize = 12 * 1024;
+pub const PART_BYTES: usize = 64 * 1024;
 /// Parts of one message.
-pub const PARTS_MAX: u32 = 400;
+pub const PARTS_MAX: u32 = 80;
 /// Milliseconds by which a device's clock may differ before it is told.
 pub const CLOCK_TOLERANCE_MS: i64 = 5 * 60 * 1000;

@@ -3,6 +3,7 @@
 use minicbor::bytes::{ByteArray, ByteVec};
 use minicbor::{Decode, Encode};
 
+use super::changes::{ChangesDown, ChangesUp};
 use super::notice::Notice;
 use crate::access::{Area, FeedId, Role, Unit};
 use crate::ids::{ActorId, ChangeHash, DeviceId, LogId, RecordId, UserId};
@@ -75,9 +76,10 @@ pub struct RequestHeader {
     /// Nothing is uploaded: the device asks how far a broken exchange got.
     #[n(6)]
     pub probe: bool,
-    /// Own changes come down as bodies too: the device no longer has them.
+    /// Nothing is shortened in this exchange, in either direction: own changes come down as bodies too, and every change
+    /// travels raw. For a device that no longer has what was named, or whose names the server could not make out.
     #[n(7)]
-    pub own_in_full: bool,
+    pub in_full: bool,
     /// Number of the last verdict that the device has stored; the server forgets it and those before it.
     #[n(8)]
     pub verdicts: u64,
@@ -86,21 +88,11 @@ pub struct RequestHeader {
 /// Upwards, inside frames.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Up {
-    /// What the device signs for the changes that follow.
+    /// Changes of one statement; with the statement where the server lacks it.
     #[n(0)]
-    Statement {
-        /// CBOR of [`Statement`], the signed bytes.
-        #[n(0)]
-        bytes: ByteVec,
-        /// Ed25519 signature over `"fieldbook statement v1\0"` and `bytes`.
-        #[cbor(n(1), with = "minicbor::bytes")]
-        signature: [u8; 64],
-    },
-    /// One change of the latest or an earlier, still open statement.
-    #[n(1)]
-    Change(#[n(0)] ChangeUp),
+    Changes(#[n(0)] ChangesUp),
     /// A piece of a message that does not fit a frame; the pieces concatenate to one CBOR message.
-    #[n(2)]
+    #[n(1)]
     Part {
         /// 0-based.
         #[n(0)]
@@ -112,32 +104,6 @@ pub enum Up {
         #[n(2)]
         bytes: ByteVec,
     },
-}
-
-/// A change on its way up.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-pub struct ChangeUp {
-    /// Number of the statement that lists it.
-    #[n(0)]
-    pub statement: u64,
-    /// Position in that statement's list.
-    #[n(1)]
-    pub index: u32,
-    /// The record that it belongs to.
-    #[n(2)]
-    pub record: RecordId,
-    /// Kind of the record.
-    #[n(3)]
-    pub kind: String,
-    /// Form version that the record was created under (its creation change is rebuilt from it).
-    #[n(4)]
-    pub created_version: String,
-    /// Form version that this save was made under.
-    #[n(5)]
-    pub form_version: String,
-    /// Raw automerge change, never compressed by automerge.
-    #[n(6)]
-    pub bytes: ByteVec,
 }
 
 /// What a device signs: which changes it stands for, in order. Made once, sent until all of it has arrived.
@@ -219,7 +185,7 @@ pub enum Down {
         #[n(1)]
         verdict: Verdict,
     },
-    /// The next entry of a feed; `feed` counts in the list of [`Down::Feeds`].
+    /// The next entry of a feed, if it is no change; `feed` counts in the list of [`Down::Feeds`].
     #[n(3)]
     Entry {
         /// Index of the feed.
@@ -229,9 +195,19 @@ pub enum Down {
         #[n(1)]
         entry: Entry,
     },
-    /// The server's signature over a feed's head; only for feeds that moved.
+    /// The server's signature over a feed's head, at the position that this answer has reached; only for feeds that moved.
     #[n(4)]
-    Head(#[n(0)] SignedHead),
+    Head {
+        /// Index of the feed.
+        #[n(0)]
+        feed: u32,
+        /// When it was signed, milliseconds since 1970 UTC.
+        #[n(1)]
+        time_ms: i64,
+        /// The signature of the [`SignedHead`].
+        #[cbor(n(2), with = "minicbor::bytes")]
+        signature: [u8; 64],
+    },
     /// Piece of a larger message, as upwards.
     #[n(5)]
     Part {
@@ -262,6 +238,9 @@ pub enum Down {
     /// The exchange ends here for a reason; frames applied so far stay.
     #[n(7)]
     Error(#[n(0)] ErrorAnswer),
+    /// The next entries of feeds, all of them changes.
+    #[n(8)]
+    Changes(#[n(0)] ChangesDown),
 }
 
 /// One entry of a feed, at its position.
@@ -278,10 +257,10 @@ pub struct Entry {
     pub body: EntryBody,
 }
 
-/// What an entry says.
+/// What an entry says, as the log holds it.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
 pub enum EntryBody {
-    /// Somebody's accepted change.
+    /// Somebody's accepted change. It travels within [`Down::Changes`].
     #[n(0)]
     Change {
         /// The record.
@@ -294,21 +273,8 @@ pub enum EntryBody {
         #[n(2)]
         bytes: ByteVec,
     },
-    /// The receiving device's own change, named by the first 8 bytes of its hash.
-    #[n(1)]
-    Own {
-        /// The record.
-        #[n(0)]
-        record: RecordId,
-        /// As in [`EntryBody::Change`].
-        #[n(1)]
-        first: Option<RecordStart>,
-        /// First 8 bytes of the change's hash.
-        #[cbor(n(2), with = "minicbor::bytes")]
-        prefix: [u8; 8],
-    },
     /// A record left for another feed (kept for transfers).
-    #[n(2)]
+    #[n(1)]
     MovedOut {
         /// The record.
         #[n(0)]
@@ -318,7 +284,7 @@ pub enum EntryBody {
         to: FeedId,
     },
     /// A record arrived from another feed with the changes that follow.
-    #[n(3)]
+    #[n(2)]
     MovedIn {
         /// The record.
         #[n(0)]
@@ -328,17 +294,17 @@ pub enum EntryBody {
         from: FeedId,
     },
     /// A record is erased everywhere and for ever.
-    #[n(4)]
+    #[n(3)]
     Purge {
         /// The record.
         #[n(0)]
         record: RecordId,
     },
     /// Something that the server says: a form, an actor, a review.
-    #[n(5)]
+    #[n(4)]
     Notice(#[n(0)] Notice),
     /// What remains of an earlier entry of a purged record: its leaf, so that the chain still closes.
-    #[n(6)]
+    #[n(5)]
     Erased(#[cbor(n(0), with = "minicbor::bytes")] [u8; 32]),
 }
 
@@ -474,6 +440,9 @@ pub enum ErrorKind {
     /// A cursor does not fit the server's log: the server lost data; an administrator must confirm.
     #[n(12)]
     LogMismatch,
+    /// Something was shortened that the server cannot make out: send in full.
+    #[n(13)]
+    Unresolved,
 }
 
 /// Asks to become a device: body of `POST /sync/1/enrol`.

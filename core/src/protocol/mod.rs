@@ -3,15 +3,17 @@
 //! Messages are CBOR (RFC 8949) arrays. An exchange is one HTTPS POST: a signed [`RequestHeader`] and a stream of
 //! frames up, a stream of frames down. This module only says what the messages are; `sync` says when they are sent.
 
+mod changes;
 pub(crate) mod chunk;
 pub mod limits;
 mod messages;
 mod notice;
 pub mod transcode;
 
+pub use changes::{ChangesDown, ChangesUp, FormRun, StatementUp};
 pub use chunk::change_hash;
 pub use messages::{
-    ChangeUp, CursorState, Cursors, Down, EnrolAnswer, EnrolRequest, Entry, EntryBody, ErrorAnswer, ErrorKind, PURGED,
+    CursorState, Cursors, Down, EnrolAnswer, EnrolRequest, Entry, EntryBody, ErrorAnswer, ErrorKind, PURGED,
     RecordStart, RequestHeader, SignedHead, Statement, StatementHash, Up, Verdict, VerdictKind,
 };
 pub use notice::{Notice, Review};

@@ -176,6 +176,15 @@ impl View<'_> {
         self.outbox_where("WHERE record = ?1 ORDER BY n", &[&record.as_bytes()])
     }
 
+    /// The row at this place of an own statement, whatever its state.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn outbox_at(&self, statement: u64, index: u32) -> Result<Option<OutboxRow>, StoreError> {
+        let rows = self.outbox_where("WHERE statement = ?1 AND list_index = ?2", &[&stored(statement), &index]);
+        rows.map(|mut rows| rows.pop())
+    }
+
     /// Records with changes that are unstated, stated or sent, by id, beginning behind `after`.
     ///
     /// # Errors

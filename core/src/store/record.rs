@@ -10,6 +10,7 @@ use super::{RecordRow, StoreError, View, Write, codec, read};
 use crate::access::{Area, FeedId};
 use crate::document::{RecordMeta, RecordState};
 use crate::ids::{ChangeHash, RecordId};
+use crate::protocol::limits::RECORD_PREFIX_BYTES;
 
 /// How far a record has got; shown as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -157,6 +158,24 @@ impl View<'_> {
                 .optional()
             })
             .map_err(|error| self.failed("reading what is known of a record", error))
+    }
+
+    /// The one record whose id begins so; `None` where there is none or more than one.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn record_by_prefix(&self, prefix: &[u8; RECORD_PREFIX_BYTES]) -> Result<Option<RecordId>, StoreError> {
+        let failed = |error| self.failed("looking for a record", error);
+        let (mut least, mut greatest) = ([0; 16], [0xff; 16]);
+        least[..RECORD_PREFIX_BYTES].copy_from_slice(prefix);
+        greatest[..RECORD_PREFIX_BYTES].copy_from_slice(prefix);
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT id FROM record WHERE id BETWEEN ?1 AND ?2 LIMIT 2")
+            .map_err(failed)?;
+        let rows = statement.query_map([least, greatest], |row| Ok(RecordId(row.get(0)?))).map_err(failed)?;
+        let found: Vec<RecordId> = rows.collect::<Result<_, _>>().map_err(failed)?;
+        Ok(if let [one] = found[..] { Some(one) } else { None })
     }
 
     /// Was the record erased for ever?

@@ -28,7 +28,7 @@ pub fn change_leaf(salt: &[u8; 8], change: &ChangeHash) -> [u8; 32] {
 #[must_use]
 pub fn body_leaf(body: &EntryBody) -> Option<[u8; 32]> {
     match body {
-        EntryBody::Change { .. } | EntryBody::Own { .. } => None,
+        EntryBody::Change { .. } => None,
         EntryBody::Erased(leaf) => Some(*leaf),
         EntryBody::MovedOut { .. } | EntryBody::MovedIn { .. } | EntryBody::Purge { .. } | EntryBody::Notice(_) => {
             Some(Sha256::digest(super::wire::to_cbor(body)).into())

@@ -10,30 +10,34 @@ use minicbor::bytes::ByteVec;
 use minicbor::{Decode, Encode};
 use sha2::{Digest, Sha256};
 use zstd::stream::raw::{CParameter, DParameter, Decoder, Encoder, Operation};
+use zstd::zstd_safe::Strategy;
 
 use super::wire::{Varint, put_varint, read_varint, to_cbor};
 use crate::limits::FORM_BYTES_MAX;
 use crate::protocol::limits::{
-    CHANGE_BYTES_MAX, EXCHANGE_FRAMES_MAX, EXCHANGE_INFLATED_BYTES_MAX, FRAME_BYTES_MAX, FRAME_INFLATED_BYTES_MAX,
-    FRAME_MESSAGES_MAX, FRAME_RAW_TARGET_BYTES, FRAME_TARGET_BYTES, PART_BYTES, PARTS_MAX, ZSTD_WINDOW_LOG_MAX,
+    BATCH_BYTES_TARGET, CHANGE_BYTES_MAX, EXCHANGE_FRAMES_MAX, EXCHANGE_INFLATED_BYTES_MAX, FRAME_BYTES_MAX,
+    FRAME_INFLATED_BYTES_MAX, FRAME_MESSAGES_MAX, FRAME_RAW_TARGET_BYTES, FRAME_TARGET_BYTES, PART_BYTES, PARTS_MAX,
+    ZSTD_WINDOW_LOG_MAX,
 };
 use crate::protocol::{Down, Up};
 
 /// Compression that is worth its time for what a phone sends over a slow network.
 pub const LEVEL_SMALL: i32 = 19;
-/// Compression for an answer of more than one frame.
-pub const LEVEL_LARGE: i32 = 9;
 
 /// Smallest window that zstd knows.
 const WINDOW_LOG_MIN: u32 = 10;
 /// Log2 of the entries of the compressor's tables: 4 bytes each.
 const HASH_LOG_MAX: u32 = 18;
+/// The same of its tree of matches.
+const CHAIN_LOG_MAX: u32 = 19;
 /// Bytes that a message may have beyond its largest payload.
-const MESSAGE_ENVELOPE_BYTES: usize = 8 * 1024;
+const MESSAGE_ENVELOPE_BYTES: usize = 64 * 1024;
 /// Bytes of the check: of the SHA-256 over everything that the stream holds up to the frame's end, the first.
 const CHECK_BYTES: usize = 4;
+/// A frame that is nearly full still takes a message of so many bytes: many small ones cost more.
+const ROOM_BYTES_MIN: usize = 8 * 1024;
 /// Share of raw bytes that the first frame is guessed to take compressed, in percent.
-const FIRST_RATIO_PERCENT: usize = 60;
+const FIRST_RATIO_PERCENT: usize = 40;
 
 /// Why frames could not be read or written. Not one message of the frame in question was handed out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -78,7 +82,7 @@ macro_rules! message {
     };
 }
 
-message!(Up, CHANGE_BYTES_MAX + MESSAGE_ENVELOPE_BYTES);
+message!(Up, BATCH_BYTES_TARGET + CHANGE_BYTES_MAX + MESSAGE_ENVELOPE_BYTES);
 message!(Down, FORM_BYTES_MAX + MESSAGE_ENVELOPE_BYTES);
 
 /// Writes messages into frames. Memory: the window, the compressor's tables and at most two frames.
@@ -158,6 +162,14 @@ impl FrameWriter {
         self.bytes_out + self.pending_estimate()
     }
 
+    /// Bytes of changes that a message may bring so that the frame being written comes out near its size, as compression
+    /// has gone so far.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        let left = FRAME_TARGET_BYTES.saturating_sub(self.pending_estimate());
+        (left * 100 / self.ratio_percent).clamp(ROOM_BYTES_MIN, BATCH_BYTES_TARGET)
+    }
+
     fn pending_estimate(&self) -> usize {
         self.raw.len() * self.ratio_percent / 100
     }
@@ -185,20 +197,19 @@ impl FrameWriter {
     /// A small answer gets a small window: its tables are then small too, and it can be compressed hard.
     fn new_encoder(&self, only_frame: bool) -> Result<Encoder<'static>, FrameError> {
         let needed = usize::BITS - self.raw.len().leading_zeros();
-        let (level, window_log) = if only_frame {
-            (LEVEL_SMALL, needed.clamp(WINDOW_LOG_MIN, self.window_log))
-        } else if self.window_log < ZSTD_WINDOW_LOG_MAX {
-            (LEVEL_SMALL, self.window_log)
-        } else {
-            (LEVEL_LARGE, self.window_log)
-        };
-        let mut encoder = Encoder::new(level).map_err(|_| FrameError::Compression)?;
+        let small = only_frame || self.window_log < ZSTD_WINDOW_LOG_MAX;
+        let window_log = if only_frame { needed.clamp(WINDOW_LOG_MIN, self.window_log) } else { self.window_log };
+        let mut encoder = Encoder::new(LEVEL_SMALL).map_err(|_| FrameError::Compression)?;
         // The tables too: left to itself, zstd makes them for a stream of unknown size, megabytes to be cleared first.
-        for parameter in [
+        // The tree of matches has two links for each position.
+        let tables = [
             CParameter::WindowLog(window_log),
             CParameter::HashLog(window_log.min(HASH_LOG_MAX)),
-            CParameter::ChainLog(window_log.min(HASH_LOG_MAX)),
-        ] {
+            CParameter::ChainLog((window_log + 1).min(CHAIN_LOG_MAX)),
+        ];
+        let quicker =
+            [CParameter::Strategy(Strategy::ZSTD_btopt), CParameter::SearchLog(6), CParameter::TargetLength(128)];
+        for parameter in tables.into_iter().chain(quicker.into_iter().filter(|_| !small)) {
             encoder.set_parameter(parameter).map_err(|_| FrameError::Compression)?;
         }
         Ok(encoder)

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::sync::MutexGuard;
 
 use fieldbook_core::access::{Area, FeedId};
-use fieldbook_core::ids::{ActorId, ChangeHash, DeviceId, LogId, UserId};
-use fieldbook_core::protocol::limits::DEVICE_FEEDS_MAX;
+use fieldbook_core::document::Document;
+use fieldbook_core::ids::{ActorId, ChangeHash, DeviceId, LogId, RecordId, UserId};
+use fieldbook_core::protocol::limits::{CHANGE_PREFIX_BYTES, DEVICE_FEEDS_MAX, RECORD_PREFIX_BYTES};
 use fieldbook_core::protocol::{Entry, Notice, Verdict};
 use fieldbook_core::sync::server::{DeviceRow, Fate, FeedHead, LogEntry, Scope, ServerLog, StatementRow, TakenChange};
 use fieldbook_core::sync::{LogError, LogErrorKind, chain, from_cbor, to_cbor};
@@ -138,6 +139,25 @@ fn scope_of(tx: &Connection, device: &DeviceId) -> Result<(Scope, bool, [u8; 32]
     let changed = known != Some(hash);
     let registry = if changed { registry + 1 } else { registry };
     Ok((Scope { registry, feeds, roles }, changed, hash))
+}
+
+/// The first and the last id that begin so.
+fn range<const N: usize>(prefix: &[u8]) -> ([u8; N], [u8; N]) {
+    let (mut least, mut greatest) = ([0; N], [0xff; N]);
+    least[..prefix.len()].copy_from_slice(prefix);
+    greatest[..prefix.len()].copy_from_slice(prefix);
+    (least, greatest)
+}
+
+/// The one id that a query finds; `None` where it finds none or more.
+fn one<const N: usize>(
+    tx: &Connection,
+    text: &str,
+    values: &[&dyn rusqlite::ToSql],
+) -> rusqlite::Result<Option<[u8; N]>> {
+    let mut statement = tx.prepare_cached(text)?;
+    let found = statement.query_map(values, |row| row.get(0))?.collect::<Result<Vec<[u8; N]>, _>>()?;
+    Ok(if let [one] = found[..] { Some(one) } else { None })
 }
 
 impl ServerLog for StoreLog<'_> {
@@ -277,6 +297,28 @@ impl ServerLog for StoreLog<'_> {
         Ok(fate.map_err(|error| self.store.looked_into(error))?)
     }
 
+    fn record_by_prefix(&mut self, prefix: &[u8; RECORD_PREFIX_BYTES]) -> Result<Option<RecordId>, LogError> {
+        let (least, greatest): ([u8; 16], [u8; 16]) = range(prefix);
+        let text = "SELECT id FROM records WHERE id BETWEEN ?1 AND ?2 LIMIT 2";
+        Ok(one(self.connection()?, text, &[&least, &greatest]).map_err(sql)?.map(RecordId))
+    }
+
+    fn change_by_prefix(
+        &mut self,
+        record: &RecordId,
+        prefix: &[u8; CHANGE_PREFIX_BYTES],
+    ) -> Result<Option<ChangeHash>, LogError> {
+        let (least, greatest): ([u8; 32], [u8; 32]) = range(prefix);
+        let text = "SELECT hash FROM entries WHERE hash >= ?1 AND hash <= ?2 AND record = ?3 \
+                    UNION SELECT hash FROM quarantine WHERE hash >= ?1 AND hash <= ?2 AND record = ?3 LIMIT 2";
+        Ok(one(self.connection()?, text, &[&least, &greatest, &record.as_bytes()]).map_err(sql)?.map(ChangeHash))
+    }
+
+    fn creation(&mut self, record: &RecordId, kind: &str, version: &str) -> Result<Option<ChangeHash>, LogError> {
+        let form = self.store.form(self.connection()?, kind, version)?;
+        Ok(form.and_then(|form| Document::creation_of(*record, form.definition()).ok()))
+    }
+
     fn put_taken(&mut self, device: &DeviceId, taken: (u64, u32)) -> Result<(), LogError> {
         let text = "UPDATE devices SET taken_statement = ?2, taken_index = ?3 WHERE id = ?1";
         self.write(|tx| {
@@ -357,7 +399,7 @@ impl ServerLog for StoreLog<'_> {
     ) -> Result<Vec<LogEntry>, LogError> {
         let tx = self.connection()?;
         let Some(feed) = feeds::feed(tx, feed)? else { return Ok(Vec::new()) };
-        let text = "SELECT position, received_ms, body, device, hash, chain FROM entries \
+        let text = "SELECT position, received_ms, body, device, hash, chain, statement, item FROM entries \
                     WHERE feed = ?1 AND position > ?2 AND position <= ?3 ORDER BY position LIMIT ?4";
         let mut statement = tx.prepare_cached(text).map_err(sql)?;
         let mut rows = statement.query((feed.row, after, through, limit)).map_err(sql)?;
@@ -370,9 +412,11 @@ impl ServerLog for StoreLog<'_> {
             }
             let body = from_cbor(&body).ok_or_else(|| LogError::damaged("an entry does not read back"))?;
             let entry = Entry { position: row.get(0).map_err(sql)?, received_ms: row.get(1).map_err(sql)?, body };
+            let device = row.get::<_, Option<[u8; 16]>>(3).map_err(sql)?.map(DeviceId);
+            let place: (Option<u64>, Option<u32>) = (row.get(6).map_err(sql)?, row.get(7).map_err(sql)?);
             found.push(LogEntry {
                 entry,
-                author: row.get::<_, Option<[u8; 16]>>(3).map_err(sql)?.map(DeviceId),
+                stated: device.zip(place.0.zip(place.1)).map(|(device, (statement, item))| (device, statement, item)),
                 hash: row.get::<_, Option<[u8; 32]>>(4).map_err(sql)?.map(ChangeHash),
                 chain: row.get(5).map_err(sql)?,
             });

@@ -15,7 +15,9 @@ use fieldbook_core::forms::{Edit, FieldPath, Form, Scalar, compile_sheets};
 use fieldbook_core::ids::{ActorId, ChangeHash, DeviceId, RecordId, UserId};
 use fieldbook_core::ports::{Clock, Random};
 use fieldbook_core::protocol::{
-    ChangeUp, Cursors, Down, EnrolAnswer, EnrolRequest, RequestHeader, Statement, Up, limits::PROTOCOL_VERSION,
+    ChangesUp, Cursors, Down, EnrolAnswer, EnrolRequest, FormRun, RequestHeader, Statement, StatementUp, Up,
+    limits::PROTOCOL_VERSION,
+    transcode::{ToPack, pack},
 };
 use fieldbook_core::sync::frames::{FrameReader, FrameWriter};
 use fieldbook_core::sync::{from_cbor, signing, to_cbor};
@@ -206,7 +208,7 @@ impl Phone {
             cursors: Cursors::Full { log: None, registry: 0, cursors: Vec::new() },
             device_time_ms: START_MS,
             probe: false,
-            own_in_full: true,
+            in_full: true,
             verdicts: 0,
         });
         let mut body = varint(header.len());
@@ -233,22 +235,37 @@ impl Phone {
             changes: changes.iter().map(|change| change.hash).collect(),
         };
         let bytes = to_cbor(&statement);
-        self.previous = signing::statement_hash(&bytes);
+        let previous = std::mem::replace(&mut self.previous, signing::statement_hash(&bytes));
         let signature = signing::sign(&self.key, signing::STATEMENT, &bytes);
         let mut writer = FrameWriter::new(18);
-        writer.push(&Up::Statement { bytes: bytes.into(), signature }).unwrap();
-        for (index, change) in changes.iter().enumerate() {
-            let change = ChangeUp {
-                statement: self.statement,
-                index: u32::try_from(index).unwrap(),
-                record,
-                kind: "note".to_owned(),
-                created_version: "1".to_owned(),
-                form_version: "1".to_owned(),
-                bytes: change.bytes.clone().into(),
-            };
-            writer.push(&Up::Change(change)).unwrap();
-        }
+        let [a, b, c, d, ..] = previous;
+        let length = u32::try_from(changes.len()).unwrap();
+        let signed = StatementUp {
+            previous: [a, b, c, d],
+            feed: statement.feed,
+            actor: self.actor,
+            length,
+            hashes: Vec::new(),
+            signature,
+        };
+        let form = FormRun {
+            count: length,
+            kind: "note".to_owned(),
+            created_version: "1".to_owned(),
+            form_version: "1".to_owned(),
+        };
+        let items: Vec<ToPack<'_>> = changes
+            .iter()
+            .map(|change| ToPack { record, known: false, creation: None, bytes: &change.bytes })
+            .collect();
+        let message = ChangesUp {
+            statement: self.statement,
+            signed: Some(signed),
+            items: vec![(0, length)],
+            forms: vec![form],
+            packed: pack(&items, true).bytes.into(),
+        };
+        writer.push(&Up::Changes(message)).unwrap();
         writer.flush().unwrap();
         std::iter::from_fn(|| writer.take()).flatten().collect()
     }

@@ -35,6 +35,9 @@ pub struct Cost {
     pub server_peak_kb: u64,
     pub changes_sent: u64,
     pub changes_received: u64,
+    /// Changes that travelled transcoded, and raw, in both directions.
+    pub changes_transcoded: u64,
+    pub changes_raw: u64,
     /// From the sync's start to the first record that could be listed; only in a first download.
     pub first_listed_s: Option<f64>,
 }
@@ -99,6 +102,8 @@ pub async fn measured(
         server_peak_kb: used.peak_kb,
         changes_sent: count("changes_sent"),
         changes_received: count("changes_received"),
+        changes_transcoded: count("changes_transcoded"),
+        changes_raw: count("changes_raw"),
         first_listed_s: report["first_listed_s"].as_f64(),
     })
 }

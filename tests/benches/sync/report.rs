@@ -146,6 +146,7 @@ pub fn workload_targets(workload: &Workload) -> Vec<Target> {
     let slow = |row: &Row| row.slow_s.unwrap_or(f64::NAN);
     let visit = row(Scenario::Visit);
     let held = workload.held();
+    let (transcoded, travelled) = travelled(workload);
     let most_percent = median(workload.random.iter().map(super::workload::Bare::percent).collect());
     let all = held.fields_of + held.visits_of + held.both_of + 1;
     let kept = held.fields + held.visits + held.both + usize::from(held.equal);
@@ -158,6 +159,7 @@ pub fn workload_targets(workload: &Workload) -> Vec<Target> {
         Target::at_most("S3: slow line", slow(&day), "s", 6.0),
         Target::at_least("S3: what must be kept, of 36, in the worst run", kept as f64, "", all as f64),
         Target::at_most("S3, random notes: HTTP, bare JSON = 100", most_percent, "%", 110.0),
+        Target::at_least("changes that travelled transcoded", transcoded * 100.0 / travelled, "%", 99.0),
         Target::at_most("S1: HTTP both ways", first.http / 1_000.0, "kB", of_target(1_200.0)),
         Target::at_most("S1: slow line", slow(&first), "s", of_target(180.0)),
         Target::at_most("S1: first record listed, slow line", workload.first_listed_s(), "s", 5.0),
@@ -166,6 +168,23 @@ pub fn workload_targets(workload: &Workload) -> Vec<Target> {
         Target::at_most("the same: slow line, with a new TLS connection", slow(&visit), "s", 2.5),
         Target::at_most("105 changes of others: CPU of the phone", row(Scenario::Incoming).phone_cpu_ms, "ms", 110.0),
     ]
+}
+
+/// Changes that travelled transcoded, and all that travelled, in all syncs.
+fn travelled(workload: &Workload) -> (f64, f64) {
+    let transcoded: u64 = workload.costs().map(|cost| cost.changes_transcoded).sum();
+    let raw: u64 = workload.costs().map(|cost| cost.changes_raw).sum();
+    (transcoded as f64, (transcoded + raw) as f64)
+}
+
+fn travelled_line(workload: &Workload) -> String {
+    let (transcoded, travelled) = travelled(workload);
+    format!(
+        "Changes that travelled transcoded, up and down, in all {} syncs: {} of {}.\n",
+        workload.costs().count(),
+        figure(transcoded),
+        figure(travelled),
+    )
 }
 
 fn peers(workload: &Workload) -> String {
@@ -286,6 +305,7 @@ pub fn workload_section(workload: &Workload, machine: &str) -> String {
         targets(&workload_targets(workload)),
         held_lines(workload),
         bare_lines(workload),
+        travelled_line(workload),
         check_lines(workload),
         cheap_lines(workload),
         peers(workload),

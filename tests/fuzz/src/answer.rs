@@ -5,17 +5,20 @@
 
 use std::collections::BTreeMap;
 
+use fieldbook_core::access::FeedId;
 use fieldbook_core::document::Document;
-use fieldbook_core::ids::RecordId;
-use fieldbook_core::protocol::{Down, Entry, EntryBody, Notice};
+use fieldbook_core::ids::{ChangeHash, RecordId};
+use fieldbook_core::protocol::{ChangesDown, Down, Entry, EntryBody, Notice, RecordStart, SignedHead};
 use fieldbook_core::sync::phone::{Exchange, PhoneLog};
-use fieldbook_core::sync::{chain, change_hash, from_cbor, signing, to_cbor};
+use fieldbook_core::sync::{chain, from_cbor, signing, to_cbor};
+use sha2::{Digest, Sha256};
 
 use crate::bytes::{join, mutate_behind_flags, mutate_cbor, mutate_pieces, pieces};
 use crate::frames::compressed;
+use crate::holds::{Holds, resealed};
 use crate::memory::phone_log;
-use crate::request::{NOW_MS, WORLD, answered, messages, phone_of, server_of, server_signer, signer_of};
-use crate::{Limits, Meter, Target, cbor, fixture};
+use crate::request::{NOW_MS, WORLD, answered, messages, phone_of, run_of, server_of, server_signer, signer_of};
+use crate::{Limits, Meter, Target, fixture};
 
 /// The target. Output: what the phone holds more than before.
 pub const TARGET: Target = Target {
@@ -39,16 +42,16 @@ fn phone(flags: u8) -> &'static phone_log::Data {
 fn run(input: &[u8], meter: &mut Meter) {
     let Some((flags, rest)) = input.split_first() else { return };
     let mut parts: Vec<Vec<u8>> = pieces(rest).into_iter().map(<[u8]>::to_vec).collect();
-    if flags & REPAIRED != 0 {
-        repair(&mut parts, phone(*flags));
-    }
-    let frames: Vec<Vec<u8>> = parts.split(Vec::is_empty).map(<[Vec<u8>]>::concat).collect();
-    let frames: Vec<&[u8]> = frames.iter().map(Vec::as_slice).filter(|frame| !frame.is_empty()).collect();
-    let body = compressed(&frames);
     let mut log = phone_of(phone(*flags));
     let signer = signer_of(log.data.identity.device);
     let random = fixture::Counting::default();
     let Ok((mut exchange, _)) = Exchange::begin(&mut log, &signer, &random, NOW_MS) else { return };
+    if flags & REPAIRED != 0 {
+        repair(&mut parts, &log.data);
+    }
+    let frames: Vec<Vec<u8>> = parts.split(Vec::is_empty).map(<[Vec<u8>]>::concat).collect();
+    let frames: Vec<&[u8]> = frames.iter().map(Vec::as_slice).filter(|frame| !frame.is_empty()).collect();
+    let body = compressed(&frames);
     meter.measure(|| {
         let told = body.chunks(997).try_for_each(|piece| exchange.receive(&mut log, piece).map(|_| ()));
         if told.is_ok() {
@@ -68,7 +71,9 @@ fn run(input: &[u8], meter: &mut Meter) {
 
 /// Numbers entries and signs heads as an honest server would.
 fn repair(parts: &mut [Vec<u8>], data: &phone_log::Data) {
-    let mut feeds: Vec<_> =
+    let mut earlier = BTreeMap::new();
+    let mut forms = phone_of(data);
+    let mut feeds: Vec<Reached> =
         data.feeds.iter().map(|feed| (feed.feed.clone(), feed.epoch, feed.position, feed.chain)).collect();
     let mut salts: BTreeMap<RecordId, [u8; 8]> =
         data.metas.iter().filter_map(|(record, meta)| Some((*record, meta.salt?))).collect();
@@ -85,20 +90,28 @@ fn repair(parts: &mut [Vec<u8>], data: &phone_log::Data) {
             }
             Down::Entry { feed, entry } => {
                 let Some(place) = feeds.get_mut(feed as usize) else { continue };
-                let (body, leaf) = with_leaf(entry.body, data, &mut salts);
-                let entry = Entry { position: place.2 + 1, body, ..entry };
-                if let Some(leaf) = leaf {
+                if let EntryBody::Notice(notice) = &entry.body {
+                    let _ = forms.apply_notice(&place.0, entry.position, notice);
+                }
+                let entry = Entry { position: place.2 + 1, ..entry };
+                if let Some(leaf) = chain::body_leaf(&entry.body) {
                     place.2 += 1;
                     place.3 = chain::next(&place.3, entry.position, entry.received_ms, &leaf);
                 }
                 Down::Entry { feed, entry }
             }
-            Down::Head(mut head) => {
-                if let Some(place) = feeds.iter().find(|held| held.0 == head.feed) {
-                    (head.log, head.epoch) = (data.identity.log, place.1);
-                    (head.position, head.chain) = (place.2, place.3);
-                }
-                Down::Head(signing::sign_head(&server_signer(), head))
+            Down::Changes(mut message) => {
+                let mut known = (&mut salts, &mut earlier, &mut forms);
+                let _ = repair_changes(&mut message, data, &mut feeds, &mut known);
+                Down::Changes(message)
+            }
+            Down::Head { feed, time_ms, .. } => {
+                let Some(place) = feeds.get(feed as usize) else { continue };
+                let (held, epoch, position, chain) = place.clone();
+                let log = data.identity.log;
+                let head = SignedHead { log, feed: held, epoch, position, chain, time_ms, signature: [0; 64] };
+                let SignedHead { time_ms, signature, .. } = signing::sign_head(&server_signer(), head);
+                Down::Head { feed, time_ms, signature }
             }
             other => other,
         };
@@ -106,30 +119,64 @@ fn repair(parts: &mut [Vec<u8>], data: &phone_log::Data) {
     }
 }
 
-/// The body with its checksums, and its leaf if it can be worked out.
-fn with_leaf(
-    body: EntryBody,
+/// A feed, its epoch, and where its chain has come.
+type Reached = (FeedId, u32, u64, [u8; 32]);
+
+/// What earlier messages told: salts, changes, and a phone that has heard of their forms.
+type Known<'a> =
+    (&'a mut BTreeMap<RecordId, [u8; 8]>, &'a mut BTreeMap<RecordId, Vec<ChangeHash>>, &'a mut phone_log::MemoryPhone);
+
+/// Numbers the entries of a message, lets raw changes carry their checksums, and the message the check over all hashes.
+fn repair_changes(
+    message: &mut ChangesDown,
     data: &phone_log::Data,
-    salts: &mut BTreeMap<RecordId, [u8; 8]>,
-) -> (EntryBody, Option<[u8; 32]>) {
-    match body {
-        EntryBody::Change { record, first, bytes } => {
-            let bytes = cbor::reseal(&bytes);
-            salts.extend(first.iter().map(|first| (record, first.salt)));
-            let leaf = salts.get(&record).zip(change_hash(&bytes)).map(|(salt, hash)| chain::change_leaf(salt, &hash));
-            (EntryBody::Change { record, first, bytes: bytes.into() }, leaf)
-        }
-        EntryBody::Own { record, first, prefix } => {
-            salts.extend(first.iter().map(|first| (record, first.salt)));
-            let own = data.outbox.iter().find(|own| own.record == record && own.hash.0.starts_with(&prefix));
-            let leaf = salts.get(&record).zip(own).map(|(salt, own)| chain::change_leaf(salt, &own.hash));
-            (EntryBody::Own { record, first, prefix }, leaf)
-        }
-        other => {
-            let leaf = chain::body_leaf(&other);
-            (other, leaf)
+    feeds: &mut [Reached],
+    (salts, earlier, forms): &mut Known<'_>,
+) -> Option<()> {
+    let count = message.runs.iter().map(|(_, _, count)| *count as usize).sum::<usize>().min(1_000);
+    let mut found: Vec<Option<(RecordId, ChangeHash)>> = vec![None; count];
+    for (at, statement, index, own) in &message.own {
+        for n in 0..(*own).min(1_000) {
+            let place = Some((*statement, index.checked_add(n)?));
+            let own = data.outbox.iter().find(|own| own.statement == place)?;
+            *found.get_mut((*at as usize).checked_add(n as usize)?)? = Some((own.record, own.hash));
         }
     }
+    let others: Vec<usize> = (0..count).filter(|at| found[*at].is_none()).collect();
+    let starts: BTreeMap<usize, &RecordStart> =
+        message.starts.iter().map(|(at, start)| (*at as usize, start)).collect();
+    let (mut records, mut changes) = (phone_of(data), phone_of(data));
+    let mut holds = Holds {
+        record: &mut |prefix| records.record_by_prefix(prefix).ok().flatten(),
+        creation: &mut |at, record| {
+            let start = starts.get(others.get(at)?)?;
+            let form = forms.form(&start.kind, Some(&start.created_version)).ok().flatten()?;
+            Document::creation_of(*record, &form).ok()
+        },
+        change: &mut |record, prefix| changes.change_by_prefix(record, prefix).ok().flatten(),
+        earlier,
+    };
+    let (bodies, packed) = resealed(&message.packed, others.len(), &mut holds)?;
+    for (at, body) in others.iter().zip(bodies) {
+        found[*at] = Some((body.record, body.hash?));
+    }
+    salts.extend(starts.iter().filter_map(|(at, start)| Some((found.get(*at)?.as_ref()?.0, start.salt))));
+    message.packed = packed.into();
+    let hashes: Vec<u8> = found.iter().flatten().flat_map(|(_, hash)| hash.0).collect();
+    message.check.copy_from_slice(&Sha256::digest(hashes)[..8]);
+    let mut times = run_of(message.times.iter().copied()).into_iter();
+    let (mut time_ms, mut found) = (0_i64, found.into_iter().flatten());
+    for (feed, position, count) in &mut message.runs {
+        let place = feeds.get_mut(*feed as usize)?;
+        *position = place.2 + 1;
+        for _ in 0..*count {
+            let (record, hash) = found.next()?;
+            time_ms = time_ms.checked_add(times.next()?)?;
+            place.2 += 1;
+            place.3 = chain::next(&place.3, place.2, time_ms, &chain::change_leaf(salts.get(&record)?, &hash));
+        }
+    }
+    Some(())
 }
 
 /// What the server answers to a phone.
@@ -174,8 +221,12 @@ mod tests {
             let parts: Vec<Vec<u8>> = honest_answer(flags).iter().map(to_cbor).collect();
             assert!(!parts.is_empty());
             let mut repaired = parts.clone();
-            repair(&mut repaired, phone(flags));
-            assert_eq!(parts, repaired);
+            let mut log = phone_of(phone(flags));
+            let signer = signer_of(log.data.identity.device);
+            assert!(Exchange::begin(&mut log, &signer, &fixture::Counting::default(), NOW_MS).is_ok());
+            repair(&mut repaired, &log.data);
+            let differs = parts.iter().zip(&repaired).position(|(honest, repaired)| honest != repaired);
+            assert_eq!(differs, None, "flags {flags}");
         }
     }
 }

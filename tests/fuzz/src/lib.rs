@@ -16,6 +16,7 @@ mod drafts;
 mod fixture;
 mod forms;
 mod frames;
+mod holds;
 #[path = "../../src/hostile.rs"]
 #[allow(dead_code)]
 mod hostile;

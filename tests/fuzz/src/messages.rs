@@ -1,4 +1,5 @@
-//! Every message that comes in one piece: headers, statements, cursors, signed heads, errors, enrolment both ways.
+//! Every message that comes in one piece: headers, messages of frames, statements, cursors, signed heads, errors,
+//! enrolment both ways.
 //!
 //! Input: the kind of message, then its CBOR.
 
@@ -7,14 +8,14 @@ use std::fmt::Debug;
 use fieldbook_core::access::{Area, Decision, FeedId, Role, Unit};
 use fieldbook_core::ids::{ActorId, ChangeHash, DeviceId, LogId, UserId};
 use fieldbook_core::protocol::{
-    CursorState, Cursors, EnrolAnswer, EnrolRequest, Entry, ErrorAnswer, ErrorKind, Notice, RequestHeader, Review,
-    SignedHead, Statement,
+    CursorState, Cursors, Down, EnrolAnswer, EnrolRequest, Entry, ErrorAnswer, ErrorKind, Notice, RequestHeader,
+    Review, SignedHead, Statement, Up,
 };
 use fieldbook_core::sync::cursors::{CursorPoint, CursorSet};
 use fieldbook_core::sync::{chain, from_cbor, signing, to_cbor};
 
 use crate::bytes::{mutate_behind_flags, mutate_cbor};
-use crate::{Limits, Meter, Target, fixture, request};
+use crate::{Limits, Meter, Target, answer, fixture, request};
 
 /// The target. Memory: a list of the shortest items, in words of the machine.
 pub const TARGET: Target = Target {
@@ -68,6 +69,8 @@ const KINDS: &[Check] = &[
     },
     |bytes, meter| drop(read::<Notice>(bytes, meter)),
     |bytes, meter| drop(read::<Cursors>(bytes, meter)),
+    |bytes, meter| drop(read::<Up>(bytes, meter)),
+    |bytes, meter| drop(read::<Down>(bytes, meter)),
 ];
 
 fn run(input: &[u8], meter: &mut Meter) {
@@ -146,7 +149,10 @@ fn seeds() -> Vec<Vec<u8>> {
         to_cbor(&review),
         to_cbor(&cursors),
     ];
-    all.iter().enumerate().map(|(kind, cbor)| [&[kind as u8][..], cbor].concat()).collect()
+    let up = request::honest_messages().iter().map(|message| (all.len(), to_cbor(message))).collect::<Vec<_>>();
+    let down = answer::honest_messages().iter().map(|message| (all.len() + 1, to_cbor(message))).collect::<Vec<_>>();
+    let kinds = all.into_iter().enumerate().chain(up).chain(down);
+    kinds.map(|(kind, cbor)| [&[kind as u8][..], &cbor].concat()).collect()
 }
 
 fn enrolment() -> (EnrolRequest, EnrolAnswer) {

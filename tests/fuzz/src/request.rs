@@ -11,19 +11,22 @@ use ed25519_dalek::SigningKey;
 use fieldbook_core::access::{Area, FeedId, Role};
 use fieldbook_core::forms::{Edit, FieldPath, Scalar};
 use fieldbook_core::ids::{ActorId, ChangeHash, DeviceId, LogId, RecordId, UserId};
-use fieldbook_core::protocol::{Cursors, Down, RequestHeader, Statement, Up, limits::PROTOCOL_VERSION};
+use fieldbook_core::protocol::{
+    ChangesUp, Cursors, Down, RequestHeader, Statement, StatementHash, Up, limits::PROTOCOL_VERSION,
+};
 use fieldbook_core::sync::frames::{FrameReader, Message};
 use fieldbook_core::sync::phone::{Exchange, PhoneIdentity, Request};
-use fieldbook_core::sync::server::Session;
+use fieldbook_core::sync::server::{ServerLog, Session};
 use fieldbook_core::sync::signing::{self, Signer};
-use fieldbook_core::sync::{change_hash, from_cbor, to_cbor};
+use fieldbook_core::sync::{from_cbor, to_cbor};
 
 use crate::bytes::{join, mutate_behind_flags, mutate_cbor, mutate_pieces, pieces};
 use crate::frames::compressed;
+use crate::holds::{Holds, resealed};
 use crate::hostile::uleb;
 use crate::memory::phone_log::MemoryPhone;
 use crate::memory::server_log::{self, MemoryServer, general};
-use crate::{Limits, Meter, Target, cbor, fixture};
+use crate::{Limits, Meter, Target, fixture};
 
 /// The target. Output: what a phone without anything is owed here, and verdicts.
 pub const TARGET: Target = Target {
@@ -97,7 +100,7 @@ pub fn header(cursors: Cursors) -> RequestHeader {
         cursors,
         device_time_ms: NOW_MS,
         probe: false,
-        own_in_full: false,
+        in_full: false,
         verdicts: 0,
     }
 }
@@ -227,32 +230,72 @@ fn repair(parts: &mut [Vec<u8>]) {
         let RequestHeader { version, device, server_key, .. } = fresh;
         parts[0] = to_cbor(&RequestHeader { version, device, server_key, counter: held.counter.max(1_000), ..held });
     }
-    let mut hashes: BTreeMap<(u64, u32), ChangeHash> = BTreeMap::new();
-    for part in &mut parts[1..] {
-        if let Some(Up::Change(mut change)) = from_cbor::<Up>(part) {
-            change.bytes = cbor::reseal(&change.bytes).into();
-            hashes.extend(change_hash(&change.bytes).map(|hash| ((change.statement, change.index), hash)));
-            *part = to_cbor(&Up::Change(change));
-        }
-    }
     let row = WORLD.server.devices.get(&DEVICE).map(|device| (device.row.statement, device.row.statement_hash));
-    let (mut number, mut previous) = row.unwrap_or_default();
+    let mut last = row.unwrap_or_default();
+    let mut earlier = BTreeMap::new();
     for part in &mut parts[1..] {
-        let Some(Up::Statement { bytes, .. }) = from_cbor::<Up>(part) else { continue };
-        let Some(mut statement) = from_cbor::<Statement>(&bytes) else { continue };
-        number += 1;
-        (statement.version, statement.device, statement.user) = (PROTOCOL_VERSION, DEVICE, USER);
-        (statement.number, statement.previous) = (number, previous);
-        for (at, listed) in statement.changes.iter_mut().enumerate() {
-            if let Some(hash) = hashes.get(&(number, at as u32)) {
-                *listed = *hash;
-            }
+        let Some(Up::Changes(mut message)) = from_cbor::<Up>(part) else { continue };
+        if repair_changes(&mut message, &mut last, &mut earlier).is_some() {
+            *part = to_cbor(&Up::Changes(message));
         }
-        let bytes = to_cbor(&statement);
-        previous = signing::statement_hash(&bytes);
-        let signature = signing::sign(&signer_of(DEVICE), signing::STATEMENT, &bytes);
-        *part = to_cbor(&Up::Statement { bytes: bytes.into(), signature });
     }
+}
+
+/// Lets the changes carry their checksums, and the statement its number, what it lists and its signature.
+fn repair_changes(
+    message: &mut ChangesUp,
+    last: &mut (u64, StatementHash),
+    earlier: &mut BTreeMap<RecordId, Vec<ChangeHash>>,
+) -> Option<()> {
+    let mut server = server_of(&WORLD.server);
+    let mut creations = server_of(&WORLD.server);
+    let mut changes = server_of(&WORLD.server);
+    let forms = run_of(message.forms.iter().map(|form| (form.count, form)));
+    let indices: Vec<u32> =
+        message.items.iter().flat_map(|(first, count)| *first..first.saturating_add(*count)).take(1_001).collect();
+    let mut holds = Holds {
+        record: &mut |prefix| server.record_by_prefix(prefix).ok().flatten(),
+        creation: &mut |at, record| {
+            let form = forms.get(at)?;
+            creations.creation(record, &form.kind, &form.created_version).ok().flatten()
+        },
+        change: &mut |record, prefix| changes.change_by_prefix(record, prefix).ok().flatten(),
+        earlier,
+    };
+    let (bodies, packed) = resealed(&message.packed, indices.len(), &mut holds)?;
+    message.packed = packed.into();
+    let Some(signed) = &mut message.signed else { return Some(()) };
+    let mut listed = vec![None; (signed.length as usize).min(1_000)];
+    for (index, body) in indices.iter().zip(&bodies) {
+        *listed.get_mut(*index as usize)? = body.hash;
+    }
+    for (index, hash) in &signed.hashes {
+        *listed.get_mut(*index as usize)? = Some(*hash);
+    }
+    let missing = (0..).zip(&listed).filter(|(_, hash)| hash.is_none()).map(|(at, _)| (at, ChangeHash([0; 32])));
+    signed.hashes.extend(missing.collect::<Vec<_>>());
+    message.statement = last.0 + 1;
+    let [a, b, c, d, ..] = last.1;
+    (signed.previous, signed.length) = ([a, b, c, d], listed.len() as u32);
+    let statement = Statement {
+        version: PROTOCOL_VERSION,
+        device: DEVICE,
+        number: message.statement,
+        previous: last.1,
+        feed: signed.feed.clone(),
+        actor: signed.actor,
+        user: USER,
+        changes: listed.into_iter().map(|hash| hash.unwrap_or(ChangeHash([0; 32]))).collect(),
+    };
+    let bytes = to_cbor(&statement);
+    signed.signature = signing::sign(&signer_of(DEVICE), signing::STATEMENT, &bytes);
+    *last = (message.statement, signing::statement_hash(&bytes));
+    Some(())
+}
+
+/// Each item as often as its run says, up to what a message may bring.
+pub fn run_of<T: Copy>(runs: impl Iterator<Item = (u32, T)>) -> Vec<T> {
+    runs.flat_map(|(count, item)| std::iter::repeat_n(item, count as usize)).take(1_001).collect()
 }
 
 fn seeds() -> Vec<Vec<u8>> {

@@ -1,11 +1,11 @@
-//! Batches of transcoded changes: `Unpacker`, batch after batch as in one exchange.
+//! Batches of transcoded changes: `unpack`, batch after batch as in one exchange.
 //!
 //! Input: pieces; each is a batch's number of changes (16 bits), then its bytes. The mutator knows the columns.
 
 use std::convert::Infallible;
 
 use fieldbook_core::ids::{ChangeHash, RecordId};
-use fieldbook_core::protocol::transcode::{Known, Packer, ToPack, UnpackError, Unpacked, Unpacker};
+use fieldbook_core::protocol::transcode::{Known, Room, ToPack, UnpackError, Unpacked, pack, unpack};
 use fieldbook_core::sync::change_hash;
 
 use crate::bytes::{join, mutate_pieces, pieces};
@@ -46,12 +46,12 @@ impl Known for Held {
 }
 
 fn run(input: &[u8], meter: &mut Meter) {
-    let mut unpacker = Unpacker::new();
+    let mut room = Room::default();
     let mut all: Vec<Unpacked> = Vec::new();
     for piece in pieces(input).into_iter().take(BATCHES_MAX) {
         let Some((count, batch)) = piece.split_first_chunk::<2>() else { return };
         let count = usize::from(u16::from_be_bytes(*count));
-        let taken = meter.measure(|| unpacker.unpack(batch, count, &mut Held));
+        let taken = meter.measure(|| unpack(batch, count, &mut room, &mut Held));
         let Ok(changes) = taken else { break };
         assert_eq!(changes.len(), count);
         for change in changes {
@@ -68,20 +68,26 @@ fn run(input: &[u8], meter: &mut Meter) {
 
 /// Packs and reads changes again; false where something was shortened that the receiver does not hold.
 fn comes_back(all: &[Unpacked], in_full: bool) -> bool {
-    let mut packer = Packer::new(in_full);
-    let mut unpacker = Unpacker::new();
+    let mut room = Room::default();
     for changes in all.chunks(100) {
         let send: Vec<ToPack<'_>> = changes
             .iter()
             .map(|one| ToPack { record: one.record, known: false, creation: None, bytes: &one.bytes })
             .collect();
-        if !packer.has_room(changes.len(), changes.iter().map(|one| one.bytes.len()).sum()) {
+        if !room.has(changes.len(), changes.iter().map(|one| one.bytes.len()).sum()) {
             return true;
         }
-        let packed = packer.pack(&send);
-        let back: Result<_, UnpackError<Infallible>> = unpacker.unpack(&packed.bytes, changes.len(), &mut Held);
+        let packed = pack(&send, in_full);
+        let back: Result<_, UnpackError<Infallible>> = unpack(&packed.bytes, changes.len(), &mut room, &mut Held);
         match back {
-            Ok(back) => assert_eq!(back, changes, "a change comes out differently"),
+            Ok(back) => {
+                let transcoded = back.iter().filter(|one| one.transcoded).count();
+                assert_eq!(transcoded, packed.transcoded, "the count of transcoded changes is wrong");
+                for (back, one) in back.iter().zip(changes) {
+                    let (came, was) = ((back.record, back.hash, &back.bytes), (one.record, one.hash, &one.bytes));
+                    assert_eq!(came, was, "a change comes out differently");
+                }
+            }
             Err(UnpackError::Unresolved) => return false,
             Err(other) => panic!("a packed batch is not read: {other:?}"),
         }
@@ -162,7 +168,6 @@ fn seeds() -> Vec<Vec<u8>> {
     let mut seeds = Vec::new();
     for (known, creation, in_full) in [(true, creation, false), (false, None, false), (false, None, true)] {
         for batches in [1, 2] {
-            let mut packer = Packer::new(in_full);
             let pieces: Vec<Vec<u8>> = changes
                 .chunks(changes.len().div_ceil(batches))
                 .map(|changes| {
@@ -170,7 +175,7 @@ fn seeds() -> Vec<Vec<u8>> {
                         .iter()
                         .map(|one| ToPack { record: fixture::RECORD, known, creation, bytes: &one.bytes })
                         .collect();
-                    let packed = packer.pack(&send);
+                    let packed = pack(&send, in_full);
                     [&(changes.len() as u16).to_be_bytes()[..], &packed.bytes].concat()
                 })
                 .collect();

@@ -194,6 +194,8 @@ pub(super) fn report(report: &SyncReport, first_listed_s: Option<f64>) -> Json {
         "requests": report.requests,
         "changes_sent": report.changes_sent,
         "changes_received": report.changes_received,
+        "changes_transcoded": report.changes_transcoded,
+        "changes_raw": report.changes_raw,
         "not_taken": report.not_taken,
         "conflicts": report.conflicts,
         "breaks": report.breaks,

@@ -1,9 +1,8 @@
 //! Somebody between phones and server who reads and rewrites what they send, frames and their checks included, and signs
 //! nothing.
 
-use fieldbook_core::protocol::{Down, Statement, Up};
+use fieldbook_core::protocol::{Down, StatementUp, Up};
 use fieldbook_core::sync::frames::{FrameReader, FrameWriter, Message};
-use fieldbook_core::sync::{from_cbor, to_cbor};
 
 use super::chance::Chance;
 
@@ -51,13 +50,13 @@ fn frames_begin(body: &[u8]) -> Option<usize> {
 pub fn request(body: &[u8], chance: &mut Chance) -> Option<Vec<u8>> {
     let begin = frames_begin(body)?;
     let mut frames = messages::<Up>(&body[begin..])?;
-    let mut statements: Vec<&mut Up> =
-        frames.iter_mut().flatten().filter(|message| matches!(message, Up::Statement { .. })).collect();
+    let mut statements: Vec<&mut StatementUp> = frames
+        .iter_mut()
+        .flatten()
+        .filter_map(|message| if let Up::Changes(changes) = message { changes.signed.as_mut() } else { None })
+        .collect();
     let at = chance.below(statements.len());
-    let Some(Up::Statement { bytes, .. }) = statements.get_mut(at) else { return None };
-    let mut statement: Statement = from_cbor(bytes)?;
-    statement.actor.0[chance.below(16)] ^= 1;
-    *bytes = to_cbor(&statement).into();
+    statements.get_mut(at)?.actor.0[chance.below(16)] ^= 1;
     let mut forged = body[..begin].to_vec();
     forged.extend(written(&frames)?);
     Some(forged)
@@ -68,8 +67,8 @@ pub fn answer(body: &[u8], chance: &mut Chance) -> Option<(Vec<u8>, Forged)> {
     let mut frames = messages::<Down>(body)?;
     let what = if chance.one_in(4) { Forged::Head } else { Forged::Entries };
     let wanted = |message: &Down| match what {
-        Forged::Head => matches!(message, Down::Head(_)),
-        _ => matches!(message, Down::Entry { .. }),
+        Forged::Head => matches!(message, Down::Head { .. }),
+        Forged::Entries => matches!(message, Down::Entry { .. } | Down::Changes(_)),
     };
     let places: Vec<(usize, usize)> = frames
         .iter()
@@ -80,8 +79,12 @@ pub fn answer(body: &[u8], chance: &mut Chance) -> Option<(Vec<u8>, Forged)> {
         .collect();
     let (frame, at) = *chance.pick(&places)?;
     match &mut frames[frame][at] {
-        Down::Head(head) => head.time_ms += 1,
+        Down::Head { time_ms, .. } => *time_ms += 1,
         Down::Entry { entry, .. } if chance.one_in(2) => entry.received_ms += 1,
+        Down::Changes(changes) if chance.one_in(2) => changes.times.iter_mut().for_each(|(_, ms)| *ms += 1),
+        Down::Changes(changes) if chance.one_in(2) => {
+            changes.packed.iter_mut().rev().take(1).for_each(|byte| *byte ^= 1)
+        }
         _ if chance.one_in(2) => {
             frames[frame].remove(at);
         }

@@ -8,7 +8,7 @@ use crate::protocol::chunk::{Input, put_uleb};
 #[repr(usize)]
 pub(super) enum Column {
     /// A change: its record. 0 the record of the change before, 1 a new one, 2 a new one that the receiver holds,
-    /// 3 + k the record k of this exchange.
+    /// 3 + k the record k of this batch.
     Record,
     /// 16 bytes for each 1, 6 for each 2 in [`Column::Record`].
     RecordIds,
@@ -18,7 +18,7 @@ pub(super) enum Column {
     RawLength,
     /// Raw changes.
     Raw,
-    /// A change: its author. 0 as the change before, 1 + k the actor k of this exchange.
+    /// A change: its author. 0 as the change before, 1 + k the actor k of this batch.
     Author,
     /// 16 bytes for each actor that was not there yet.
     Actors,
@@ -31,7 +31,7 @@ pub(super) enum Column {
     /// A change: how many dependencies, less one.
     Deps,
     /// A dependency: 0 the record's creation, 1 by the first 4 bytes of its hash, 2 by its hash, 3 + k the k-th last
-    /// change of this record in this exchange.
+    /// change of this record in this batch.
     Dep,
     /// 4 bytes for each 1, 32 for each 2 in [`Column::Dep`].
     DepHashes,
@@ -42,7 +42,7 @@ pub(super) enum Column {
     Made,
     /// For each 3 + k in [`Column::Object`]: its counter.
     ObjectCounter,
-    /// An operation: its shape, by number within this exchange.
+    /// An operation: its shape, by number within this batch.
     Shape,
     /// A new shape: its key. 0 a row, 1 + 2k the text k, 2 + 2k a row, `/` and the text k.
     ShapeKey,
@@ -56,7 +56,7 @@ pub(super) enum Column {
     Row,
     /// 8 bytes for each 0 in [`Column::Row`].
     Rows,
-    /// A superseded operation: its actor. 0 as the one before, 1 + k the actor k of this exchange.
+    /// A superseded operation: its actor. 0 as the one before, 1 + k the actor k of this batch.
     PredActor,
     /// A superseded operation: its counter, less the last one under the same text (signed).
     Pred,

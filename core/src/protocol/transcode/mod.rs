@@ -1,20 +1,62 @@
 //! Changes on the wire: column by column across records, without what the receiver can work out, and rebuilt byte for
-//! byte. `docs/PROTOCOL.md` §4 is the specification.
+//! byte. `docs/PROTOCOL.md` §11 is the specification.
 //!
-//! A [`Packer`] writes the batches of one exchange and direction, an [`Unpacker`] reads them in the same order; both
-//! remember the same things. A change that would not come back byte for byte travels raw, inside the same batch. What
-//! comes out is no more trusted than raw bytes would be: its hash is computed from the rebuilt bytes, and signatures,
-//! chains and intake stand behind it.
+//! A batch stands for itself. Its sender reads it again before it goes: a change that would not come back byte for byte
+//! travels raw, inside the same batch. What comes out is no more trusted than raw bytes would be: its hash is computed from the rebuilt bytes, and signatures, chains and
+//! intake stand behind it.
 
+mod check;
 mod columns;
 mod pack;
 mod tables;
 mod unpack;
 
-pub use pack::{Packed, Packer, ToPack};
-pub use unpack::{Known, UnpackError, Unpacked, Unpacker};
+pub use check::{Packed, pack};
+pub use pack::ToPack;
+pub use unpack::{Known, UnpackError, Unpacked, unpack};
 
+use super::limits::{EXCHANGE_CHANGE_BYTES_MAX, EXCHANGE_CHANGES_MAX};
 use crate::ids::RowId;
+
+/// What one exchange still takes in one direction. Senders hold themselves to it, receivers hold senders to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    changes: usize,
+    bytes: usize,
+}
+
+impl Default for Room {
+    fn default() -> Self {
+        Self { changes: EXCHANGE_CHANGES_MAX, bytes: EXCHANGE_CHANGE_BYTES_MAX }
+    }
+}
+
+impl Room {
+    /// For a sender that reads its own batch: it was bounded when it was written.
+    fn unbounded() -> Self {
+        Self { changes: usize::MAX, bytes: usize::MAX }
+    }
+
+    /// So many more changes, and bytes of them as they are rebuilt, may come.
+    #[must_use]
+    pub fn has(&self, changes: usize, bytes: usize) -> bool {
+        changes <= self.changes && bytes <= self.bytes
+    }
+
+    /// Takes them into account, as far as they fit.
+    pub fn spend(&mut self, changes: usize, bytes: usize) {
+        self.changes = self.changes.saturating_sub(changes);
+        self.bytes = self.bytes.saturating_sub(bytes);
+    }
+
+    fn take(&mut self, changes: usize, bytes: usize) -> Result<(), Fault> {
+        if !self.has(changes, bytes) {
+            return Err(Fault::TooLarge("changes of the exchange"));
+        }
+        self.spend(changes, bytes);
+        Ok(())
+    }
+}
 
 /// What an operation writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

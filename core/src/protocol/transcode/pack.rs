@@ -1,4 +1,6 @@
-//! The sender's half.
+//! The sender's half: writes the columns.
+
+use std::collections::HashMap;
 
 use super::columns::{Column, Writer};
 use super::tables::{KeyForm, Shape, Tables};
@@ -6,8 +8,7 @@ use super::{Sort, row_of};
 use crate::ids::{ActorId, ChangeHash, RecordId, RowId};
 use crate::protocol::chunk::{self, Decoded, Op, OpRef, OpValue, change_hash};
 use crate::protocol::limits::{
-    BATCH_CHANGES_MAX, BATCH_OPS_MAX, CHANGE_PREFIX_BYTES, EXCHANGE_CHANGE_BYTES_MAX, EXCHANGE_CHANGES_MAX,
-    RECORD_PREFIX_BYTES, TRANSCODE_ENTRIES_MAX, TRANSCODE_KEY_BYTES_MAX,
+    BATCH_OPS_MAX, CHANGE_PREFIX_BYTES, RECORD_PREFIX_BYTES, TRANSCODE_ENTRIES_MAX, TRANSCODE_KEY_BYTES_MAX,
 };
 
 /// Rows that a row is looked for among, from the last one back.
@@ -26,88 +27,89 @@ pub struct ToPack<'a> {
     pub bytes: &'a [u8],
 }
 
-/// A batch, ready to send.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Packed {
-    /// The columns.
-    pub bytes: Vec<u8>,
-    /// How many of its changes do not travel raw.
-    pub transcoded: usize,
-}
-
-/// Writes the batches of one exchange and direction.
-pub struct Packer {
-    tables: Tables,
-    in_full: bool,
-}
-
 /// One batch while it is written.
-struct Batch {
+struct Packer {
+    tables: Tables,
     writer: Writer,
+    in_full: bool,
     ops: usize,
     integers: Vec<(usize, i64)>,
     blobs: Vec<(usize, Vec<u8>)>,
+    shortened: Shortened,
+}
+
+/// How each change of a batch is to travel.
+#[derive(Clone, Copy)]
+pub(super) enum Plan<'a> {
+    /// Raw, under its record's whole id: nothing is shortened.
+    InFull,
+    /// Transcoded, but for those marked here.
+    But(&'a [bool]),
+}
+
+/// A batch as it was written, and what its dependencies were shortened from.
+pub(super) struct Written {
+    pub(super) bytes: Vec<u8>,
+    pub(super) transcoded: usize,
+    pub(super) shortened: Shortened,
+}
+
+/// The changes that were named by a part of their hash.
+pub(super) type Shortened = HashMap<(RecordId, [u8; CHANGE_PREFIX_BYTES]), ChangeHash>;
+
+/// The columns of a batch; nothing is checked of them here.
+pub(super) fn write(changes: &[ToPack<'_>], plan: Plan<'_>) -> Written {
+    let mut packer = Packer {
+        tables: Tables::default(),
+        writer: Writer::default(),
+        in_full: matches!(plan, Plan::InFull),
+        ops: 0,
+        integers: Vec::new(),
+        blobs: Vec::new(),
+        shortened: Shortened::new(),
+    };
+    let mut transcoded = 0;
+    for (at, change) in changes.iter().enumerate() {
+        let raw = match plan {
+            Plan::InFull => true,
+            Plan::But(raw) => raw.get(at).copied().unwrap_or(false),
+        };
+        let decoded = if raw { None } else { packer.readable(change.bytes) };
+        let record = packer.record(change);
+        match &decoded {
+            Some(decoded) => {
+                packer.change(change, record, decoded);
+                transcoded += 1;
+            }
+            None => {
+                packer.writer.put(Column::Ops, 0);
+                packer.writer.put(Column::RawLength, change.bytes.len() as u64);
+                packer.writer.put_bytes(Column::Raw, change.bytes);
+            }
+        }
+        let hash = decoded.map_or_else(|| change_hash(change.bytes), |decoded| Some(decoded.hash));
+        packer.tables.note_change(record, hash);
+    }
+    let shortened = std::mem::take(&mut packer.shortened);
+    Written { bytes: packer.finish(), transcoded, shortened }
 }
 
 impl Packer {
-    /// At the start of an exchange. With `in_full` every change travels raw under its record's whole id: for a receiver
-    /// that could not make out what was shortened.
-    #[must_use]
-    pub fn new(in_full: bool) -> Self {
-        Self { tables: Tables::default(), in_full }
-    }
-
-    /// Whether another batch of so many changes and bytes stays within the exchange's limits.
-    #[must_use]
-    pub fn has_room(&self, changes: usize, bytes: usize) -> bool {
-        self.tables.changes + changes <= EXCHANGE_CHANGES_MAX
-            && self.tables.bytes.saturating_add(bytes) <= EXCHANGE_CHANGE_BYTES_MAX
-    }
-
-    /// Writes a batch of at most [`BATCH_CHANGES_MAX`] changes, in order; those beyond are left out, so callers count.
-    pub fn pack(&mut self, changes: &[ToPack<'_>]) -> Packed {
-        let mut batch = Batch { writer: Writer::default(), ops: 0, integers: Vec::new(), blobs: Vec::new() };
-        let mut transcoded = 0;
-        for change in changes.iter().take(BATCH_CHANGES_MAX) {
-            let decoded = self.readable(change.bytes, &batch);
-            let record = self.record(&mut batch.writer, change);
-            match &decoded {
-                Some(decoded) => {
-                    self.change(&mut batch, record, change.creation, decoded);
-                    transcoded += 1;
-                }
-                None => {
-                    batch.writer.put(Column::Ops, 0);
-                    batch.writer.put(Column::RawLength, change.bytes.len() as u64);
-                    batch.writer.put_bytes(Column::Raw, change.bytes);
-                }
-            }
-            let hash = decoded.map_or_else(|| change_hash(change.bytes), |decoded| Some(decoded.hash));
-            self.tables.note_change(record, hash);
-            self.tables.changes += 1;
-            self.tables.bytes += change.bytes.len();
-        }
-        Packed { bytes: batch.finish(), transcoded }
-    }
-
-    /// The change, read, if it comes back byte for byte and all that it names still fits the tables.
-    fn readable<'a>(&self, bytes: &'a [u8], batch: &Batch) -> Option<Decoded<'a>> {
-        if self.in_full {
-            return None;
-        }
+    /// The change, read, if all that it names still fits the tables.
+    fn readable<'a>(&self, bytes: &'a [u8]) -> Option<Decoded<'a>> {
         let decoded = chunk::decode(bytes).ok()?;
         let superseded: usize = decoded.ops.iter().map(|op| op.preds.len()).sum();
         let size = decoded.ops.len() + superseded;
-        let fits = batch.ops + size <= BATCH_OPS_MAX
+        let fits = self.ops + size <= BATCH_OPS_MAX
             && self.tables.actors.len() + decoded.actors.len() <= TRANSCODE_ENTRIES_MAX
             && self.tables.shapes.len() + decoded.ops.len() <= TRANSCODE_ENTRIES_MAX
             && decoded.ops.iter().all(|op| op.key.len() <= TRANSCODE_KEY_BYTES_MAX)
             && !decoded.deps.is_empty();
-        let same = fits && chunk::write(&decoded).is_some_and(|(again, _)| again == bytes);
-        same.then_some(decoded)
+        fits.then_some(decoded)
     }
 
-    fn record(&mut self, writer: &mut Writer, change: &ToPack<'_>) -> usize {
+    fn record(&mut self, change: &ToPack<'_>) -> usize {
+        let writer = &mut self.writer;
         let number = match self.tables.records.number(&change.record) {
             Some(number) if number == self.tables.record => {
                 writer.put(Column::Record, 0);
@@ -133,9 +135,9 @@ impl Packer {
         number
     }
 
-    fn change(&mut self, batch: &mut Batch, record: usize, creation: Option<ChangeHash>, change: &Decoded<'_>) {
-        batch.ops += change.ops.len() + change.ops.iter().map(|op| op.preds.len()).sum::<usize>();
-        let writer = &mut batch.writer;
+    fn change(&mut self, sent: &ToPack<'_>, record: usize, change: &Decoded<'_>) {
+        self.ops += change.ops.len() + change.ops.iter().map(|op| op.preds.len()).sum::<usize>();
+        let writer = &mut self.writer;
         writer.put(Column::Ops, change.ops.len() as u64);
         let mut actors = Actors { own: &change.actors, numbers: vec![None; change.actors.len()] };
         let author = actors.number(0, &mut self.tables, writer);
@@ -144,32 +146,34 @@ impl Packer {
         writer.put_delta(Column::Seq, change.seq as i64, seq as i64);
         writer.put_delta(Column::Start, change.start_op as i64, start as i64);
         writer.put_delta(Column::Time, change.time_s, self.tables.time_s);
-        self.deps(writer, record, creation, &change.deps);
+        self.deps(sent, record, &change.deps);
         self.tables.note_head(record, author, change.seq, change.start_op, change.ops.len(), change.time_s);
         let mut maps = Maps { start: change.start_op, made: Vec::new(), next: 0, last: None };
         let mut rows: Vec<RowId> = Vec::new();
         for (at, op) in change.ops.iter().enumerate() {
-            maps.put(&mut batch.writer, op.object, &mut actors, &mut self.tables);
+            maps.put(&mut self.writer, op.object, &mut actors, &mut self.tables);
             if op.value == OpValue::MakeMap {
                 maps.made.push(change.start_op + at as u64);
             }
-            self.op(batch, &mut rows, op, &mut actors);
+            self.op(&mut rows, op, &mut actors);
         }
     }
 
-    fn deps(&self, writer: &mut Writer, record: usize, creation: Option<ChangeHash>, deps: &[ChangeHash]) {
+    fn deps(&mut self, sent: &ToPack<'_>, record: usize, deps: &[ChangeHash]) {
+        let writer = &mut self.writer;
         writer.put(Column::Deps, deps.len() as u64 - 1);
-        // Several may be a container's change, which the receiver may not hold yet; one alone is what the author saw
-        // last.
-        let short = deps.len() == 1 && !self.tables.is_long(record);
+        // Of several, one may be a container's change, which the receiver may not hold yet.
         for dep in deps {
             if let Some(back) = self.tables.back_to(record, dep) {
                 writer.put(Column::Dep, 3 + back as u64);
-            } else if creation == Some(*dep) {
+            } else if sent.creation == Some(*dep) {
                 writer.put(Column::Dep, 0);
-            } else if short {
+            } else if deps.len() == 1 {
+                let mut prefix = [0; CHANGE_PREFIX_BYTES];
+                prefix.copy_from_slice(&dep.0[..CHANGE_PREFIX_BYTES]);
                 writer.put(Column::Dep, 1);
-                writer.put_bytes(Column::DepHashes, &dep.0[..CHANGE_PREFIX_BYTES]);
+                writer.put_bytes(Column::DepHashes, &prefix);
+                self.shortened.insert((sent.record, prefix), *dep);
             } else {
                 writer.put(Column::Dep, 2);
                 writer.put_bytes(Column::DepHashes, dep.as_bytes());
@@ -177,12 +181,12 @@ impl Packer {
         }
     }
 
-    fn op(&mut self, batch: &mut Batch, rows: &mut Vec<RowId>, op: &Op<'_>, actors: &mut Actors<'_>) {
+    fn op(&mut self, rows: &mut Vec<RowId>, op: &Op<'_>, actors: &mut Actors<'_>) {
         let (row, text) = split_key(op.key);
         let text = text.map(|text| {
             self.tables.texts.number(text).unwrap_or_else(|| {
-                batch.writer.put(Column::KeyLength, text.len() as u64);
-                batch.writer.put_bytes(Column::Keys, text.as_bytes());
+                self.writer.put(Column::KeyLength, text.len() as u64);
+                self.writer.put_bytes(Column::Keys, text.as_bytes());
                 self.tables.texts.push(text.to_owned())
             })
         });
@@ -194,25 +198,23 @@ impl Packer {
         let sort = sort_of(op.value);
         let shape = Shape { key, code: sort as u64 | (op.preds.len() as u64) << 4 };
         let number = self.tables.shapes.number(&shape).unwrap_or_else(|| {
-            batch.writer.put(Column::ShapeKey, key.code());
-            batch.writer.put(Column::ShapeCode, shape.code);
+            self.writer.put(Column::ShapeKey, key.code());
+            self.writer.put(Column::ShapeCode, shape.code);
             self.tables.shapes.push(shape)
         });
-        batch.writer.put(Column::Shape, number as u64);
-        row.into_iter().for_each(|row| put_row(&mut batch.writer, rows, row));
-        batch.value(rows, key.group(), op.value);
+        self.writer.put(Column::Shape, number as u64);
+        row.into_iter().for_each(|row| put_row(&mut self.writer, rows, row));
+        self.value(rows, key.group(), op.value);
         for (counter, actor) in &op.preds {
-            let actor = actors.number(*actor, &mut self.tables, &mut batch.writer);
-            batch.writer.put(Column::PredActor, if actor == self.tables.pred_actor { 0 } else { 1 + actor as u64 });
+            let actor = actors.number(*actor, &mut self.tables, &mut self.writer);
+            self.writer.put(Column::PredActor, if actor == self.tables.pred_actor { 0 } else { 1 + actor as u64 });
             self.tables.pred_actor = actor;
             let last = self.tables.last_pred(key.group());
-            batch.writer.put_delta(Column::Pred, *counter as i64, *last as i64);
+            self.writer.put_delta(Column::Pred, *counter as i64, *last as i64);
             *last = *counter;
         }
     }
-}
 
-impl Batch {
     fn value(&mut self, rows: &mut Vec<RowId>, group: usize, value: OpValue<'_>) {
         match value {
             OpValue::Integer(number) => self.integers.push((group, number)),
@@ -239,14 +241,14 @@ impl Batch {
     }
 }
 
-/// A change's actors, by their numbers in the exchange as far as they were named.
+/// A change's actors, by their numbers in the batch as far as they were named.
 struct Actors<'a> {
     own: &'a [ActorId],
     numbers: Vec<Option<usize>>,
 }
 
 impl Actors<'_> {
-    /// The number of the change's actor `own`. One that is new to the exchange is listed when it is first named.
+    /// The number of the change's actor `own`. One that is new to the batch is listed when it is first named.
     fn number(&mut self, own: usize, tables: &mut Tables, writer: &mut Writer) -> usize {
         if let Some(number) = self.numbers.get(own).copied().flatten() {
             return number;

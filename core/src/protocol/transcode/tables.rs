@@ -1,12 +1,9 @@
-//! What both sides of an exchange remember of the batches before: it must come out the same on either.
+//! What a batch has named so far: it must come out the same on both sides.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 
 use crate::ids::{ActorId, ChangeHash, RecordId};
-
-/// Hashes of one record's changes that a dependency is looked for in, from the last one back.
-const BACK_MAX: usize = 256;
 
 /// The key of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -107,10 +104,6 @@ pub(super) struct Tables {
     pub(super) pred_actor: usize,
     pub(super) time_s: i64,
     start: u64,
-    /// Changes so far.
-    pub(super) changes: usize,
-    /// Bytes of them.
-    pub(super) bytes: usize,
 }
 
 impl Tables {
@@ -123,7 +116,7 @@ impl Tables {
         self.seqs.get(&(record, author)).copied().unwrap_or(0).saturating_add(1)
     }
 
-    /// Behind the record's last operation; of a record that is new here, as the change before.
+    /// Behind the record's last operation; of a record that is new here, where the change before began.
     pub(super) fn expected_start(&self, record: usize) -> u64 {
         self.seen.get(record).map(|seen| seen.end).filter(|end| *end > 0).unwrap_or(self.start)
     }
@@ -153,14 +146,9 @@ impl Tables {
         }
     }
 
-    /// How far back a change of the record is: 0 = its last one. `None` also where it is too far back.
+    /// How far back a change of the record is: 0 = its last one.
     pub(super) fn back_to(&self, record: usize, hash: &ChangeHash) -> Option<usize> {
-        self.seen.get(record)?.hashes.iter().rev().take(BACK_MAX).position(|own| own == hash)
-    }
-
-    /// The record has had so many changes that one of them may be too far back.
-    pub(super) fn is_long(&self, record: usize) -> bool {
-        self.seen.get(record).is_some_and(|seen| seen.hashes.len() > BACK_MAX)
+        self.seen.get(record)?.hashes.iter().rev().position(|own| own == hash)
     }
 
     pub(super) fn hash_back(&self, record: usize, back: usize) -> Option<ChangeHash> {

@@ -6,13 +6,12 @@ use std::collections::BTreeMap;
 
 use super::columns::{Column, Reader};
 use super::tables::{KeyForm, Shape, Tables};
-use super::{Fault, MALFORMED, Sort};
+use super::{Fault, MALFORMED, Room, Sort};
 use crate::ids::{ActorId, ChangeHash, RecordId, RowId};
 use crate::protocol::chunk::{self, Decoded, Op, OpValue, change_hash};
 use crate::protocol::limits::{
-    BATCH_CHANGES_MAX, BATCH_OPS_MAX, CHANGE_BYTES_MAX, CHANGE_DEPS_MAX, CHANGE_PREFIX_BYTES,
-    EXCHANGE_CHANGE_BYTES_MAX, EXCHANGE_CHANGES_MAX, RECORD_PREFIX_BYTES, TRANSCODE_ENTRIES_MAX,
-    TRANSCODE_KEY_BYTES_MAX,
+    BATCH_CHANGES_MAX, BATCH_OPS_MAX, CHANGE_BYTES_MAX, CHANGE_DEPS_MAX, CHANGE_PREFIX_BYTES, RECORD_PREFIX_BYTES,
+    TRANSCODE_ENTRIES_MAX, TRANSCODE_KEY_BYTES_MAX,
 };
 
 /// What the receiver holds, to make out what was shortened.
@@ -72,12 +71,8 @@ pub struct Unpacked {
     pub hash: Option<ChangeHash>,
     /// The raw change, at most `CHANGE_BYTES_MAX`.
     pub bytes: Vec<u8>,
-}
-
-/// Reads the batches of one exchange and direction.
-#[derive(Default)]
-pub struct Unpacker {
-    tables: Tables,
+    /// It did not travel raw.
+    pub transcoded: bool,
 }
 
 /// A change whose values are still to come.
@@ -116,56 +111,51 @@ struct OpSkeleton {
     preds: Vec<(u64, usize)>,
 }
 
-impl Unpacker {
-    /// At the start of an exchange.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
+/// The changes of a batch of exactly `count`, in order. `room` is what the exchange still takes in this direction.
+///
+/// # Errors
+/// [`UnpackError`]; nothing behind it in the exchange is to be read then.
+pub fn unpack<K: Known>(
+    bytes: &[u8],
+    count: usize,
+    room: &mut Room,
+    known: &mut K,
+) -> Result<Vec<Unpacked>, UnpackError<K::Error>> {
+    if count > BATCH_CHANGES_MAX {
+        return Err(UnpackError::TooLarge("changes of a batch"));
     }
-
-    /// The changes of a batch of exactly `count`, in order. After an error this unpacker is of no more use.
-    ///
-    /// # Errors
-    /// [`UnpackError`].
-    pub fn unpack<K: Known>(
-        &mut self,
-        bytes: &[u8],
-        count: usize,
-        known: &mut K,
-    ) -> Result<Vec<Unpacked>, UnpackError<K::Error>> {
-        if count > BATCH_CHANGES_MAX {
-            return Err(UnpackError::TooLarge("changes of a batch"));
-        }
-        self.tables.changes += count;
-        if self.tables.changes > EXCHANGE_CHANGES_MAX {
-            return Err(UnpackError::TooLarge("changes of the exchange"));
-        }
-        let mut reading = Reading { reader: Reader::new(bytes)?, tables: &mut self.tables, room: BATCH_OPS_MAX };
-        let mut skeletons = Vec::with_capacity(count);
-        for _ in 0..count {
-            let record = reading.record(known)?;
-            let content = reading.content(record)?;
-            skeletons.push(Skeleton { record, content });
-        }
-        let mut values = Values::read(&mut reading.reader, &skeletons)?;
-        reading.reader.end()?;
-        let mut changes = Vec::with_capacity(count);
-        for (at, skeleton) in skeletons.into_iter().enumerate() {
-            changes.push(self.rebuild(at, skeleton, &mut values, known)?);
-        }
-        Ok(changes)
+    room.take(count, 0)?;
+    let mut reading = Reading { reader: Reader::new(bytes)?, tables: Tables::default(), ops: BATCH_OPS_MAX };
+    let mut skeletons = Vec::with_capacity(count);
+    for _ in 0..count {
+        let record = reading.record(known)?;
+        let content = reading.content(record)?;
+        skeletons.push(Skeleton { record, content });
     }
+    let mut values = Values::read(&mut reading.reader, &skeletons)?;
+    reading.reader.end()?;
+    let mut tables = reading.tables;
+    let mut changes = Vec::with_capacity(count);
+    for (at, skeleton) in skeletons.into_iter().enumerate() {
+        let change = skeleton.rebuild(at, &mut tables, &mut values, known)?;
+        room.take(0, change.bytes.len())?;
+        changes.push(change);
+    }
+    Ok(changes)
+}
 
+impl Skeleton<'_> {
     fn rebuild<K: Known>(
-        &mut self,
+        self,
         at: usize,
-        skeleton: Skeleton<'_>,
+        tables: &mut Tables,
         values: &mut Values<'_>,
         known: &mut K,
     ) -> Result<Unpacked, UnpackError<K::Error>> {
-        let number = skeleton.record;
-        let record = *self.tables.records.get(number).ok_or(MALFORMED)?;
-        let (bytes, hash) = match skeleton.content {
+        let number = self.record;
+        let record = *tables.records.get(number).ok_or(MALFORMED)?;
+        let transcoded = matches!(self.content, Content::Change(_));
+        let (bytes, hash) = match self.content {
             Content::Raw(bytes) => (bytes.to_vec(), change_hash(bytes)),
             Content::Change(head) => {
                 let mut deps = Vec::with_capacity(head.deps.len());
@@ -174,33 +164,29 @@ impl Unpacker {
                         Dep::Creation => known.creation(at, &record).map_err(UnpackError::Known)?,
                         Dep::Prefix(prefix) => known.change(&record, prefix).map_err(UnpackError::Known)?,
                         Dep::Hash(hash) => ChangeHash::from_slice(hash).ok(),
-                        Dep::Back(back) => Some(self.tables.hash_back(number, *back).ok_or(MALFORMED)?),
+                        Dep::Back(back) => Some(tables.hash_back(number, *back).ok_or(MALFORMED)?),
                     };
                     deps.push(found.ok_or(Fault::Unresolved)?);
                 }
                 deps.sort_unstable();
-                let (bytes, hash) = head.write(deps, values, &self.tables)?;
+                let (bytes, hash) = head.write(deps, values, tables)?;
                 (bytes, Some(hash))
             }
         };
-        self.tables.bytes += bytes.len();
-        if self.tables.bytes > EXCHANGE_CHANGE_BYTES_MAX {
-            return Err(UnpackError::TooLarge("bytes of the exchange's changes"));
-        }
-        self.tables.note_change(number, hash);
-        Ok(Unpacked { record, hash, bytes })
+        tables.note_change(number, hash);
+        Ok(Unpacked { record, hash, bytes, transcoded })
     }
 }
 
 /// A batch while its heads and operations are read.
-struct Reading<'a, 't> {
+struct Reading<'a> {
     reader: Reader<'a>,
-    tables: &'t mut Tables,
+    tables: Tables,
     /// Operations and superseded ones that may still come.
-    room: usize,
+    ops: usize,
 }
 
-impl<'a> Reading<'a, '_> {
+impl<'a> Reading<'a> {
     fn record<K: Known>(&mut self, known: &mut K) -> Result<usize, UnpackError<K::Error>> {
         let number = match self.reader.next_size(Column::Record)? {
             0 => self.tables.record,
@@ -257,7 +243,7 @@ impl<'a> Reading<'a, '_> {
     }
 
     fn spend(&mut self, count: usize) -> Result<(), Fault> {
-        self.room = self.room.checked_sub(count).ok_or(Fault::TooLarge("operations of a batch"))?;
+        self.ops = self.ops.checked_sub(count).ok_or(Fault::TooLarge("operations of a batch"))?;
         Ok(())
     }
 
@@ -265,7 +251,7 @@ impl<'a> Reading<'a, '_> {
     fn actor(&mut self, number: usize) -> Result<usize, Fault> {
         if number == self.tables.actors.len() {
             if number >= TRANSCODE_ENTRIES_MAX {
-                return Err(Fault::TooLarge("actors of the exchange"));
+                return Err(Fault::TooLarge("actors of a batch"));
             }
             let actor = ActorId(self.reader.array(Column::Actors)?);
             return Ok(self.tables.actors.push(actor));
@@ -342,7 +328,7 @@ impl<'a> Reading<'a, '_> {
         let number = self.reader.next_size(Column::Shape)?;
         if number == self.tables.shapes.len() {
             if number >= TRANSCODE_ENTRIES_MAX {
-                return Err(Fault::TooLarge("shapes of the exchange"));
+                return Err(Fault::TooLarge("shapes of a batch"));
             }
             let key = match self.reader.next_size(Column::ShapeKey)? {
                 0 => KeyForm::Row,
@@ -505,7 +491,7 @@ impl OpSkeleton {
 /// A change's actors as it lists them: its author, then the others that it names, sorted.
 struct Locals {
     all: Vec<ActorId>,
-    /// By number in the exchange.
+    /// By number in the batch.
     places: BTreeMap<usize, usize>,
 }
 

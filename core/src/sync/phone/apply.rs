@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::exchange::Exchange;
+use super::unpack::{self, Arrived};
 use super::{OutboxChange, PhoneEvent, PhoneIdentity, PhoneLog, SyncError};
 use crate::access::{FeedId, Role};
 use crate::document::{ChangeState, Document, PendingEntry, RecordMeta};
@@ -12,10 +13,10 @@ use crate::ids::{ChangeHash, LogId, RecordId};
 use crate::intake::{self, Refusal};
 use crate::protocol::limits::CLOCK_TOLERANCE_MS;
 use crate::protocol::{
-    Down, Entry, EntryBody, ErrorAnswer, Notice, PURGED, RecordStart, SignedHead, Verdict, VerdictKind,
+    ChangesDown, Down, Entry, EntryBody, ErrorAnswer, Notice, PURGED, RecordStart, SignedHead, Verdict, VerdictKind,
 };
 use crate::sync::signing::Revocation;
-use crate::sync::{LogError, chain, change_hash, signing};
+use crate::sync::{LogError, chain, signing};
 
 /// Documents held at once while a frame is applied.
 const DOCUMENTS_HELD_MAX: usize = 64;
@@ -35,8 +36,8 @@ pub(super) struct Applied {
 /// Why a frame was not applied.
 pub(super) enum Stop {
     Error(SyncError),
-    /// An own change came back by its name, and this phone does not have it.
-    OwnBodiesMissing,
+    /// Something was named that this phone does not have, or not alone: it must come in full.
+    InFullWanted,
     /// The server's last statement is not this device's, and its whole hash is needed: a probe gets it.
     HashWanted,
 }
@@ -116,7 +117,8 @@ impl<'a> Applier<'a> {
             Down::Feeds { registry, feeds, roles } => self.feeds(registry, &feeds, &roles),
             Down::Verdict { number, verdict } => self.verdict(number, &verdict),
             Down::Entry { feed, entry } => self.entry(feed, entry),
-            Down::Head(head) => self.head(&head),
+            Down::Changes(changes) => self.changes(changes),
+            Down::Head { feed, time_ms, signature } => self.head(feed, time_ms, signature),
             Down::Done { more, digest, revoked } => {
                 let revoked = self.is_revoked(revoked.map(Into::into))?;
                 self.done(more, digest.map(Into::into), revoked)
@@ -208,48 +210,69 @@ impl<'a> Applier<'a> {
         }
     }
 
+    /// An entry that is no change.
     fn entry(&mut self, feed: u32, entry: Entry) -> Result<(), Stop> {
-        let index = feed as usize;
-        let Some(feed) = self.exchange.feeds.get(index) else {
-            return Err(SyncError::Protocol("an entry of a feed that is not followed").into());
-        };
-        let place = Place { feed: feed.feed.clone(), epoch: feed.epoch, position: entry.position };
-        if entry.position <= feed.position {
-            return Ok(());
-        }
-        if entry.position != feed.position + 1 {
-            return Err(place.misfit("an entry is missing"));
-        }
-        let leaf = self.leaf(&place, &entry.body)?;
-        let feed = &mut self.exchange.feeds[index];
-        feed.chain = chain::next(&feed.chain, entry.position, entry.received_ms, &leaf);
-        feed.position = entry.position;
-        self.moved.insert(index);
-        self.exchange.progress = true;
-        self.exchange.stats.entries += 1;
+        let Some(place) = self.place(feed, entry.position)? else { return Ok(()) };
+        let leaf = chain::body_leaf(&entry.body).ok_or(SyncError::Protocol("a change outside of its message"))?;
+        self.step(feed, &place, entry.received_ms, &leaf);
         self.effect(&place, entry.body)
     }
 
-    fn leaf(&mut self, place: &Place, body: &EntryBody) -> Result<[u8; 32], Stop> {
-        let (record, first, hash) = match body {
-            EntryBody::Change { record, first, bytes } => {
-                (record, first, change_hash(bytes).ok_or_else(|| place.misfit("a change is no change"))?)
-            }
-            EntryBody::Own { record, first, prefix } => {
-                let own = self.log.own_change(record, prefix)?.ok_or(Stop::OwnBodiesMissing)?;
-                (record, first, own.hash)
-            }
-            other => return chain::body_leaf(other).ok_or_else(|| place.misfit("an entry without leaf")),
-        };
-        let salt = match first {
-            Some(first) => self.start(place, record, first)?,
+    fn changes(&mut self, message: ChangesDown) -> Result<(), Stop> {
+        let documents = &self.documents;
+        let held = |record: &RecordId, prefix: &[u8]| documents.get(record)?.document.change_by_prefix(prefix);
+        let in_full = self.exchange.in_full;
+        let changes = unpack::unpack(self.log, &held, &mut self.exchange.room, in_full, message)?;
+        for change in changes {
+            self.change(change)?;
+        }
+        Ok(())
+    }
+
+    fn change(&mut self, change: Arrived) -> Result<(), Stop> {
+        let Some(place) = self.place(change.feed, change.position)? else { return Ok(()) };
+        let salt = match &change.first {
+            Some(first) => self.start(&place, &change.record, first)?,
             None => {
-                let meta = self.log.record_meta(record)?;
+                let meta = self.log.record_meta(&change.record)?;
                 let salt = meta.and_then(|meta| meta.salt);
                 salt.ok_or_else(|| place.misfit("a record begins in the middle"))?
             }
         };
-        Ok(chain::change_leaf(&salt, &hash))
+        self.step(change.feed, &place, change.received_ms, &chain::change_leaf(&salt, &change.hash));
+        let stats = &mut self.exchange.stats;
+        match (change.own, change.transcoded) {
+            (true, _) => {}
+            (false, true) => stats.changes_transcoded += 1,
+            (false, false) => stats.changes_raw += 1,
+        }
+        self.log.set_status(&change.hash, ChangeState::Entered(place.position))?;
+        self.enter(&place, change.record, change.hash, &change.bytes)
+    }
+
+    /// Where an entry stands; `None` if it was seen before.
+    fn place(&self, feed: u32, position: u64) -> Result<Option<Place>, Stop> {
+        let Some(feed) = self.exchange.feeds.get(feed as usize) else {
+            return Err(SyncError::Protocol("an entry of a feed that is not followed").into());
+        };
+        let place = Place { feed: feed.feed.clone(), epoch: feed.epoch, position };
+        if position <= feed.position {
+            return Ok(None);
+        }
+        if position != feed.position + 1 {
+            return Err(place.misfit("an entry is missing"));
+        }
+        Ok(Some(place))
+    }
+
+    /// Moves the feed's chain on to an entry.
+    fn step(&mut self, feed: u32, place: &Place, received_ms: i64, leaf: &[u8; 32]) {
+        let Some(own) = self.exchange.feeds.get_mut(feed as usize) else { return };
+        own.chain = chain::next(&own.chain, place.position, received_ms, leaf);
+        own.position = place.position;
+        self.moved.insert(feed as usize);
+        self.exchange.progress = true;
+        self.exchange.stats.entries += 1;
     }
 
     fn start(&mut self, place: &Place, record: &RecordId, first: &RecordStart) -> Result<[u8; 8], Stop> {
@@ -268,16 +291,6 @@ impl<'a> Applier<'a> {
 
     fn effect(&mut self, place: &Place, body: EntryBody) -> Result<(), Stop> {
         match body {
-            EntryBody::Change { record, bytes, .. } => {
-                let hash = change_hash(&bytes).ok_or_else(|| place.misfit("a change is no change"))?;
-                self.log.set_status(&hash, ChangeState::Entered(place.position))?;
-                self.enter(place, record, hash, &bytes)?;
-            }
-            EntryBody::Own { record, prefix, .. } => {
-                let own = self.log.own_change(&record, &prefix)?.ok_or(Stop::OwnBodiesMissing)?;
-                self.log.set_status(&own.hash, ChangeState::Entered(place.position))?;
-                self.enter(place, record, own.hash, &own.bytes)?;
-            }
             EntryBody::MovedOut { record, to } => {
                 self.store_documents()?;
                 self.log.move_record(&record, &to)?;
@@ -292,7 +305,7 @@ impl<'a> Applier<'a> {
             }
             EntryBody::Purge { record } => self.erase(record)?,
             EntryBody::Notice(notice) => self.notice(place, &notice)?,
-            EntryBody::Erased(_) => {}
+            EntryBody::Change { .. } | EntryBody::Erased(_) => {}
         }
         Ok(())
     }
@@ -421,21 +434,28 @@ impl<'a> Applier<'a> {
         Ok(())
     }
 
-    fn head(&mut self, head: &SignedHead) -> Result<(), Stop> {
-        let place = Place { feed: head.feed.clone(), epoch: head.epoch, position: head.position };
+    /// The signature over a feed's head, which is where this phone has come.
+    fn head(&mut self, feed: u32, time_ms: i64, signature: [u8; 64]) -> Result<(), Stop> {
         let identity = &self.exchange.identity;
-        if head.log != identity.log || !signing::verify_head(&identity.server_key, head) {
-            return Err(place.misfit("its head is not signed by this server"));
-        }
-        let Some(feed) = self.exchange.feeds.iter_mut().find(|feed| feed.feed == head.feed) else {
+        let Some(own) = self.exchange.feeds.get_mut(feed as usize) else {
             return Err(SyncError::Protocol("a head of a feed that is not followed").into());
         };
-        if (feed.epoch, feed.position, feed.chain) != (head.epoch, head.position, head.chain) {
-            return Err(place.misfit("its entries do not chain to the signed head"));
+        let head = SignedHead {
+            log: identity.log,
+            feed: own.feed.clone(),
+            epoch: own.epoch,
+            position: own.position,
+            chain: own.chain,
+            time_ms,
+            signature,
+        };
+        if !signing::verify_head(&identity.server_key, &head) {
+            let place = Place { feed: head.feed, epoch: head.epoch, position: head.position };
+            return Err(place.misfit("its entries do not chain to a head that this server signed"));
         }
-        feed.head_position = head.position;
+        own.head_position = head.position;
         self.store_cursors()?;
-        Ok(self.log.put_head(head)?)
+        Ok(self.log.put_head(&head)?)
     }
 
     /// Erasing a store is for nobody but the server that this device enrolled with, and not for an answer of another day.
@@ -466,8 +486,9 @@ impl<'a> Applier<'a> {
         state.open = false;
         state.open_upload = false;
         state.revoked = revoked;
-        if !more {
-            state.own_in_full = false;
+        // A probe brought nothing up: what the server could not make out is still to be sent.
+        if !more && (!exchange.probe || self.log.unsent(state.taken, 1)?.is_empty()) {
+            state.in_full = false;
         }
         self.state_changed = true;
         self.applied.done = Some((more, revoked));

@@ -4,9 +4,11 @@ use super::apply::{Applied, Applier, Stop};
 use super::reissue;
 use super::request::{self, Request};
 use super::state::{SyncState, transact};
+use super::upload::{self, Upload};
 use super::{FollowedFeed, Outcome, PhoneEvent, PhoneIdentity, PhoneLog, Stats, SyncError};
 use crate::ports::Random;
 use crate::protocol::limits::PROTOCOL_VERSION;
+use crate::protocol::transcode::Room;
 use crate::protocol::{Down, ErrorAnswer, ErrorKind, RequestHeader};
 use crate::sync::frames::FrameReader;
 use crate::sync::signing::{self, Signer};
@@ -23,6 +25,10 @@ pub struct Exchange {
     /// Digest of the cursors as the request named them.
     pub(super) digest: [u8; 16],
     pub(super) probe: bool,
+    /// The request said that nothing is to be shortened.
+    pub(super) in_full: bool,
+    /// What the answer may still bring.
+    pub(super) room: Room,
     pub(super) hello_seen: bool,
     pub(super) stats: Stats,
     /// The break before this exchange was not without effect.
@@ -56,7 +62,7 @@ impl Exchange {
         let identity = log.identity()?;
         let mut state = SyncState::load(log)?;
         let probe = state.open || state.forked;
-        let mut frames = Vec::new();
+        let mut sent = Upload::default();
         if !probe {
             if !state.revoked {
                 reissue::settle(log, random, false)?;
@@ -67,8 +73,9 @@ impl Exchange {
         let digest = request::cursor_set(&identity, state.registry, &feeds).digest();
         let cursors = request::cursors(&identity, &state, &feeds, digest);
         if !probe {
-            frames = request::upload(log, &state, state.up_bytes())?;
+            sent = upload::upload(log, &state, state.up_bytes())?;
         }
+        let Upload { frames, transcoded, raw } = sent;
         state.counter += 1;
         state.open = true;
         state.open_upload = if probe { state.open_upload } else { !frames.is_empty() };
@@ -81,12 +88,17 @@ impl Exchange {
             cursors,
             device_time_ms: now_ms,
             probe,
-            own_in_full: state.own_in_full,
+            in_full: state.in_full,
             verdicts: state.verdicts,
         };
         let request = Request { header: request::header(signer, &header), frames };
-        let stats =
-            Stats { bytes_up: request.len() as u64, frames_up: request.frames.len() as u64, ..Stats::default() };
+        let stats = Stats {
+            bytes_up: request.len() as u64,
+            frames_up: request.frames.len() as u64,
+            changes_transcoded: transcoded,
+            changes_raw: raw,
+            ..Stats::default()
+        };
         let exchange = Self {
             identity,
             state,
@@ -94,6 +106,8 @@ impl Exchange {
             device_time_ms: now_ms,
             digest,
             probe,
+            in_full: header.in_full,
+            room: Room::default(),
             hello_seen: false,
             stats,
             progress: false,
@@ -158,11 +172,11 @@ impl Exchange {
                 log.rollback();
                 Err(failure)
             }
-            Err(Stop::OwnBodiesMissing) => {
+            Err(Stop::InFullWanted) => {
                 log.rollback();
                 // What the frame had changed in memory is gone with the exchange; the flag is all that must stay.
                 let mut state = SyncState::load(log)?;
-                state.own_in_full = true;
+                state.in_full = true;
                 transact(log, |log| state.store(log))?;
                 self.end = Some(End::Stopped);
                 Ok(Vec::new())
@@ -192,6 +206,10 @@ impl Exchange {
             }
             (ErrorKind::Forked, _) => {
                 state.forked = true;
+                transact(log, |log| state.store(log))?;
+            }
+            (ErrorKind::Unresolved, _) if !self.in_full => {
+                state.in_full = true;
                 transact(log, |log| state.store(log))?;
             }
             _ => {

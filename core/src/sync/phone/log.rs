@@ -6,7 +6,8 @@ use crate::access::{FeedId, Role};
 use crate::document::{ChangeState, Document, PendingEntry, RawChange, RecordMeta, TouchedField};
 use crate::forms::FormDefinition;
 use crate::ids::{ActorId, ChangeHash, DeviceId, LogId, RecordId, UserId};
-use crate::protocol::{ChangeUp, Notice, SignedHead, StatementHash, Verdict};
+use crate::protocol::limits::{CHANGE_PREFIX_BYTES, RECORD_PREFIX_BYTES};
+use crate::protocol::{Notice, SignedHead, StatementHash, Verdict};
 use crate::sync::LogError;
 
 /// Who this installation is, fixed at enrolment.
@@ -48,6 +49,29 @@ pub struct Unstated {
     pub actor: ActorId,
     /// The change.
     pub hash: ChangeHash,
+    /// Bytes of the raw change.
+    pub size: usize,
+}
+
+/// A stated change that is ready to send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unsent {
+    /// Number of the statement that lists it.
+    pub statement: u64,
+    /// Position in that statement's list.
+    pub index: u32,
+    /// The record.
+    pub record: RecordId,
+    /// The server surely holds the record: an entry of it came down.
+    pub known: bool,
+    /// Kind of the record.
+    pub kind: String,
+    /// Form version that the record was created under.
+    pub created_version: String,
+    /// Form version that this save was made under.
+    pub form_version: String,
+    /// Raw change.
+    pub bytes: Vec<u8>,
 }
 
 /// A signed statement as it was stored before it was first sent.
@@ -218,7 +242,7 @@ pub trait PhoneLog {
     ///
     /// # Errors
     /// [`LogError`].
-    fn unsent(&mut self, after: Option<(u64, u32)>, limit: usize) -> Result<Vec<ChangeUp>, LogError>;
+    fn unsent(&mut self, after: Option<(u64, u32)>, limit: usize) -> Result<Vec<Unsent>, LogError>;
     /// The server has the bodies up to this statement and index: [`ChangeState::Stated`] becomes
     /// [`ChangeState::Sent`]. Returns how many did.
     ///
@@ -236,12 +260,11 @@ pub trait PhoneLog {
     /// # Errors
     /// [`LogError`].
     fn outbox_of(&mut self, record: &RecordId) -> Result<Vec<OutboxChange>, LogError>;
-    /// The own change of `record` whose hash begins with `prefix`, whether it is in the outbox or already only known
-    /// from the document (then without bytes). `None` if this phone has no such change.
+    /// The outbox's row at this place of an own statement, whatever its state. `None` if it is not there (any more).
     ///
     /// # Errors
     /// [`LogError`].
-    fn own_change(&mut self, record: &RecordId, prefix: &[u8; 8]) -> Result<Option<OutboxChange>, LogError>;
+    fn own_change(&mut self, statement: u64, index: u32) -> Result<Option<OutboxChange>, LogError>;
     /// Sets where an own change stands; nothing if it is not in the outbox. A change that becomes
     /// [`ChangeState::Entered`] was taken after all (a supervisor admitted it): what [`PhoneLog::settle`] stored of it
     /// for the user goes.
@@ -286,6 +309,20 @@ pub trait PhoneLog {
     /// # Errors
     /// [`LogError`].
     fn put_record_meta(&mut self, record: &RecordId, meta: &RecordMeta) -> Result<(), LogError>;
+    /// The one record whose id begins so; `None` where there is none or more than one.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn record_by_prefix(&mut self, prefix: &[u8; RECORD_PREFIX_BYTES]) -> Result<Option<RecordId>, LogError>;
+    /// The one change of the record whose hash begins so, among those of its document and those that are pending.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn change_by_prefix(
+        &mut self,
+        record: &RecordId,
+        prefix: &[u8; CHANGE_PREFIX_BYTES],
+    ) -> Result<Option<ChangeHash>, LogError>;
     /// The record's document.
     ///
     /// # Errors

@@ -8,8 +8,10 @@ mod outcome;
 mod reissue;
 mod request;
 mod state;
+mod unpack;
+mod upload;
 
 pub use exchange::Exchange;
-pub use log::{FollowedFeed, NotTaken, OutboxChange, PhoneIdentity, PhoneLog, StoredStatement, Unstated};
+pub use log::{FollowedFeed, NotTaken, OutboxChange, PhoneIdentity, PhoneLog, StoredStatement, Unsent, Unstated};
 pub use outcome::{Outcome, PhoneEvent, Stats, SyncError};
 pub use request::Request;

@@ -52,7 +52,9 @@ impl SyncError {
             Self::Server(answer) => match answer.kind {
                 ErrorKind::Version => "sync.update_needed",
                 ErrorKind::UnknownDevice | ErrorKind::WrongServer => "sync.enrol_again",
-                ErrorKind::BadSignature | ErrorKind::Malformed | ErrorKind::TooLarge => "sync.report",
+                ErrorKind::BadSignature | ErrorKind::Malformed | ErrorKind::TooLarge | ErrorKind::Unresolved => {
+                    "sync.report"
+                }
                 ErrorKind::Replayed | ErrorKind::Forked | ErrorKind::Busy | ErrorKind::Unavailable => "sync.later",
                 ErrorKind::Code => "enrol.new_code",
                 ErrorKind::LogMismatch => "sync.server_lost_data",
@@ -83,6 +85,10 @@ pub struct Stats {
     pub entries: u64,
     /// Own changes that the server did not take.
     pub not_taken: u64,
+    /// Changes that travelled transcoded, up or down.
+    pub changes_transcoded: u64,
+    /// Changes that travelled raw, up or down.
+    pub changes_raw: u64,
 }
 
 impl std::ops::AddAssign for Stats {
@@ -95,6 +101,8 @@ impl std::ops::AddAssign for Stats {
         self.changes_received += other.changes_received;
         self.entries += other.entries;
         self.not_taken += other.not_taken;
+        self.changes_transcoded += other.changes_transcoded;
+        self.changes_raw += other.changes_raw;
     }
 }
 

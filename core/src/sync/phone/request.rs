@@ -1,25 +1,18 @@
 //! Builds a request: new statements, header, and the frames that go up.
 
 use super::state::{SyncState, transact};
-use super::{PhoneIdentity, PhoneLog, StoredStatement, SyncError, Unstated};
+use super::{PhoneIdentity, PhoneLog, StoredStatement, Unstated};
 use crate::access::FeedId;
 use crate::ids::{ActorId, ChangeHash};
-use crate::protocol::limits::{PROTOCOL_VERSION, STATEMENT_CHANGES_TARGET};
-use crate::protocol::{CursorState, Cursors, RequestHeader, Statement, Up};
+use crate::protocol::limits::{BATCH_BYTES_TARGET, PROTOCOL_VERSION, STATEMENT_CHANGES_TARGET};
+use crate::protocol::{CursorState, Cursors, RequestHeader, Statement};
 use crate::sync::LogError;
 use crate::sync::cursors::{CursorPoint, CursorSet};
-use crate::sync::frames::FrameWriter;
 use crate::sync::signing::{self, Signer};
 use crate::sync::wire::{put_varint, to_cbor};
 
 /// New changes that are stated in one transaction; the rest waits for the next exchange.
 const STATED_AT_ONCE: usize = 4 * STATEMENT_CHANGES_TARGET;
-/// Bodies read from the outbox at once.
-const PAGE_CHANGES: usize = 32;
-/// Statements read at once.
-const PAGE_STATEMENTS: usize = 8;
-/// Window upwards: an exchange's upload is small, and so are then the compressor's tables on a cheap phone.
-const UP_WINDOW_LOG: u32 = 18;
 
 /// A request body, ready to send: the header, then each frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,7 +77,7 @@ pub(super) fn cursors(
     digest: [u8; 16],
 ) -> Cursors {
     let confirmed = state.digest.is_some_and(|confirmed| *confirmed == digest);
-    if confirmed && !state.open && !state.own_in_full {
+    if confirmed && !state.open && !state.in_full {
         return Cursors::Digest(digest);
     }
     let full = |feed: &super::FollowedFeed| CursorState {
@@ -110,7 +103,7 @@ pub(super) fn state_changes(
     transact(log, |log| {
         let (mut number, mut previous) = log.last_statement()?;
         for (feed, actor, changes) in groups(unstated) {
-            for changes in changes.chunks(STATEMENT_CHANGES_TARGET) {
+            for changes in statements(&changes) {
                 number += 1;
                 let statement = Statement {
                     version: PROTOCOL_VERSION,
@@ -120,80 +113,50 @@ pub(super) fn state_changes(
                     feed: feed.clone(),
                     actor,
                     user: identity.user,
-                    changes: changes.to_vec(),
+                    changes: changes.clone(),
                 };
                 let bytes = to_cbor(&statement);
                 let signature = signing::sign(signer, signing::STATEMENT, &bytes);
                 previous = signing::statement_hash(&bytes);
                 let stored = StoredStatement { number, hash: previous, bytes, signature };
-                log.put_statement(&stored, changes)?;
+                log.put_statement(&stored, &changes)?;
             }
         }
         Ok(())
     })
 }
 
+/// The changes of one feed and actor, cut so that a statement and its bodies mostly fit one frame: their hashes then need
+/// not be sent.
+fn statements(changes: &[(ChangeHash, usize)]) -> Vec<Vec<ChangeHash>> {
+    let mut statements: Vec<Vec<ChangeHash>> = Vec::new();
+    let mut bytes = 0;
+    for (hash, size) in changes {
+        match statements.last_mut() {
+            Some(last) if last.len() < STATEMENT_CHANGES_TARGET && bytes < BATCH_BYTES_TARGET => last.push(*hash),
+            _ => {
+                statements.push(vec![*hash]);
+                bytes = 0;
+            }
+        }
+        bytes += size;
+    }
+    statements
+}
+
+/// The changes of a feed and an actor, each with its bytes' length.
+type Group = (FeedId, ActorId, Vec<(ChangeHash, usize)>);
+
 /// By feed and actor, in the order in which each first appears; within one, in the order of saving. A record is in one
 /// feed, and an older actor comes before a newer one: causes stay before effects.
-fn groups(unstated: Vec<Unstated>) -> Vec<(FeedId, ActorId, Vec<ChangeHash>)> {
-    let mut groups: Vec<(FeedId, ActorId, Vec<ChangeHash>)> = Vec::new();
+fn groups(unstated: Vec<Unstated>) -> Vec<Group> {
+    let mut groups: Vec<Group> = Vec::new();
     for change in unstated {
+        let sized = (change.hash, change.size);
         match groups.iter_mut().find(|(feed, actor, _)| *feed == change.feed && *actor == change.actor) {
-            Some((_, _, changes)) => changes.push(change.hash),
-            None => groups.push((change.feed, change.actor, vec![change.hash])),
+            Some((_, _, changes)) => changes.push(sized),
+            None => groups.push((change.feed, change.actor, vec![sized])),
         }
     }
     groups
-}
-
-/// The frames that go up within `budget` bytes: statements that the server lacks, each before its first body, then
-/// bodies in order.
-pub(super) fn upload(log: &mut dyn PhoneLog, state: &SyncState, budget: usize) -> Result<Vec<Vec<u8>>, SyncError> {
-    let mut writer = FrameWriter::new(UP_WINDOW_LOG);
-    let mut statements = Statements { sent: state.statement };
-    let mut after = state.taken;
-    'pages: loop {
-        let page = log.unsent(after, PAGE_CHANGES)?;
-        if page.is_empty() {
-            statements.send_through(log, &mut writer, u64::MAX, budget)?;
-            break;
-        }
-        for change in page {
-            statements.send_through(log, &mut writer, change.statement, usize::MAX)?;
-            after = Some((change.statement, change.index));
-            writer.push(&Up::Change(change))?;
-            if writer.bytes_estimate() >= budget {
-                break 'pages;
-            }
-        }
-    }
-    writer.flush()?;
-    Ok(std::iter::from_fn(|| writer.take()).collect())
-}
-
-struct Statements {
-    sent: u64,
-}
-
-impl Statements {
-    fn send_through(
-        &mut self,
-        log: &mut dyn PhoneLog,
-        writer: &mut FrameWriter,
-        number: u64,
-        budget: usize,
-    ) -> Result<(), SyncError> {
-        while self.sent < number && writer.bytes_estimate() < budget {
-            let page = log.statements_after(self.sent, PAGE_STATEMENTS)?;
-            let before = self.sent;
-            for statement in page.into_iter().take_while(|statement| statement.number <= number) {
-                self.sent = statement.number;
-                writer.push(&Up::Statement { bytes: statement.bytes.into(), signature: statement.signature })?;
-            }
-            if self.sent == before {
-                break;
-            }
-        }
-        Ok(())
-    }
 }

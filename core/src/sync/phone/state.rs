@@ -37,9 +37,9 @@ pub(super) struct SyncState {
     /// Upload per exchange, halved by breaks without progress; 0 = the most.
     #[n(8)]
     pub(super) up_bytes: u64,
-    /// The bodies of own changes are lost here: they must come down.
+    /// The next exchange shortens nothing: own changes are lost here, or one side could not make out what was shortened.
     #[n(9)]
-    pub(super) own_in_full: bool,
+    pub(super) in_full: bool,
     /// The device was cloned or rolled back: when all that the server has is here, everything that it does not have is
     /// issued again under a new actor.
     #[n(10)]

@@ -1,5 +1,6 @@
 //! Writes the answer, pulling from the log what the next frame needs and no more.
 
+use super::gather::{Gathered, Place};
 use super::session::Caller;
 use super::{FeedHead, LogEntry, Scope, ServerLog};
 use crate::access::{Area, FeedId};
@@ -55,6 +56,7 @@ pub(super) struct Answer {
     step: Step,
     more: bool,
     writer: FrameWriter,
+    changes: Gathered,
 }
 
 impl Answer {
@@ -65,6 +67,7 @@ impl Answer {
     ) -> Result<Self, ErrorAnswer> {
         let mut answer = Self {
             log_id: log.log_id()?,
+            changes: Gathered::new(caller.header.in_full),
             caller,
             scope,
             error,
@@ -232,12 +235,16 @@ impl Answer {
     }
 
     fn entries(&mut self, log: &mut dyn ServerLog, at: usize) -> Result<Step, LogError> {
-        let Some(&feed) = self.order.get(at) else { return Ok(Step::Heads(0)) };
+        let Some(&feed) = self.order.get(at) else {
+            self.put_changes()?;
+            return Ok(Step::Heads(0));
+        };
         let reach = &self.reaches[feed];
         if reach.point.position >= reach.through {
             return Ok(Step::Entries(at + 1));
         }
-        if self.writer.bytes_estimate() >= EXCHANGE_DOWN_BYTES_TARGET {
+        if self.writer.bytes_estimate() >= EXCHANGE_DOWN_BYTES_TARGET || !self.changes.has_room() {
+            self.put_changes()?;
             self.more = true;
             return Ok(Step::Heads(0));
         }
@@ -247,12 +254,11 @@ impl Answer {
             return Err(LogError::damaged(format!("{} has no entry {}", self.reaches[feed].point.feed, after + 1)));
         }
         for entry in page {
-            if self.writer.bytes_estimate() >= EXCHANGE_DOWN_BYTES_TARGET {
+            if self.writer.bytes_estimate() >= EXCHANGE_DOWN_BYTES_TARGET || !self.changes.has_room() {
                 break;
             }
             let (position, chain) = (entry.entry.position, entry.chain);
-            let message = Down::Entry { feed: feed as u32, entry: self.as_sent(entry) };
-            self.put(&message)?;
+            self.put_entry(log, feed as u32, entry)?;
             let reach = &mut self.reaches[feed];
             reach.point.position = position;
             reach.point.chain = chain;
@@ -261,19 +267,32 @@ impl Answer {
         Ok(Step::Entries(at))
     }
 
-    /// A device's own change comes back as its name only, unless the device says that it lost the bodies.
-    fn as_sent(&self, stored: LogEntry) -> Entry {
-        let Entry { position, received_ms, body } = stored.entry;
-        let own = stored.author == Some(self.caller.device) && !self.caller.header.own_in_full;
-        let body = match (body, stored.hash) {
-            (EntryBody::Change { record, first, .. }, Some(hash)) if own => {
-                let mut prefix = [0; 8];
-                prefix.copy_from_slice(&hash.as_bytes()[..8]);
-                EntryBody::Own { record, first, prefix }
-            }
-            (body, _) => body,
+    fn put_entry(&mut self, log: &mut dyn ServerLog, feed: u32, stored: LogEntry) -> Result<(), LogError> {
+        let LogEntry { entry, stated, hash, .. } = stored;
+        let Entry { position, received_ms, body } = entry;
+        let (EntryBody::Change { record, first, bytes }, Some(hash)) = (&body, hash) else {
+            self.put_changes()?;
+            return self.put(&Down::Entry { feed, entry: Entry { position, received_ms, body } });
         };
-        Entry { position, received_ms, body }
+        let own = stated.filter(|(device, ..)| *device == self.caller.device && !self.caller.header.in_full);
+        let creation = match first {
+            Some(start) if own.is_none() => log.creation(record, &start.kind, &start.created_version)?,
+            _ => None,
+        };
+        let own = own.map(|(_, statement, index)| (statement, index));
+        self.changes.add(Place { feed, position, received_ms }, own, hash, first.as_ref());
+        if own.is_none() {
+            self.changes.pack_later(*record, first.is_none(), creation, bytes.to_vec());
+        }
+        if self.changes.is_full(self.writer.room()) { self.put_changes() } else { Ok(()) }
+    }
+
+    /// Ends the message of changes that is being gathered.
+    fn put_changes(&mut self) -> Result<(), LogError> {
+        match self.changes.take() {
+            Some(message) => self.put(&Down::Changes(message)),
+            None => Ok(()),
+        }
     }
 
     fn head(&mut self, signer: &dyn Signer, at: usize, now_ms: i64) -> Result<Step, LogError> {
@@ -289,7 +308,8 @@ impl Answer {
                 time_ms: now_ms,
                 signature: [0; 64],
             };
-            self.put(&Down::Head(signing::sign_head(signer, head)))?;
+            let SignedHead { time_ms, signature, .. } = signing::sign_head(signer, head);
+            self.put(&Down::Head { feed: at as u32, time_ms, signature })?;
         }
         Ok(Step::Heads(at + 1))
     }

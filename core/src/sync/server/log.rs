@@ -2,6 +2,7 @@
 
 use crate::access::{FeedId, Role};
 use crate::ids::{ActorId, ChangeHash, DeviceId, LogId, RecordId, UserId};
+use crate::protocol::limits::{CHANGE_PREFIX_BYTES, RECORD_PREFIX_BYTES};
 use crate::protocol::{Entry, StatementHash, Verdict};
 use crate::sync::LogError;
 
@@ -106,8 +107,8 @@ pub struct FeedHead {
 pub struct LogEntry {
     /// The entry; a change always as [`crate::protocol::EntryBody::Change`] with its body.
     pub entry: Entry,
-    /// For a change: the device that stated it; `None` for the server's own.
-    pub author: Option<DeviceId>,
+    /// For a change: the device that stated it, its statement's number, the place in that; `None` for the server's own.
+    pub stated: Option<(DeviceId, u64, u32)>,
     /// For a change: its hash.
     pub hash: Option<ChangeHash>,
     /// Chain hash after this entry.
@@ -195,6 +196,27 @@ pub trait ServerLog {
     /// # Errors
     /// [`LogError`] for a failing store only; whatever is wrong with the change is a [`Fate`].
     fn take_change(&mut self, change: &TakenChange<'_>) -> Result<Fate, LogError>;
+
+    /// The one record here whose id begins so; `None` where there is none or more than one.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn record_by_prefix(&mut self, prefix: &[u8; RECORD_PREFIX_BYTES]) -> Result<Option<RecordId>, LogError>;
+    /// The one change of the record whose hash begins so, in the log or in quarantine.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn change_by_prefix(
+        &mut self,
+        record: &RecordId,
+        prefix: &[u8; CHANGE_PREFIX_BYTES],
+    ) -> Result<Option<ChangeHash>, LogError>;
+    /// Hash of the creation change of a record of this kind and form version, whether the record is here or not;
+    /// `None` without that form. For [`crate::document::Document::creation_of`].
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn creation(&mut self, record: &RecordId, kind: &str, version: &str) -> Result<Option<ChangeHash>, LogError>;
 
     /// Stores how far the device's bodies have come (any fate counts). Called once a transaction that took bodies.
     ///

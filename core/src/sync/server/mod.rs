@@ -2,8 +2,10 @@
 //! piece from the log, so that memory stays small whatever waits.
 
 mod answer;
+mod gather;
 mod log;
 mod session;
+mod unpack;
 mod upload;
 
 pub use log::{DeviceRow, Fate, FeedHead, LogEntry, Scope, ServerLog, StatementRow, TakenChange};
@@ -56,7 +58,7 @@ impl ErrorAnswer {
         match self.kind {
             ErrorKind::Malformed | ErrorKind::WrongServer | ErrorKind::Code => 400,
             ErrorKind::UnknownDevice | ErrorKind::BadSignature => 401,
-            ErrorKind::Replayed | ErrorKind::Forked | ErrorKind::LogMismatch => 409,
+            ErrorKind::Replayed | ErrorKind::Forked | ErrorKind::LogMismatch | ErrorKind::Unresolved => 409,
             ErrorKind::TooLarge => 413,
             ErrorKind::Version => 426,
             ErrorKind::Busy => 429,

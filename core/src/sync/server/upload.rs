@@ -3,21 +3,25 @@
 use std::sync::Arc;
 
 use super::session::{Caller, Traffic};
+use super::unpack::{self, ServerKnown};
 use super::{Fate, Scope, ServerLog, StatementRow, TakenChange, error};
 use crate::ids::{ChangeHash, RecordId};
 use crate::limits::UNIT_CODE_BYTES_MAX;
-use crate::protocol::limits::{CHANGE_BYTES_MAX, NAME_CHARS_MAX, PROTOCOL_VERSION, STATEMENT_CHANGES_MAX};
-use crate::protocol::{ChangeUp, ErrorAnswer, ErrorKind, Statement, Up, Verdict, VerdictKind};
+use crate::protocol::limits::{NAME_CHARS_MAX, PROTOCOL_VERSION};
+use crate::protocol::transcode::{self, Room, Unpacked};
+use crate::protocol::{ChangesUp, ErrorAnswer, ErrorKind, FormRun, Statement, StatementUp, Up, Verdict, VerdictKind};
 use crate::sync::frames::{FrameError, FrameReader};
-use crate::sync::wire::from_cbor;
-use crate::sync::{change_hash, signing};
+use crate::sync::signing;
+use crate::sync::wire::{from_cbor, to_cbor};
 
 /// The frames of one request.
 pub(super) struct Upload {
     caller: Caller,
     scope: Scope,
     reader: FrameReader<Up>,
-    /// The statement that the last change named: the next one mostly names it too.
+    /// What the request may still bring.
+    room: Room,
+    /// The statement that the last message named: the next one may name it too.
     open: Option<Arc<Statement>>,
 }
 
@@ -35,7 +39,7 @@ impl From<FrameError> for ErrorAnswer {
 impl Upload {
     pub(super) fn new(log: &mut dyn ServerLog, caller: Caller) -> Result<Self, ErrorAnswer> {
         let scope = log.scope(&caller.device)?;
-        Ok(Self { caller, scope, reader: FrameReader::new(), open: None })
+        Ok(Self { caller, scope, reader: FrameReader::new(), room: Room::default(), open: None })
     }
 
     pub(super) fn into_caller(self) -> (Caller, Scope) {
@@ -75,8 +79,7 @@ impl Upload {
         }
         for message in messages {
             match message {
-                Up::Statement { bytes, signature } => self.take_statement(log, &mut frame, &bytes, &signature)?,
-                Up::Change(change) => self.take_change(log, now_ms, &mut frame, &change)?,
+                Up::Changes(changes) => self.take_changes(log, now_ms, &mut frame, &changes)?,
                 Up::Part { .. } => return Err(error(ErrorKind::Malformed, "a part outside of a message")),
             }
         }
@@ -89,58 +92,83 @@ impl Upload {
         Ok(frame)
     }
 
+    fn take_changes(
+        &mut self,
+        log: &mut dyn ServerLog,
+        now_ms: i64,
+        frame: &mut Frame,
+        message: &ChangesUp,
+    ) -> Result<(), ErrorAnswer> {
+        let garbled = || error(ErrorKind::Malformed, "a message of changes does not fit together");
+        let indices = unpack::indices(message).ok_or_else(garbled)?;
+        let forms = unpack::forms(message, indices.len()).ok_or_else(garbled)?;
+        let mut known = ServerKnown { log, forms: &forms };
+        let bodies = transcode::unpack(&message.packed, indices.len(), &mut self.room, &mut known);
+        let in_full = self.caller.header.in_full;
+        let bodies = bodies.map_err(|failure| unpack::answer_of(failure, in_full))?;
+        let bodies: Vec<(u32, Unpacked)> = indices.into_iter().zip(bodies).collect();
+        let statement = match &message.signed {
+            Some(signed) => self.take_statement(log, frame, message.statement, signed, &bodies)?,
+            None => self.statement(log, message.statement)?,
+        };
+        for ((index, body), form) in bodies.iter().zip(forms) {
+            self.take_change(log, now_ms, frame, &Body { statement: &statement, index: *index, body, form })?;
+        }
+        Ok(())
+    }
+
+    /// Puts the statement together again, and takes it if the device has signed exactly this.
     fn take_statement(
         &mut self,
         log: &mut dyn ServerLog,
         frame: &mut Frame,
-        bytes: &[u8],
-        signature: &[u8; 64],
-    ) -> Result<(), ErrorAnswer> {
-        let statement: Statement =
-            from_cbor(bytes).ok_or_else(|| error(ErrorKind::Malformed, "a statement is no message"))?;
-        let hash = signing::statement_hash(bytes);
-        self.check_statement(&statement)?;
+        number: u64,
+        signed: &StatementUp,
+        bodies: &[(u32, Unpacked)],
+    ) -> Result<Arc<Statement>, ErrorAnswer> {
+        let changes = unpack::listed(signed, bodies)
+            .ok_or_else(|| error(ErrorKind::Malformed, format!("statement {number} lists what is not there")))?;
         let (row, device) = (&frame.row, &self.caller.device);
-        if statement.number <= row.statement {
-            let held = log.statement(device, statement.number)?;
-            return if held.is_some_and(|held| held.hash == hash) { Ok(()) } else { Err(forked(statement.number)) };
+        if number <= row.statement {
+            let held = self.statement(log, number)?;
+            let same = held.changes == changes && held.feed == signed.feed && held.actor == signed.actor;
+            let in_doubt = !self.caller.header.in_full && bodies.iter().any(|(_, body)| body.transcoded);
+            return match (same, in_doubt) {
+                (true, _) => Ok(held),
+                (false, true) => Err(in_doubt_of(number)),
+                (false, false) => Err(forked(number)),
+            };
         }
-        if statement.number != row.statement + 1 || statement.previous != row.statement_hash {
-            return Err(forked(statement.number));
+        if number != row.statement + 1 || !row.statement_hash.starts_with(&signed.previous) {
+            return Err(forked(number));
         }
-        if !signing::verify(&row.key, signing::STATEMENT, bytes, signature) {
-            return Err(error(ErrorKind::BadSignature, format!("statement {} is not signed", statement.number)));
+        let statement = Statement {
+            version: PROTOCOL_VERSION,
+            device: *device,
+            number,
+            previous: row.statement_hash,
+            feed: signed.feed.clone(),
+            actor: signed.actor,
+            user: row.user,
+            changes,
+        };
+        check_statement(&statement)?;
+        let bytes = to_cbor(&statement);
+        if !signing::verify(&row.key, signing::STATEMENT, &bytes, &signed.signature) {
+            let in_full = self.caller.header.in_full;
+            let unsigned = || error(ErrorKind::BadSignature, format!("statement {number} is not signed"));
+            return Err(if in_full { unsigned() } else { in_doubt_of(number) });
         }
         if !log.claim_actor(&statement.actor, device, &statement.user)? {
             return Err(error(ErrorKind::Forked, format!("actor {} belongs to another device", statement.actor)));
         }
-        let stored = StatementRow { bytes: bytes.to_vec(), signature: *signature, hash };
-        log.put_statement(device, statement.number, &stored)?;
-        frame.row.statement = statement.number;
+        let hash = signing::statement_hash(&bytes);
+        log.put_statement(device, number, &StatementRow { bytes, signature: signed.signature, hash })?;
+        frame.row.statement = number;
         frame.row.statement_hash = hash;
-        self.open = Some(Arc::new(statement));
-        Ok(())
-    }
-
-    fn check_statement(&self, statement: &Statement) -> Result<(), ErrorAnswer> {
-        let malformed = |detail: &str| Err(error(ErrorKind::Malformed, format!("a statement {detail}")));
-        if statement.version != PROTOCOL_VERSION {
-            return Err(error(ErrorKind::Version, format!("a statement of version {}", statement.version)));
-        }
-        if statement.device != self.caller.device || statement.user != self.caller.row.user {
-            return malformed("names another device or user");
-        }
-        if statement.number == 0 || statement.changes.is_empty() {
-            return malformed("has no number or lists nothing");
-        }
-        if statement.feed.unit.is_empty() || statement.feed.unit.len() > UNIT_CODE_BYTES_MAX {
-            return malformed("names no unit");
-        }
-        if statement.changes.len() > STATEMENT_CHANGES_MAX {
-            let detail = format!("a statement lists at most {STATEMENT_CHANGES_MAX} changes");
-            return Err(error(ErrorKind::TooLarge, detail));
-        }
-        Ok(())
+        let statement = Arc::new(statement);
+        self.open = Some(statement.clone());
+        Ok(statement)
     }
 
     fn take_change(
@@ -148,34 +176,37 @@ impl Upload {
         log: &mut dyn ServerLog,
         now_ms: i64,
         frame: &mut Frame,
-        change: &ChangeUp,
+        change: &Body<'_>,
     ) -> Result<(), ErrorAnswer> {
-        let statement = self.statement(log, change.statement)?;
-        let Some(&hash) = statement.changes.get(change.index as usize) else {
-            let detail = format!("statement {} lists no change {}", change.statement, change.index);
-            return Err(error(ErrorKind::Malformed, detail));
+        let Body { statement, index, body, form } = change;
+        let (number, record) = (statement.number, body.record);
+        let Some(&hash) = statement.changes.get(*index as usize) else {
+            return Err(error(ErrorKind::Malformed, format!("statement {number} lists no change {index}")));
         };
-        frame.taken = frame.taken.max(Some((change.statement, change.index)));
+        frame.taken = frame.taken.max(Some((number, *index)));
+        if body.hash != Some(hash) && !self.caller.header.in_full && body.transcoded {
+            return Err(in_doubt_of(number));
+        }
         if let Err(reason) = check_change(change, &hash) {
             frame.not_taken += 1;
-            let verdict = Verdict::refused(hash, change.record, reason);
+            let verdict = Verdict::refused(hash, record, reason);
             return Ok(log.put_verdict(&self.caller.device, &verdict)?);
         }
         let taken = TakenChange {
             device: self.caller.device,
             user: self.caller.row.user,
             actor: statement.actor,
-            statement: change.statement,
-            index: change.index,
+            statement: number,
+            index: *index,
             feed: &statement.feed,
-            record: change.record,
-            kind: &change.kind,
-            created_version: &change.created_version,
-            form_version: &change.form_version,
+            record,
+            kind: &form.kind,
+            created_version: &form.created_version,
+            form_version: &form.form_version,
             hash,
-            bytes: &change.bytes,
+            bytes: &body.bytes,
             received_ms: now_ms,
-            quarantine: self.quarantine(&statement),
+            quarantine: self.quarantine(statement),
         };
         match log.take_change(&taken)? {
             Fate::Accepted(_) => frame.accepted += 1,
@@ -208,22 +239,44 @@ impl Upload {
     }
 }
 
+fn check_statement(statement: &Statement) -> Result<(), ErrorAnswer> {
+    let malformed = |detail: &str| Err(error(ErrorKind::Malformed, format!("a statement {detail}")));
+    if statement.changes.is_empty() {
+        return malformed("lists nothing");
+    }
+    if statement.feed.unit.is_empty() || statement.feed.unit.len() > UNIT_CODE_BYTES_MAX {
+        return malformed("names no unit");
+    }
+    Ok(())
+}
+
+/// A body on its way into the log.
+struct Body<'a> {
+    statement: &'a Statement,
+    index: u32,
+    body: &'a Unpacked,
+    form: &'a FormRun,
+}
+
 /// What must hold before a store sees a change at all. What fails here never blocks its author: it is refused, and the
 /// rest goes on.
-fn check_change(change: &ChangeUp, stated: &ChangeHash) -> Result<(), &'static str> {
-    if change.bytes.len() > CHANGE_BYTES_MAX {
-        return Err("too_large");
-    }
-    let names = [&change.kind, &change.created_version, &change.form_version];
+fn check_change(change: &Body<'_>, stated: &ChangeHash) -> Result<(), &'static str> {
+    let form = change.form;
+    let names = [&form.kind, &form.created_version, &form.form_version];
     if names.iter().any(|name| name.is_empty() || name.chars().count() > NAME_CHARS_MAX) {
         return Err("malformed");
     }
-    if change_hash(&change.bytes) != Some(*stated) { Err("malformed") } else { Ok(()) }
+    if change.body.hash != Some(*stated) { Err("malformed") } else { Ok(()) }
 }
 
 /// A verdict always names the change and record that it was asked about.
 fn checked(verdict: Verdict, taken: &TakenChange<'_>) -> Verdict {
     Verdict { change: taken.hash, record: taken.record, ..verdict }
+}
+
+/// Something shortened may have been made out wrongly: only in full does it show whose fault it is.
+fn in_doubt_of(number: u64) -> ErrorAnswer {
+    error(ErrorKind::Unresolved, format!("changes of statement {number} do not come out as it states"))
 }
 
 fn forked(number: u64) -> ErrorAnswer {

@@ -4,21 +4,20 @@ use proptest::prelude::*;
 
 use crate::ids::{ChangeHash, RecordId};
 use crate::protocol::limits::{FRAME_BYTES_MAX, FRAME_INFLATED_BYTES_MAX, FRAME_TARGET_BYTES};
-use crate::protocol::{ChangeUp, Down, ErrorAnswer, ErrorKind, Up};
+use crate::protocol::{ChangesUp, Down, ErrorAnswer, ErrorKind, FormRun, Up};
 use crate::sync::frames::{FrameError, FrameReader, FrameWriter};
 use crate::sync::wire::{Varint, put_varint, read_varint};
 use crate::sync::{chain, change_hash};
 
 fn change(index: u32, bytes: Vec<u8>) -> Up {
-    Up::Change(ChangeUp {
-        statement: 1,
-        index,
-        record: RecordId([1; 16]),
+    let form = FormRun {
+        count: 1,
         kind: "household".to_owned(),
         created_version: "1".to_owned(),
         form_version: "1".to_owned(),
-        bytes: bytes.into(),
-    })
+    };
+    let (items, forms) = (vec![(index, 1)], vec![form]);
+    Up::Changes(ChangesUp { statement: 1, signed: None, items, forms, packed: bytes.into() })
 }
 
 fn written(messages: &[Up]) -> Vec<Vec<u8>> {
@@ -62,14 +61,14 @@ fn frames_are_cut_near_their_target() {
 fn a_large_message_travels_in_parts() {
     let large = change(0, noise(1, 256 * 1024));
     let frames = written(&[change(1, vec![1]), large.clone(), change(2, vec![2])]);
-    assert!(frames.iter().all(|frame| frame.len() < 3 * FRAME_TARGET_BYTES));
+    assert!(frames.len() > 2 && frames.iter().all(|frame| frame.len() < FRAME_BYTES_MAX));
     assert_eq!(read(&frames.concat(), 777).unwrap(), vec![change(1, vec![1]), large, change(2, vec![2])]);
 }
 
 #[test]
 fn what_is_above_a_limit_is_refused_before_it_is_held() {
     let mut writer = FrameWriter::new(20);
-    assert_eq!(writer.push(&change(0, noise(1, 300 * 1024))), Err(FrameError::TooLarge("message")));
+    assert_eq!(writer.push(&change(0, noise(1, 400 * 1024))), Err(FrameError::TooLarge("message")));
     let mut long = Vec::new();
     put_varint(&mut long, FRAME_BYTES_MAX as u64 + 1);
     assert_eq!(read(&long, 100), Err(FrameError::TooLarge("frame")));
@@ -87,7 +86,7 @@ fn what_is_above_a_limit_is_refused_before_it_is_held() {
 fn a_frame_that_comes_twice_or_not_or_elsewhere_is_noticed_where_it_does() {
     // Alike as an outbox is: a frame in another's place often inflates, to other bytes.
     let messages: Vec<Up> =
-        (0..400).map(|at| change(at, [noise(u64::from(at % 7), 200), noise(u64::from(at), 200)].concat())).collect();
+        (0..600).map(|at| change(at, [noise(u64::from(at % 7), 200), noise(u64::from(at), 200)].concat())).collect();
     let frames = written(&messages);
     assert!(frames.len() >= 6, "{}", frames.len());
     for at in 0..frames.len() {

@@ -5,6 +5,7 @@ mod frames;
 mod phone_log;
 mod property;
 mod reissue;
+mod resend;
 mod scenes;
 mod server_log;
 mod transcode;

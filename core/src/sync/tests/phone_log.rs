@@ -7,11 +7,11 @@ use fieldbook_core::access::{Area, FeedId, Role};
 use fieldbook_core::document::{ChangeState, Document, PendingEntry, RawChange, RecordMeta};
 use fieldbook_core::forms::{Edit, FormDefinition, Values};
 use fieldbook_core::ids::{ActorId, ChangeHash, RecordId};
-use fieldbook_core::protocol::{ChangeUp, Notice, SignedHead, StatementHash, Verdict};
-use fieldbook_core::sync::LogError;
+use fieldbook_core::protocol::{Notice, SignedHead, StatementHash, Verdict};
 use fieldbook_core::sync::phone::{
-    FollowedFeed, NotTaken, OutboxChange, PhoneIdentity, PhoneLog, StoredStatement, Unstated,
+    FollowedFeed, NotTaken, OutboxChange, PhoneIdentity, PhoneLog, StoredStatement, Unsent, Unstated,
 };
+use fieldbook_core::sync::{LogError, change_hash};
 
 #[derive(Clone)]
 pub struct Data {
@@ -207,6 +207,7 @@ impl PhoneLog for MemoryPhone {
             feed: self.data.metas[&own.record].feed.clone(),
             actor: self.data.documents[&own.record].change(&own.hash).unwrap().actor,
             hash: own.hash,
+            size: own.bytes.len(),
         });
         Ok(found.collect())
     }
@@ -240,21 +241,22 @@ impl PhoneLog for MemoryPhone {
     fn statements_after(&mut self, number: u64, limit: usize) -> Answer<Vec<StoredStatement>> {
         Ok(self.data.statements.range(number + 1..).take(limit).map(|(_, stored)| stored.clone()).collect())
     }
-    fn unsent(&mut self, after: Option<(u64, u32)>, limit: usize) -> Answer<Vec<ChangeUp>> {
+    fn unsent(&mut self, after: Option<(u64, u32)>, limit: usize) -> Answer<Vec<Unsent>> {
         let mut open: Vec<&OutboxChange> =
             self.data.outbox.iter().filter(|own| own.status == ChangeState::Stated && own.statement > after).collect();
         open.sort_by_key(|own| own.statement);
         let up = open.into_iter().take(limit).map(|own| {
             let meta = &self.data.metas[&own.record];
             let (statement, index) = own.statement.unwrap();
-            ChangeUp {
+            Unsent {
                 statement,
                 index,
                 record: own.record,
+                known: meta.salt.is_some(),
                 kind: meta.kind.clone(),
                 created_version: meta.created_version.clone(),
                 form_version: meta.created_version.clone(),
-                bytes: own.bytes.clone().into(),
+                bytes: own.bytes.clone(),
             }
         });
         Ok(up.collect())
@@ -278,20 +280,8 @@ impl PhoneLog for MemoryPhone {
     fn outbox_of(&mut self, record: &RecordId) -> Answer<Vec<OutboxChange>> {
         Ok(self.data.outbox.iter().filter(|own| own.record == *record).cloned().collect())
     }
-    fn own_change(&mut self, record: &RecordId, prefix: &[u8; 8]) -> Answer<Option<OutboxChange>> {
-        let named = |hash: &ChangeHash| hash.as_bytes().starts_with(prefix);
-        let own = self.data.outbox.iter().find(|own| own.record == *record && named(&own.hash));
-        if let Some(own) = own {
-            return Ok(Some(own.clone()));
-        }
-        let changes = self.data.documents.get(record).map(|document| document.changes()).unwrap_or_default();
-        Ok(changes.into_iter().find(|change| named(&change.hash)).map(|change| OutboxChange {
-            hash: change.hash,
-            record: *record,
-            statement: None,
-            status: ChangeState::Entered(0),
-            bytes: Vec::new(),
-        }))
+    fn own_change(&mut self, statement: u64, index: u32) -> Answer<Option<OutboxChange>> {
+        Ok(self.data.outbox.iter().find(|own| own.statement == Some((statement, index))).cloned())
     }
     fn set_status(&mut self, hash: &ChangeHash, status: ChangeState) -> Answer<()> {
         if let Some(own) = self.own(hash) {
@@ -331,6 +321,15 @@ impl PhoneLog for MemoryPhone {
     fn put_record_meta(&mut self, record: &RecordId, meta: &RecordMeta) -> Answer<()> {
         self.data.metas.insert(*record, meta.clone());
         Ok(())
+    }
+    fn record_by_prefix(&mut self, prefix: &[u8; 6]) -> Answer<Option<RecordId>> {
+        Ok(one(self.data.metas.keys().filter(|id| id.0.starts_with(prefix))).copied())
+    }
+    fn change_by_prefix(&mut self, record: &RecordId, prefix: &[u8; 4]) -> Answer<Option<ChangeHash>> {
+        let known = self.data.documents.get(record).and_then(|document| document.change_by_prefix(prefix));
+        let waiting = self.data.pending.iter().filter(|entry| entry.record == *record);
+        let waiting = waiting.filter_map(|entry| change_hash(&entry.bytes)).find(|hash| hash.0.starts_with(prefix));
+        Ok(known.or(waiting))
     }
     fn document(&mut self, record: &RecordId) -> Answer<Option<Document>> {
         Ok(self.data.documents.get(record).map(|document| Document::clone(document)))
@@ -401,4 +400,10 @@ impl PhoneLog for MemoryPhone {
         self.data.pending.retain(|held| held != entry);
         Ok(())
     }
+}
+
+/// The only one, if there is one only.
+pub fn one<T>(mut found: impl Iterator<Item = T>) -> Option<T> {
+    let first = found.next()?;
+    if found.next().is_some() { None } else { Some(first) }
 }

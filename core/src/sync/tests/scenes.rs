@@ -70,9 +70,9 @@ fn own_changes_come_back_as_names() {
     let messages = reader.next_frame().unwrap().unwrap();
     assert!(messages.iter().any(|message| matches!(
         message,
-        Down::Entry { entry, .. } if matches!(entry.body, EntryBody::Own { .. })
+        Down::Changes(changes) if changes.own == [(0, 1, 0, 1)] && changes.runs == [(1, 1, 1)]
     )));
-    assert!(messages.iter().any(|message| matches!(message, Down::Head(head) if head.position == 1)));
+    assert!(messages.iter().any(|message| matches!(message, Down::Head { feed: 1, .. })));
 }
 
 #[test]

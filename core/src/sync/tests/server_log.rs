@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::phone_log::one;
 use fieldbook_core::access::{Area, FeedId, Role};
 use fieldbook_core::document::Document;
 use fieldbook_core::forms::FormDefinition;
@@ -39,7 +40,7 @@ pub struct Data {
     pub actors: BTreeMap<ActorId, DeviceId>,
     pub feeds: BTreeMap<FeedId, Vec<Arc<LogEntry>>>,
     pub records: BTreeMap<RecordId, Stored>,
-    pub quarantine: BTreeMap<ChangeHash, (Verdict, Vec<u8>, DeviceId)>,
+    pub quarantine: BTreeMap<ChangeHash, (Verdict, Vec<u8>, (DeviceId, u64, u32))>,
     pub accepted: BTreeSet<ChangeHash>,
     pub forms: Vec<Arc<FormDefinition>>,
     pub purged: BTreeSet<RecordId>,
@@ -86,7 +87,7 @@ impl MemoryServer {
         feed: &FeedId,
         received_ms: i64,
         body: EntryBody,
-        author: Option<DeviceId>,
+        stated: Option<(DeviceId, u64, u32)>,
         change: Option<(ChangeHash, [u8; 8])>,
     ) -> u64 {
         let entries = self.data.feeds.entry(feed.clone()).or_default();
@@ -98,7 +99,7 @@ impl MemoryServer {
         };
         let chain = chain::next(&previous, position, received_ms, &leaf);
         let entry = Entry { position, received_ms, body };
-        entries.push(Arc::new(LogEntry { entry, author, hash: change.map(|(hash, _)| hash), chain }));
+        entries.push(Arc::new(LogEntry { entry, stated, hash: change.map(|(hash, _)| hash), chain }));
         position
     }
 
@@ -110,7 +111,7 @@ impl MemoryServer {
     }
 
     fn set_apart(&mut self, change: &TakenChange<'_>, verdict: Verdict) -> Fate {
-        let kept = (verdict.clone(), change.bytes.to_vec(), change.device);
+        let kept = (verdict.clone(), change.bytes.to_vec(), (change.device, change.statement, change.index));
         self.data.quarantine.insert(change.hash, kept);
         Fate::NotTaken(verdict)
     }
@@ -127,13 +128,13 @@ impl MemoryServer {
         let feed = stored.feed.clone();
         self.data.records.insert(change.record, stored);
         self.data.accepted.insert(change.hash);
-        let author = Some(change.device);
-        Fate::Accepted(self.append(&feed, change.received_ms, body, author, Some((change.hash, salt))))
+        let stated = Some((change.device, change.statement, change.index));
+        Fate::Accepted(self.append(&feed, change.received_ms, body, stated, Some((change.hash, salt))))
     }
 
     /// A supervisor admits a quarantined change.
     pub fn admit(&mut self, hash: &ChangeHash, now_ms: i64) {
-        let (verdict, bytes, device) = self.data.quarantine.remove(hash).unwrap();
+        let (verdict, bytes, (device, statement, index)) = self.data.quarantine.remove(hash).unwrap();
         let mut stored = self.data.records[&verdict.record].clone();
         let form = self.data.forms.last().unwrap().clone();
         intake::admit(Arc::make_mut(&mut stored.document), &form, &bytes, None).unwrap();
@@ -142,8 +143,8 @@ impl MemoryServer {
             device,
             user: UserId([0; 16]),
             actor: ActorId([0; 16]),
-            statement: 0,
-            index: 0,
+            statement,
+            index,
             feed: &feed,
             record: verdict.record,
             kind: "household",
@@ -276,6 +277,22 @@ impl ServerLog for MemoryServer {
                 }
             }
         }
+    }
+    fn record_by_prefix(&mut self, prefix: &[u8; 6]) -> Answer<Option<RecordId>> {
+        Ok(one(self.data.records.keys().filter(|id| id.0.starts_with(prefix))).copied())
+    }
+    fn change_by_prefix(&mut self, record: &RecordId, prefix: &[u8; 4]) -> Answer<Option<ChangeHash>> {
+        let document = self.data.records.get(record).map(|stored| &stored.document);
+        let known = document
+            .map(|document| document.changes().iter().map(|change| change.hash).collect::<Vec<_>>())
+            .unwrap_or_default();
+        let set_apart = self.data.quarantine.iter().filter(|(_, (verdict, ..))| verdict.record == *record);
+        let all: BTreeSet<ChangeHash> = known.into_iter().chain(set_apart.map(|(hash, _)| *hash)).collect();
+        Ok(one(all.into_iter().filter(|hash| hash.0.starts_with(prefix))))
+    }
+    fn creation(&mut self, record: &RecordId, _: &str, version: &str) -> Answer<Option<ChangeHash>> {
+        let form = self.data.forms.iter().find(|form| form.version == version);
+        Ok(form.and_then(|form| Document::creation_of(*record, form).ok()))
     }
     fn put_taken(&mut self, device: &DeviceId, taken: (u64, u32)) -> Answer<()> {
         self.data.devices.get_mut(device).unwrap().row.taken = Some(taken);

@@ -5,13 +5,16 @@ use std::convert::Infallible;
 use std::sync::LazyLock;
 
 use proptest::prelude::*;
+use sha2::{Digest, Sha256};
 
+use super::phone_log::one;
+use super::resend::like;
 use crate::document::tests::form;
 use crate::document::{Document, RawChange};
 use crate::forms::{Edit, FieldPath, Scalar};
 use crate::ids::{ActorId, ChangeHash, RecordId, RowId};
 use crate::protocol::limits::{BATCH_CHANGES_MAX, CHANGE_BYTES_MAX, EXCHANGE_CHANGES_MAX};
-use crate::protocol::transcode::{Known, Packer, ToPack, UnpackError, Unpacked, Unpacker};
+use crate::protocol::transcode::{Known, Room, ToPack, UnpackError, Unpacked, pack, unpack};
 
 /// A change and its record.
 type Sent = (RecordId, RawChange);
@@ -28,11 +31,6 @@ impl Held {
     fn add(&mut self, (record, change): &Sent) {
         self.changes.entry(*record).or_default().push(change.hash);
     }
-}
-
-fn one<T: Copy>(mut found: impl Iterator<Item = T>) -> Option<T> {
-    let first = found.next()?;
-    if found.next().is_some() { None } else { Some(first) }
 }
 
 impl Known for Held {
@@ -123,7 +121,6 @@ fn made(saves: &[Save], created: &str) -> Vec<Sent> {
 /// Batches as a sender packs them; the receiver holds the first `held` changes already.
 fn packed(changes: &[Sent], held: usize, batch: usize, created: &'static str) -> (Vec<(Vec<u8>, usize)>, usize) {
     let (before, sent) = changes.split_at(held);
-    let mut packer = Packer::new(false);
     let mut transcoded = 0;
     let mut batches = Vec::new();
     for part in sent.chunks(batch.max(1)) {
@@ -136,7 +133,7 @@ fn packed(changes: &[Sent], held: usize, batch: usize, created: &'static str) ->
                 bytes: &change.bytes,
             })
             .collect();
-        let packed = packer.pack(&items);
+        let packed = pack(&items, false);
         transcoded += packed.transcoded;
         batches.push((packed.bytes, part.len()));
     }
@@ -144,10 +141,14 @@ fn packed(changes: &[Sent], held: usize, batch: usize, created: &'static str) ->
 }
 
 fn unpacked(batches: &[(Vec<u8>, usize)], held: &mut Held) -> Result<Vec<Unpacked>, UnpackError<Infallible>> {
-    let mut unpacker = Unpacker::new();
+    let mut room = Room::default();
     let mut all = Vec::new();
     for (bytes, count) in batches {
-        all.extend(unpacker.unpack(bytes, *count, held)?);
+        let out = unpack(bytes, *count, &mut room, held)?;
+        for change in &out {
+            held.changes.entry(change.record).or_default().extend(change.hash);
+        }
+        all.extend(out);
     }
     Ok(all)
 }
@@ -193,7 +194,7 @@ fn sample() -> Vec<Sent> {
 fn survives(bytes: &[u8], count: usize) {
     let mut held = Held { version: "1", ..Held::default() };
     SAMPLE.iter().take(3).for_each(|change| held.add(change));
-    if let Ok(out) = Unpacker::new().unpack(bytes, count, &mut held) {
+    if let Ok(out) = unpack(bytes, count, &mut Room::default(), &mut held) {
         assert_eq!(out.len(), count);
         assert!(out.iter().all(|change| change.bytes.len() <= CHANGE_BYTES_MAX));
     }
@@ -221,15 +222,47 @@ fn what_is_no_change_travels_raw() {
         creation: None,
         bytes,
     });
-    let packed = Packer::new(false).pack(&items);
+    let packed = pack(&items, false);
     assert_eq!(packed.transcoded, 1);
     let mut held = Held::default();
     held.changes.insert(record, change.deps.clone());
-    let out = Unpacker::new().unpack(&packed.bytes, 4, &mut held).unwrap();
+    let out = unpack(&packed.bytes, 4, &mut Room::default(), &mut held).unwrap();
     for (item, out) in items.iter().zip(&out) {
         assert_eq!(item.bytes, out.bytes);
     }
     assert_eq!(out.iter().map(|out| out.hash).collect::<Vec<_>>(), [None, None, None, Some(change.hash)]);
+}
+
+/// A change of the same meaning may be written in other bytes, and then has another hash.
+#[test]
+fn a_change_that_would_be_written_otherwise_travels_raw() {
+    let mut kinds = [0, 0];
+    for (record, change) in SAMPLE.iter().take(6) {
+        for (at, bit) in (9..change.bytes.len()).flat_map(|at| [(at, 1_u8), (at, 0x80)]) {
+            let mut bytes = change.bytes.clone();
+            bytes[at] ^= bit;
+            let sum = Sha256::digest(&bytes[8..]);
+            bytes[4..8].copy_from_slice(&sum[..4]);
+            let before = ToPack { record: *record, known: false, creation: None, bytes: &change.bytes };
+            let other = like(*record);
+            let packed = pack(&[ToPack { record: other, bytes: &bytes, ..before }, before], false);
+            let mut held = Held::default();
+            held.changes.insert(other, deps_of(&bytes));
+            held.changes.insert(*record, change.deps.clone());
+            let out = unpack(&packed.bytes, 2, &mut Room::default(), &mut held).unwrap();
+            assert_eq!((&out[0].bytes, &out[1].bytes), (&bytes, &change.bytes), "byte {at}");
+            assert!(out[1].transcoded);
+            kinds[usize::from(out[0].transcoded)] += 1;
+        }
+    }
+    assert!(kinds.iter().all(|count| *count > 100), "{kinds:?}");
+}
+
+/// The dependencies of a raw change, as far as it can be read.
+fn deps_of(bytes: &[u8]) -> Vec<ChangeHash> {
+    automerge::Change::from_bytes(bytes.to_vec())
+        .map(|change| change.deps().iter().map(|hash| ChangeHash(hash.0)).collect())
+        .unwrap_or_default()
 }
 
 #[test]
@@ -248,29 +281,57 @@ fn what_is_not_here_or_not_alone_is_asked_for_in_full() {
         .iter()
         .map(|(record, change)| ToPack { record: *record, known: true, creation: None, bytes: &change.bytes })
         .collect();
-    let full = Packer::new(true).pack(&items);
+    let full = pack(&items, true);
     assert_eq!(full.transcoded, 0);
-    let out = Unpacker::new().unpack(&full.bytes, items.len(), &mut nothing).unwrap();
+    let out = unpack(&full.bytes, items.len(), &mut Room::default(), &mut nothing).unwrap();
     assert!(out.iter().zip(&items).all(|(out, item)| out.bytes == item.bytes && out.record == item.record));
 }
 
 #[test]
 fn limits_are_held_before_anything_is_made() {
     let mut held = Held::default();
-    let none = Unpacker::new().unpack(&[0; 4], BATCH_CHANGES_MAX + 1, &mut held);
+    let none = unpack(&[0; 4], BATCH_CHANGES_MAX + 1, &mut Room::default(), &mut held);
     assert_eq!(none, Err(UnpackError::TooLarge("changes of a batch")));
     let (record, change) = SAMPLE[0].clone();
-    let mut unpacker = Unpacker::new();
-    let mut packer = Packer::new(true);
+    let mut room = Room::default();
     let items = vec![ToPack { record, known: false, creation: None, bytes: &change.bytes }; BATCH_CHANGES_MAX];
-    let mut result = Ok(Vec::new());
-    for _ in 0..=EXCHANGE_CHANGES_MAX / BATCH_CHANGES_MAX {
-        assert!(result.is_ok());
-        assert!(packer.has_room(0, 0));
-        result = unpacker.unpack(&packer.pack(&items).bytes, items.len(), &mut held);
+    let packed = pack(&items, true).bytes;
+    for _ in 0..EXCHANGE_CHANGES_MAX / BATCH_CHANGES_MAX {
+        unpack(&packed, items.len(), &mut room, &mut held).unwrap();
     }
-    assert_eq!(result, Err(UnpackError::TooLarge("changes of the exchange")));
-    assert!(!packer.has_room(0, 0));
+    let more = unpack(&packed, items.len(), &mut room, &mut held);
+    assert_eq!(more, Err(UnpackError::TooLarge("changes of the exchange")));
+    assert!(!room.has(BATCH_CHANGES_MAX, 0) && room.has(1, CHANGE_BYTES_MAX));
+}
+
+/// A change's numbers may be anything: the next change of the same author is expected behind them all the same.
+#[test]
+fn numbers_at_their_end_do_not_overflow() {
+    let least = [&[0xff; 9][..], &[1]].concat();
+    let minus_two = vec![3];
+    // Two changes of one author; a number of the first is as small or as large as it can be.
+    for (huge, number) in (0..28).flat_map(|column| [(column, &least), (column, &minus_two)]) {
+        let mut mask = 0_u32;
+        let mut columns: Vec<Vec<u8>> = Vec::new();
+        for column in 0..28_u32 {
+            let data = match column {
+                0 => vec![1, 0],
+                1 => vec![7; 16],
+                2 => vec![1, 1],
+                6 => vec![9; 16],
+                11 => vec![2, 2],
+                12 => vec![5; 64],
+                _ if column == huge => number.repeat(2),
+                _ => continue,
+            };
+            mask |= 1 << column;
+            columns.push(data);
+        }
+        let mut bytes = mask.to_le_bytes().to_vec();
+        bytes.extend(columns.iter().rev().skip(1).rev().map(|column| column.len() as u8));
+        columns.iter().for_each(|column| bytes.extend(column));
+        survives(&bytes, 2);
+    }
 }
 
 proptest! {

@@ -1,0 +1,89 @@
+//! Takes a message of changes apart: which of a statement's changes they are, and what stands in them.
+
+use super::{ServerLog, error};
+use crate::ids::{ChangeHash, RecordId};
+use crate::protocol::limits::{BATCH_CHANGES_MAX, CHANGE_PREFIX_BYTES, RECORD_PREFIX_BYTES, STATEMENT_CHANGES_MAX};
+use crate::protocol::transcode::{Known, UnpackError, Unpacked};
+use crate::protocol::{ChangesUp, ErrorAnswer, ErrorKind, FormRun, StatementUp};
+use crate::sync::LogError;
+
+/// Place of each change in its statement's list, ascending.
+pub(super) fn indices(message: &ChangesUp) -> Option<Vec<u32>> {
+    let total = message.items.iter().try_fold(0_usize, |sum, (_, count)| sum.checked_add(*count as usize))?;
+    if total > BATCH_CHANGES_MAX {
+        return None;
+    }
+    let mut indices: Vec<u32> = Vec::with_capacity(total);
+    for (first, count) in &message.items {
+        indices.extend(*first..first.checked_add(*count)?);
+    }
+    indices.is_sorted_by(|a, b| a < b).then_some(indices)
+}
+
+/// The forms of each of `count` changes.
+pub(super) fn forms(message: &ChangesUp, count: usize) -> Option<Vec<&FormRun>> {
+    let mut forms = Vec::with_capacity(count);
+    for run in &message.forms {
+        let room = count - forms.len();
+        forms.extend(std::iter::repeat_n(run, (run.count as usize).min(room + 1)));
+        if forms.len() > count {
+            return None;
+        }
+    }
+    (forms.len() == count).then_some(forms)
+}
+
+/// Every hash that a statement lists: those that it brings, and those of the bodies that came with it.
+pub(super) fn listed(signed: &StatementUp, bodies: &[(u32, Unpacked)]) -> Option<Vec<ChangeHash>> {
+    let length = signed.length as usize;
+    if length > STATEMENT_CHANGES_MAX {
+        return None;
+    }
+    let mut hashes = vec![None; length];
+    for (index, body) in bodies {
+        *hashes.get_mut(*index as usize)? = body.hash;
+    }
+    for (index, hash) in &signed.hashes {
+        *hashes.get_mut(*index as usize)? = Some(*hash);
+    }
+    hashes.into_iter().collect()
+}
+
+/// What a device is told of a batch that cannot be made out.
+pub(super) fn answer_of(failure: UnpackError<LogError>, in_full: bool) -> ErrorAnswer {
+    match failure {
+        UnpackError::Malformed(what) => error(ErrorKind::Malformed, format!("transcoded changes: {what}")),
+        UnpackError::TooLarge(what) => error(ErrorKind::TooLarge, format!("transcoded changes: {what}")),
+        UnpackError::Unresolved if in_full => error(ErrorKind::Malformed, "something is shortened in a full exchange"),
+        UnpackError::Unresolved => error(ErrorKind::Unresolved, "something shortened is not here, or not alone"),
+        UnpackError::Known(failure) => failure.into(),
+    }
+}
+
+/// What the server holds.
+pub(super) struct ServerKnown<'a> {
+    pub(super) log: &'a mut dyn ServerLog,
+    /// The forms of each change of the batch.
+    pub(super) forms: &'a [&'a FormRun],
+}
+
+impl Known for ServerKnown<'_> {
+    type Error = LogError;
+
+    fn record(&mut self, prefix: &[u8; RECORD_PREFIX_BYTES]) -> Result<Option<RecordId>, LogError> {
+        self.log.record_by_prefix(prefix)
+    }
+
+    fn creation(&mut self, at: usize, record: &RecordId) -> Result<Option<ChangeHash>, LogError> {
+        let Some(form) = self.forms.get(at) else { return Ok(None) };
+        self.log.creation(record, &form.kind, &form.created_version)
+    }
+
+    fn change(
+        &mut self,
+        record: &RecordId,
+        prefix: &[u8; CHANGE_PREFIX_BYTES],
+    ) -> Result<Option<ChangeHash>, LogError> {
+        self.log.change_by_prefix(record, prefix)
+    }
+}
