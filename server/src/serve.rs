@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -23,8 +24,11 @@ use crate::store::{Problem, Store, StoreError};
 const CONNECTIONS_MAX: usize = 2_048;
 /// From the TCP connection to the end of the TLS handshake: slow networks take several seconds a round trip.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(60);
-/// For a request's head to arrive, and for an idle connection to ask again.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(120);
+/// For a connection's first request to arrive.
+const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+/// For a connection to ask again, and for that request's head. It begins when an answer has been handed to the network: a
+/// phone on a slow one may read what lies in buffers for minutes, and connecting anew costs it three round trips.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(600);
 /// Bytes of a request's head, and of one read.
 const HEADER_BYTES_MAX: usize = 16 * 1024;
 /// Header lines of a request.
@@ -145,7 +149,10 @@ async fn http<S>(stream: S, peer: SocketAddr, router: Router, mut stop: watch::R
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let asked = Arc::new(AtomicBool::new(false));
+    let first = Arc::clone(&asked);
     let service = service_fn(move |request: hyper::Request<Incoming>| {
+        asked.store(true, Ordering::Relaxed);
         let router = router.clone();
         async move {
             let mut request = request.map(Body::new);
@@ -168,9 +175,18 @@ where
             serving.as_mut().graceful_shutdown();
             serving.await
         }
+        () = silence(&first) => return tracing::debug!(%peer, "a connection without a request"),
     };
     if let Err(error) = ended {
         tracing::debug!(%peer, %error, "connection ended");
+    }
+}
+
+/// Waits until a connection that has not asked for anything must go; for ever, where it has.
+async fn silence(asked: &AtomicBool) {
+    tokio::time::sleep(FIRST_REQUEST_TIMEOUT).await;
+    if asked.load(Ordering::Relaxed) {
+        std::future::pending::<()>().await;
     }
 }
 
