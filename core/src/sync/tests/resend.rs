@@ -156,7 +156,8 @@ fn the_server_bounds_what_a_message_claims() {
     let (mut world, record) = shared();
     world.phones[0].save(record, 2, &[set("name", "b")]).unwrap();
     let kept = world.phones[0].data.clone();
-    let kinds: [(fn(&mut ChangesUp), ErrorKind); 6] = [
+    type Spoil = fn(&mut ChangesUp);
+    let kinds: [(Spoil, ErrorKind); 6] = [
         (|changes| changes.items = vec![(0, u32::MAX)], ErrorKind::Malformed),
         (|changes| changes.items = vec![(u32::MAX, 2)], ErrorKind::Malformed),
         (|changes| changes.items = vec![(0, 1), (0, 1)], ErrorKind::Malformed),

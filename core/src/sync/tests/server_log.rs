@@ -33,6 +33,9 @@ pub struct Stored {
     pub salt: Option<[u8; 8]>,
 }
 
+/// Device, number of its statement, index in it.
+pub type Place = (DeviceId, u64, u32);
+
 #[derive(Clone, Default)]
 pub struct Data {
     pub devices: BTreeMap<DeviceId, Device>,
@@ -40,7 +43,7 @@ pub struct Data {
     pub actors: BTreeMap<ActorId, DeviceId>,
     pub feeds: BTreeMap<FeedId, Vec<Arc<LogEntry>>>,
     pub records: BTreeMap<RecordId, Stored>,
-    pub quarantine: BTreeMap<ChangeHash, (Verdict, Vec<u8>, (DeviceId, u64, u32))>,
+    pub quarantine: BTreeMap<ChangeHash, (Verdict, Vec<u8>, Place)>,
     pub accepted: BTreeSet<ChangeHash>,
     pub forms: Vec<Arc<FormDefinition>>,
     pub purged: BTreeSet<RecordId>,
