@@ -201,6 +201,11 @@ fn xlsx_sheets(bytes: &[u8]) -> Result<Vec<(String, Rows)>, SheetError> {
 }
 
 fn xls_sheets(bytes: &[u8]) -> Result<Vec<(String, Rows)>, SheetError> {
+    let modest = match xls::check(bytes, SHEETS_MAX) {
+        Err(Refused::TooLarge) => xls::without_claims(bytes),
+        _ => None,
+    };
+    let bytes = modest.as_deref().unwrap_or(bytes);
     xls::check(bytes, SHEETS_MAX).map_err(|refused| match refused {
         Refused::Damaged => SheetError::of_workbook(FaultKind::WorkbookDamaged),
         Refused::TooLarge => too_large(""),

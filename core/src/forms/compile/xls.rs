@@ -40,6 +40,25 @@ pub(super) fn check(bytes: &[u8], sheets_max: usize) -> Result<(), Refused> {
     if cells > CELLS_MAX { Err(Refused::TooLarge) } else { Ok(()) }
 }
 
+/// The file with every sheet's claim of its size made small: the library only makes room by it, and spreadsheet programs
+/// claim whole columns for a form of forty rows. `None` where a claim cannot be found in one piece.
+pub(super) fn without_claims(bytes: &[u8]) -> Option<Vec<u8>> {
+    let stream = workbook(bytes)?;
+    let mut out = bytes.to_vec();
+    for at in Records(&stream).filter(|(kind, _)| *kind == BOUND_SHEET).filter_map(|(_, data)| word(data, 0)) {
+        for (_, data) in Records(stream.get(at as usize..)?).filter(|(kind, _)| *kind == DIMENSIONS) {
+            let (last_row, last_column) = if data.len() == 14 { (4, 10) } else { (2, 6) };
+            let record = [&[0x00, 0x02, data.len() as u8, 0x00], data].concat();
+            let found = out.windows(record.len()).position(|window| window == record)? + 4;
+            let claim = out.get_mut(found..found + data.len())?;
+            claim.fill(0);
+            *claim.get_mut(last_row)? = 1;
+            *claim.get_mut(last_column)? = 1;
+        }
+    }
+    Some(out)
+}
+
 fn half(bytes: &[u8], at: usize) -> Option<u32> {
     bytes.get(at..at + 2).map(|half| u32::from(u16::from_le_bytes([half[0], half[1]])))
 }
