@@ -141,3 +141,17 @@ async fn forms_of_others_go_all_the_way() {
     assert!(refused.len() <= REFUSED_MAX, "\n{}", refused.join("\n"));
     round_trip(&filled).await;
 }
+
+#[test]
+fn an_xls_that_claims_whole_columns_is_read_by_what_it_holds() {
+    let ours = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/xlsforms/safety-cup.xls");
+    let mut bytes = std::fs::read(&ours).unwrap();
+    let at = bytes.windows(4).position(|window| window == [0x00, 0x02, 0x0e, 0x00]).unwrap();
+    // The last row of a sheet, as spreadsheet programs claim it for a handful of rows: 1,048,576.
+    bytes[at + 8..at + 12].copy_from_slice(&1_048_576u32.to_le_bytes());
+    let folder = tempfile::tempdir().unwrap();
+    let claims = folder.path().join("safety-cup.xls");
+    std::fs::write(&claims, bytes).unwrap();
+    let of = |path: &Path| compile_path(path).unwrap().definition().clone();
+    assert_eq!(format!("{:?}", of(&claims)), format!("{:?}", of(&ours)));
+}
