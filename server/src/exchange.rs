@@ -24,6 +24,10 @@ impl From<StoreError> for ErrorAnswer {
             StoreError::Problem(problem) if problem.word == "enrolment_code" => {
                 refusal(ErrorKind::Code, "the code is unknown, used or expired")
             }
+            StoreError::Problem(problem) if problem.word == "awaiting_confirmation" => Self {
+                retry_after_ms: Some(UNAVAILABLE_RETRY_MS),
+                ..refusal(ErrorKind::Unavailable, "the server was restored and waits for its administrator")
+            },
             other => {
                 tracing::error!(error = %other, "the store failed");
                 let detail = match other {

@@ -148,6 +148,14 @@ const CATALOGUE: &[(&str, &str, &str)] = &[
     ),
     ("cli record purge --reason", "原因，写入操作日志；不要写姓名", "Why, for the audit trail; name nobody"),
     ("cli verify", "核对日志链、正文、签名", "Check chains, bodies and signatures"),
+    (
+        "cli backup",
+        "把数据库备份到新文件，服务器可同时运行",
+        "Copy the database to a new file, also while the server runs",
+    ),
+    ("cli restore", "用备份替换数据库；先停止服务器", "Put a backup in the database's place; stop the server first"),
+    ("cli restored", "恢复之后：查看待确认的事项", "After a restore: what to look at"),
+    ("cli restored confirm", "确认设备和删除清单无误，恢复服务", "Devices and purge list are right: serve again"),
     // Command line: answers.
     ("listening", "listening on {url}", "listening on {url}"),
     ("root_pin", "根证书指纹 root pin: {pin}", "root pin: {pin}"),
@@ -186,6 +194,24 @@ const CATALOGUE: &[(&str, &str, &str)] = &[
         "记录 {record} 已永久删除；各手机下次同步时删除。已有的备份仍含有它，请按期销毁。",
         "record {record} is erased for ever; each phone erases it at its next sync. Backups made before still hold it: let them expire",
     ),
+    ("backup_made", "已备份到 {path}，用同一密钥加密", "copied to {path}, under the same key"),
+    ("restore_aside", "原数据库另存为 {path}", "the database that was there is now {path}"),
+    (
+        "restore_done",
+        "已恢复。服务器启动后只接收上传，不提供任何内容；核对设备和 never-again.list 后运行 restored confirm。",
+        "restored. The server takes uploads and serves nothing; check the devices and never-again.list, then run `restored confirm`",
+    ),
+    (
+        "restored_waits",
+        "第 {epoch} 期，等待确认。手机交还 {given} 条，已收回 {taken} 条；清单：永久删除 {purged}，停用 {revoked}；可同步的设备 {devices}。用 device revoke 停用不应再同步的设备，然后运行 restored confirm。",
+        "epoch {epoch}, waiting. Phones gave back {given} entries, {taken} are in the log again; the list names {purged} purged records and {revoked} revoked devices; {devices} devices may sync. Revoke those that must not with `device revoke`, then run `restored confirm`",
+    ),
+    (
+        "restored_not",
+        "第 {epoch} 期，没有待确认的恢复。手机交还 {given} 条，已收回 {taken} 条。",
+        "epoch {epoch}, nothing waits. Phones gave back {given} entries, {taken} are in the log again",
+    ),
+    ("restored_confirmed", "已确认，恢复服务。", "confirmed: the server serves again"),
     ("shown_record", "记录", "record"),
     ("shown_kind", "类别", "kind"),
     ("shown_unit", "单位", "unit"),
@@ -334,6 +360,29 @@ const CATALOGUE: &[(&str, &str, &str)] = &[
         "{path} 第 {line} 行有误。请改正；该文件记着已永久删除的记录和已停用的设备。",
         "{path}: line {line} is malformed. Mend it: the file names the records that were purged and the devices that were revoked.",
     ),
+    (
+        "awaiting_confirmation",
+        "服务器刚从备份恢复，等待管理员确认：查看 restored，再运行 restored confirm。",
+        "The server was restored and waits for its administrator: see `restored`, then run `restored confirm`.",
+    ),
+    ("not_awaiting", "没有待确认的恢复。", "No restore waits to be confirmed."),
+    ("file_exists", "{path} 已存在。", "{path} exists already."),
+    (
+        "backup_foreign",
+        "{path} 不是本服务器的备份，或是用另一个密钥加密的。未作任何更改：请找到该备份的密钥，放入数据目录或用 --key-file 指明。",
+        "{path} is no backup of a Fieldbook server, or was made under another key. Nothing was changed: find the key of that backup and put it into the data folder, or name it with --key-file.",
+    ),
+    (
+        "backup_damaged",
+        "备份 {path} 已损坏。未作任何更改：请用另一份备份。",
+        "The backup {path} is damaged. Nothing was changed: use another one.",
+    ),
+    (
+        "backup_other",
+        "{path} 是另一台服务器的备份。未作任何更改：如确需用它，请先把 fieldbook.db 移走。",
+        "{path} is a backup of another server than the one in the data folder. Nothing was changed: if you do mean it, move fieldbook.db away first.",
+    ),
+    ("server_runs", "数据库正被使用：请先停止服务器。", "The database is in use: stop the server first."),
     ("id_malformed", "“{text}”不是有效的编号。", "{text} is no valid id."),
 ];
 

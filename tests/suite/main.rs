@@ -16,6 +16,7 @@ mod office;
 mod phone;
 mod purge;
 mod refusals;
+mod restored;
 mod sheets;
 mod simulation;
 mod tidy;

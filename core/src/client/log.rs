@@ -14,12 +14,12 @@ use crate::document::{ChangeState, Document, PendingEntry, RawChange, RecordMeta
 use crate::forms::FormDefinition;
 use crate::ids::{ActorId, ChangeHash, RecordId};
 use crate::protocol::limits::{CHANGE_PREFIX_BYTES, RECORD_PREFIX_BYTES};
-use crate::protocol::{Notice, SignedHead, StatementHash, Verdict, change_hash};
-use crate::store::{ActorRow, OutboxRow, ReviewRow, StatementRow, VerdictRow, View, Write};
+use crate::protocol::{EntryBody, Notice, SignedHead, StatementHash, Verdict, change_hash};
+use crate::store::{ActorRow, FeedEntryRow, OutboxRow, ReviewRow, StatementRow, VerdictRow, View, Write};
 use crate::sync::phone::{
-    FollowedFeed, NotTaken, OutboxChange, PhoneIdentity, PhoneLog, StoredStatement, Unsent, Unstated,
+    FeedEntry, FollowedFeed, Kept, NotTaken, OutboxChange, PhoneIdentity, PhoneLog, StoredStatement, Unsent, Unstated,
 };
-use crate::sync::{LogError, LogErrorKind};
+use crate::sync::{LogError, LogErrorKind, chain, from_cbor, to_cbor};
 
 /// Setting: what the sync machine remembers.
 pub(super) const SYNC_STATE: &str = "sync_state";
@@ -136,6 +136,14 @@ fn stored_statement(row: StatementRow) -> Result<StoredStatement, Fault> {
     Ok(StoredStatement { number: row.number, hash: row.hash, bytes: row.bytes, signature })
 }
 
+/// The record about which an entry says something that a purge must erase.
+fn record_of(body: &EntryBody) -> Option<RecordId> {
+    match body {
+        EntryBody::Notice(Notice::Review(review)) => Some(review.record),
+        _ => None,
+    }
+}
+
 impl PhoneLog for StoreLog<'_> {
     fn begin(&mut self) -> Result<(), LogError> {
         if self.write.is_some() {
@@ -182,6 +190,14 @@ impl PhoneLog for StoreLog<'_> {
         self.put(|write| session::put_actor(write, actor))
     }
 
+    fn is_own_actor(&mut self, actor: &ActorId) -> Result<bool, LogError> {
+        let device = self.identity()?.device;
+        self.look(|view| {
+            let known = view.actor(actor)?.is_some_and(|row| row.device == device);
+            Ok(known || session::actor(view)? == *actor)
+        })
+    }
+
     fn feeds(&mut self) -> Result<Vec<FollowedFeed>, LogError> {
         self.look(|view| {
             Ok(view
@@ -217,14 +233,41 @@ impl PhoneLog for StoreLog<'_> {
         self.put(|write| Ok(write.put_head(&head.feed, head.position, &cbor(head)?)?))
     }
 
-    fn put_feed_entry(
-        &mut self,
-        feed: &FeedId,
-        position: u64,
-        record: &RecordId,
-        hash: &ChangeHash,
-    ) -> Result<(), LogError> {
-        self.put(|write| Ok(write.put_feed_entry(feed, position, record, hash)?))
+    fn put_feed_entry(&mut self, feed: &FeedId, entry: &FeedEntry) -> Result<(), LogError> {
+        let (record, hash, body) = match &entry.kept {
+            Kept::Change(record, hash) => (Some(*record), Some(*hash), None),
+            Kept::Other(body) => (record_of(body), None, Some(cbor(body)?)),
+        };
+        let (position, received_ms, chain) = (entry.position, entry.received_ms, entry.chain);
+        let row = FeedEntryRow { position, received_ms, chain, record, hash, body };
+        self.put(|write| Ok(write.put_feed_entry(feed, &row)?))
+    }
+
+    fn feed_entry(&mut self, feed: &FeedId, position: u64) -> Result<Option<FeedEntry>, LogError> {
+        let Some(row) = self.look(|view| Ok(view.feed_entry(feed, position)?))? else { return Ok(None) };
+        let kept = match (row.record, row.hash, row.body) {
+            (Some(record), Some(hash), _) => Kept::Change(record, hash),
+            (_, _, Some(body)) => Kept::Other(from_cbor(&body).ok_or_else(|| LogError::damaged("an entry"))?),
+            _ => return Err(LogError::damaged("an entry of a feed")),
+        };
+        Ok(Some(FeedEntry { position, received_ms: row.received_ms, chain: row.chain, kept }))
+    }
+
+    fn signed_head(&mut self, feed: &FeedId) -> Result<Option<SignedHead>, LogError> {
+        let Some(head) = self.look(|view| Ok(view.head(feed)?))? else { return Ok(None) };
+        from_cbor(&head).map(Some).ok_or_else(|| LogError::damaged("a signed head"))
+    }
+
+    fn mark_lost(&mut self, feed: &FeedId, above: u64) -> Result<(), LogError> {
+        self.put(|write| Ok(write.mark_lost(feed, above)?))
+    }
+
+    fn rewind(&mut self, feed: &FeedId, position: u64, chain: &[u8; 32]) -> Result<(), LogError> {
+        self.put(|write| Ok(write.rewind(feed, position, chain)?))
+    }
+
+    fn mark_unsent(&mut self, beyond: Option<(u64, u32)>) -> Result<(), LogError> {
+        self.put(|write| Ok(write.mark_unsent(beyond)?))
     }
 
     fn unstated(&mut self, limit: usize) -> Result<Vec<Unstated>, LogError> {
@@ -401,7 +444,17 @@ impl PhoneLog for StoreLog<'_> {
 
     fn purge(&mut self, record: &RecordId) -> Result<(), LogError> {
         self.book.forget_document(record);
-        self.put(|write| Ok(write.purge(record)?))
+        self.put(|write| {
+            let salt = write.view().meta(record)?.and_then(|meta| meta.salt);
+            let leaf = |hash: Option<ChangeHash>, body: Option<&[u8]>| {
+                let leaf = match (hash, body) {
+                    (Some(hash), _) => chain::change_leaf(&salt?, &hash),
+                    (None, body) => chain::body_leaf(&from_cbor::<EntryBody>(body?)?)?,
+                };
+                Some(to_cbor(&EntryBody::Erased(leaf)))
+            };
+            Ok(write.purge(record, &leaf)?)
+        })
     }
 
     fn is_purged(&mut self, record: &RecordId) -> Result<bool, LogError> {

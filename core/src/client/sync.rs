@@ -208,7 +208,8 @@ impl Run<'_> {
                             return Err(erased);
                         }
                     } else if !outcome.again {
-                        return Ok(());
+                        let restored = Fault::new(ErrorKind::Refused, Text::ServerRestored, "");
+                        return if outcome.awaiting { Err(restored) } else { Ok(()) };
                     }
                     if outcome.progress {
                         breaks = 0;

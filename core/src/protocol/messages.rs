@@ -5,6 +5,7 @@ use minicbor::{Decode, Encode};
 
 use super::changes::{ChangesDown, ChangesUp};
 use super::notice::Notice;
+use super::restored::{LostFeed, Returned};
 use crate::access::{Area, FeedId, Role, Unit};
 use crate::ids::{ActorId, ChangeHash, DeviceId, LogId, RecordId, UserId};
 
@@ -17,7 +18,7 @@ pub struct CursorState {
     /// The feed.
     #[n(0)]
     pub feed: FeedId,
-    /// Epoch of the server's log in which `position` counts.
+    /// Epoch of the server's log that the device has heard of.
     #[n(1)]
     pub epoch: u32,
     /// Entries seen; 0 = none.
@@ -86,7 +87,7 @@ pub struct RequestHeader {
 }
 
 /// Upwards, inside frames.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
 pub enum Up {
     /// Changes of one statement; with the statement where the server lacks it.
     #[n(0)]
@@ -104,6 +105,12 @@ pub enum Up {
         #[n(2)]
         bytes: ByteVec,
     },
+    /// The last signed head of a feed that the server lost entries of: what [`Up::Returned`] chains to.
+    #[n(2)]
+    Head(#[n(0)] SignedHead),
+    /// An entry that the server lost, given back.
+    #[n(3)]
+    Returned(#[n(0)] Returned),
 }
 
 /// What a device signs: which changes it stands for, in order. Made once, sent until all of it has arrived.
@@ -241,12 +248,23 @@ pub enum Down {
     /// The next entries of feeds, all of them changes.
     #[n(8)]
     Changes(#[n(0)] ChangesDown),
+    /// The server lost data. Directly behind Hello; only Done follows, and if feeds are named, no
+    /// change of the request was taken.
+    #[n(9)]
+    Restored {
+        /// Nothing is served until an administrator has confirmed; uploads are taken.
+        #[n(0)]
+        awaiting: bool,
+        /// Where the device has seen more than the log holds.
+        #[n(1)]
+        feeds: Vec<LostFeed>,
+    },
 }
 
 /// One entry of a feed, at its position.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
 pub struct Entry {
-    /// 1, 2, 3 … within feed and epoch.
+    /// 1, 2, 3 … within the feed, over all epochs.
     #[n(0)]
     pub position: u64,
     /// When the server received it, milliseconds since 1970 UTC.
@@ -266,7 +284,7 @@ pub enum EntryBody {
         /// The record.
         #[n(0)]
         record: RecordId,
-        /// With a record's first entry in this feed and epoch.
+        /// With a record's first entry in this feed.
         #[n(1)]
         first: Option<RecordStart>,
         /// Raw automerge change.

@@ -8,6 +8,7 @@ pub(crate) mod chunk;
 pub mod limits;
 mod messages;
 mod notice;
+mod restored;
 pub mod transcode;
 
 pub use changes::{ChangesDown, ChangesUp, FormRun, StatementUp};
@@ -17,3 +18,4 @@ pub use messages::{
     RecordStart, RequestHeader, SignedHead, Statement, StatementHash, Up, Verdict, VerdictKind,
 };
 pub use notice::{Notice, Review};
+pub use restored::{LostFeed, Point, Returned};

@@ -25,6 +25,23 @@ pub struct FeedCursor {
     pub head_position: u64,
 }
 
+/// What is kept of an entry of a feed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FeedEntryRow {
+    /// Its position.
+    pub position: u64,
+    /// When the server received it, milliseconds since 1970 UTC.
+    pub received_ms: i64,
+    /// Chain hash after it.
+    pub chain: [u8; 32],
+    /// The record that it is about.
+    pub record: Option<RecordId>,
+    /// The change, if it is one.
+    pub hash: Option<ChangeHash>,
+    /// What it said otherwise, as the caller encoded it.
+    pub body: Option<Vec<u8>>,
+}
+
 fn cursor(row: &Row<'_>) -> rusqlite::Result<FeedCursor> {
     Ok(FeedCursor {
         feed: FeedId { unit: row.get(0)?, area: area_of_number(row.get(1)?) },
@@ -62,17 +79,28 @@ impl View<'_> {
             .map_err(|error| self.failed("reading a feed's head", error))
     }
 
-    /// The change at a position of a feed, and its record.
+    /// What is kept of the entry at a position of a feed.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn feed_entry(&self, feed: &FeedId, position: u64) -> Result<Option<(RecordId, ChangeHash)>, StoreError> {
+    pub fn feed_entry(&self, feed: &FeedId, position: u64) -> Result<Option<FeedEntryRow>, StoreError> {
         let Some(n) = self.feed_number(feed)? else { return Ok(None) };
         self.connection
-            .prepare_cached("SELECT record, hash FROM feed_entry WHERE feed = ?1 AND position = ?2")
+            .prepare_cached(
+                "SELECT received_ms, chain, record, hash, body FROM feed_entry WHERE feed = ?1 AND position = ?2",
+            )
             .and_then(|mut s| {
-                s.query_row(params![n, stored(position)], |row| Ok((RecordId(row.get(0)?), ChangeHash(row.get(1)?))))
-                    .optional()
+                s.query_row(params![n, stored(position)], |row| {
+                    Ok(FeedEntryRow {
+                        position,
+                        received_ms: row.get(0)?,
+                        chain: row.get(1)?,
+                        record: row.get::<_, Option<[u8; 16]>>(2)?.map(RecordId),
+                        hash: row.get::<_, Option<[u8; 32]>>(3)?.map(ChangeHash),
+                        body: row.get(4)?,
+                    })
+                })
+                .optional()
             })
             .map_err(|error| self.failed("reading a feed's entry", error))
     }
@@ -83,7 +111,8 @@ impl View<'_> {
     /// [`StoreError`].
     pub fn feed_hashes(&self) -> Result<BTreeSet<ChangeHash>, StoreError> {
         let failed = |error| self.failed("reading the feeds", error);
-        let mut statement = self.connection.prepare("SELECT hash FROM feed_entry").map_err(failed)?;
+        let mut statement =
+            self.connection.prepare("SELECT hash FROM feed_entry WHERE hash IS NOT NULL").map_err(failed)?;
         let rows = statement.query_map([], |row| Ok(ChangeHash(row.get(0)?))).map_err(failed)?;
         rows.collect::<Result<_, _>>().map_err(failed)
     }
@@ -104,8 +133,9 @@ impl Write<'_> {
             .map_err(|error| self.failed("writing the feeds", error))
     }
 
-    /// Replaces the list of followed feeds. New feeds, and feeds whose epoch changed, start at position 0 with a zero
-    /// chain. Records of feeds that are gone leave by [`Write::remove_unfollowed`].
+    /// Replaces the list of followed feeds. New feeds start at position 0 with a zero chain. Epochs follow each other in
+    /// one chain, so that a feed keeps its place in a new one; but a head signed in an earlier one proves nothing of what
+    /// the server has now. Records of feeds that are gone leave by [`Write::remove_unfollowed`].
     ///
     /// # Errors
     /// [`StoreError`], as for every method here.
@@ -122,8 +152,7 @@ impl Write<'_> {
         for (feed, epoch) in feeds {
             self.feed_sql(
                 "INSERT INTO feed(unit, area, epoch, position, chain, head_position) VALUES(?1, ?2, ?3, 0, zeroblob(32), 0)
-                 ON CONFLICT(unit, area) DO UPDATE SET epoch = ?3, position = 0, chain = zeroblob(32),
-                 head_position = 0, head = NULL WHERE epoch <> ?3",
+                 ON CONFLICT(unit, area) DO UPDATE SET epoch = ?3, head_position = 0 WHERE epoch <> ?3",
                 &[&feed.unit, &area_number(feed.area), epoch],
             )?;
         }
@@ -164,7 +193,8 @@ impl Write<'_> {
         Ok(())
     }
 
-    /// Stores a feed's last signed head; own changes at or below it leave the outbox.
+    /// Stores a feed's last signed head; own changes at or below it leave the outbox, and what had been lost up to there
+    /// is on the server again.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -173,26 +203,77 @@ impl Write<'_> {
             "UPDATE feed SET head_position = ?3, head = ?4 WHERE unit = ?1 AND area = ?2",
             &[&feed.unit, &area_number(feed.area), &stored(position), &head],
         )?;
+        self.found_again(feed, position)?;
         self.drop_signed(feed, position)
     }
 
-    /// Remembers which change stands at a position.
+    fn found_again(&self, feed: &FeedId, position: u64) -> Result<(), StoreError> {
+        let values: [&dyn ToSql; 3] = [&feed.unit, &area_number(feed.area), &stored(position)];
+        let found = "SELECT hash FROM feed_entry WHERE feed = (SELECT n FROM feed WHERE unit = ?1 AND area = ?2)
+                     AND position <= ?3 AND EXISTS(SELECT 1 FROM lost) AND hash IS NOT NULL";
+        let records =
+            self.records_where(&format!("SELECT DISTINCT record FROM lost WHERE hash IN ({found})"), &values)?;
+        self.feed_sql(&format!("DELETE FROM lost WHERE hash IN ({found})"), &values)?;
+        records.iter().try_for_each(|record| self.refresh_sync(record))
+    }
+
+    /// Keeps an entry of a feed, in place of another at its position. A change that was lost is there again.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn put_feed_entry(
-        &self,
-        feed: &FeedId,
-        position: u64,
-        record: &RecordId,
-        hash: &ChangeHash,
-    ) -> Result<(), StoreError> {
+    pub fn put_feed_entry(&self, feed: &FeedId, row: &FeedEntryRow) -> Result<(), StoreError> {
+        let record = row.record.as_ref().map(RecordId::as_bytes);
+        let hash = row.hash.as_ref().map(ChangeHash::as_bytes);
         self.feed_sql(
-            "INSERT OR REPLACE INTO feed_entry(feed, position, record, hash)
-             SELECT n, ?3, ?4, ?5 FROM feed WHERE unit = ?1 AND area = ?2",
-            &[&feed.unit, &area_number(feed.area), &stored(position), &record.as_bytes(), &hash.as_bytes()],
+            "INSERT OR REPLACE INTO feed_entry(feed, position, received_ms, chain, record, hash, body)
+             SELECT n, ?3, ?4, ?5, ?6, ?7, ?8 FROM feed WHERE unit = ?1 AND area = ?2",
+            &[
+                &feed.unit,
+                &area_number(feed.area),
+                &stored(row.position),
+                &row.received_ms,
+                &row.chain,
+                &record,
+                &hash,
+                &row.body,
+            ],
         )?;
-        Ok(())
+        match (&row.record, self.feed_sql("DELETE FROM lost WHERE hash = ?1", &[&hash])?) {
+            (Some(record), 1..) => self.refresh_sync(record),
+            _ => Ok(()),
+        }
+    }
+
+    /// The server's log of a feed ends at `above`: changes behind it are "sent" until they come down again.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn mark_lost(&self, feed: &FeedId, above: u64) -> Result<(), StoreError> {
+        let values: [&dyn ToSql; 3] = [&feed.unit, &area_number(feed.area), &stored(above)];
+        let behind = "FROM feed_entry WHERE feed = (SELECT n FROM feed WHERE unit = ?1 AND area = ?2)
+                      AND position > ?3 AND hash IS NOT NULL";
+        self.feed_sql(&format!("INSERT OR IGNORE INTO lost(hash, record) SELECT hash, record {behind}"), &values)?;
+        self.refresh_sync_where(&format!("SELECT DISTINCT record {behind}"), &values)
+    }
+
+    /// Sets a feed's cursor back: what is kept of later entries goes, with reviews among them and a later signed head,
+    /// and own changes behind it wait to be sent again.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn rewind(&self, feed: &FeedId, position: u64, chain: &[u8; 32]) -> Result<(), StoreError> {
+        let values: [&dyn ToSql; 3] = [&feed.unit, &area_number(feed.area), &stored(position)];
+        let waiting = "SELECT DISTINCT record FROM outbox WHERE unit = ?1 AND area = ?2 AND state < 2 AND ?3 >= 0";
+        for sql in [
+            "DELETE FROM feed_entry WHERE feed = (SELECT n FROM feed WHERE unit = ?1 AND area = ?2) AND position > ?3",
+            "DELETE FROM review WHERE unit = ?1 AND area = ?2 AND position > ?3",
+            "UPDATE feed SET head = NULL, head_position = 0 WHERE unit = ?1 AND area = ?2 AND head_position > ?3",
+            "UPDATE outbox SET state = statement IS NOT NULL, position = NULL WHERE unit = ?1 AND area = ?2 AND state = 3 AND position > ?3",
+        ] {
+            self.feed_sql(sql, &values)?;
+        }
+        self.put_cursor(feed, position, chain)?;
+        self.refresh_sync_where(waiting, &values)
     }
 
     /// The record belongs to `to` from now on. If the phone does not follow that feed, it leaves by

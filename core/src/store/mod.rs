@@ -33,12 +33,12 @@ pub use disk::SystemDisk;
 pub use draft::{Draft, DraftKey};
 pub use erase::{erase_files, forget_erased, is_marked_erased, mark_erased};
 pub use error::StoreError;
-pub use feed::FeedCursor;
+pub use feed::{FeedCursor, FeedEntryRow};
 pub use open::{Store, View, Write};
 pub use outbox::{NotTakenRow, OutboxRow, StatementRow, VerdictRow};
 pub use person::{PersonEntry, PersonHit, PersonKey};
 pub use read::{KindCount, ListFilter, ListRow, RecordRow, Status};
-pub use record::{ReadRow, SyncState};
+pub use record::{LeafOf, ReadRow, SyncState};
 pub use reference::{ActorRow, ReviewRow};
 pub use salvage::{SalvageReport, SalvagedTable};
 

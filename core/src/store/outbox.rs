@@ -399,6 +399,19 @@ impl Write<'_> {
         Ok(records.len() as u64)
     }
 
+    /// The server has the bodies up to this statement and index only: sent changes beyond it are stated again.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn mark_unsent(&self, beyond: Option<(u64, u32)>) -> Result<(), StoreError> {
+        let (number, index) = beyond.map_or((0, -1), |(number, index)| (stored(number), i64::from(index)));
+        self.outbox_sql(
+            "UPDATE outbox SET state = 1 WHERE state = 2 AND (statement, list_index) > (?1, ?2)",
+            &[&number, &index],
+        )?;
+        self.refresh_sync_where("SELECT DISTINCT record FROM outbox WHERE state = 1", &[])
+    }
+
     /// Sets where an own change stands; nothing if it is not in the outbox. One that entered a feed is no longer put
     /// before the user as not taken.
     ///
@@ -446,6 +459,11 @@ impl Write<'_> {
         let above = stored(number);
         self.outbox_sql(
             "UPDATE outbox SET state = 0, statement = NULL, list_index = NULL WHERE statement > ?1 AND state IN (1, 2)",
+            &[&above],
+        )?;
+        // If the server loses such a change, it is stated anew: its number will be another statement's.
+        self.outbox_sql(
+            "UPDATE outbox SET statement = NULL, list_index = NULL WHERE statement > ?1 AND state = 3",
             &[&above],
         )?;
         self.outbox_sql("DELETE FROM statement WHERE number > ?1", &[&above])?;
@@ -518,10 +536,13 @@ impl Write<'_> {
 
     /// [`Write::refresh_sync`] for every record that `select` names.
     pub(super) fn refresh_sync_where(&self, select: &str, values: &[&dyn ToSql]) -> Result<(), StoreError> {
+        self.records_where(select, values)?.iter().try_for_each(|id| self.refresh_sync(id))
+    }
+
+    pub(super) fn records_where(&self, select: &str, values: &[&dyn ToSql]) -> Result<Vec<RecordId>, StoreError> {
         let failed = |error| self.failed("noting how far a record has got", error);
         let mut statement = self.connection.prepare_cached(select).map_err(failed)?;
         let rows = statement.query_map(values, |row| Ok(RecordId(row.get(0)?))).map_err(failed)?;
-        let records: Vec<RecordId> = rows.collect::<Result<_, _>>().map_err(failed)?;
-        records.iter().try_for_each(|id| self.refresh_sync(id))
+        rows.collect::<Result<_, _>>().map_err(failed)
     }
 }

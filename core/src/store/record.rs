@@ -1,6 +1,6 @@
 //! A record as it is stored: what is known of it, its body, and the row that screens read.
 
-use fieldbook_sqlite::rusqlite::{OptionalExtension, params};
+use fieldbook_sqlite::rusqlite::{self, OptionalExtension, params};
 use sha2::{Digest, Sha256};
 
 use super::open::SCRUB;
@@ -103,6 +103,9 @@ pub struct ReadRow {
     /// The persons whom it is about.
     pub persons: Vec<PersonEntry>,
 }
+
+/// What is kept of a purged record's entry, from its change or its body; `None` leaves a gap.
+pub type LeafOf<'a> = &'a dyn Fn(Option<ChangeHash>, Option<&[u8]>) -> Option<Vec<u8>>;
 
 impl View<'_> {
     /// The internal number of a record.
@@ -327,18 +330,37 @@ impl Write<'_> {
         remove().map_err(|error| self.failed(doing, error))
     }
 
-    /// Erases a record for ever: everything of it goes, and its id can never be stored again. What the search and the
+    fn leave_leaves(&self, id: &RecordId, leaf_of: LeafOf<'_>) -> rusqlite::Result<()> {
+        let mut listed = self.connection.prepare("SELECT n, hash, body FROM feed_entry WHERE record = ?1")?;
+        let entries = listed.query_map([id.as_bytes()], |row| {
+            let hash = row.get::<_, Option<[u8; 32]>>(1)?.map(ChangeHash);
+            Ok((row.get::<_, i64>(0)?, hash, row.get::<_, Option<Vec<u8>>>(2)?))
+        })?;
+        for (n, hash, body) in entries.collect::<Result<Vec<_>, _>>()? {
+            if let Some(leaf) = leaf_of(hash, body.as_deref()) {
+                self.connection
+                    .prepare_cached("UPDATE feed_entry SET record = NULL, hash = NULL, body = ?2 WHERE n = ?1")?
+                    .execute(params![n, leaf])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Erases a record for ever: everything of it goes but its entries' leaves, which `leaf_of` makes of a change's hash
+    /// or an entry's body, and its id can never be stored again. What the search and the
     /// write-ahead log still hold of it goes at the next [`super::Store::tidy`].
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn purge(&self, id: &RecordId) -> Result<(), StoreError> {
+    pub fn purge(&self, id: &RecordId, leaf_of: LeafOf<'_>) -> Result<(), StoreError> {
         let doing = "purging a record";
+        self.leave_leaves(id, leaf_of).map_err(|error| self.failed(doing, error))?;
         self.remove_record(id)?;
         let erase = || {
             // A new record may have no row yet, but an open form and what was not taken of it.
             for sql in [
                 "DELETE FROM feed_entry WHERE record = ?1",
+                "DELETE FROM lost WHERE record = ?1",
                 "DELETE FROM review WHERE record = ?1",
                 "DELETE FROM pending WHERE record = ?1",
                 "DELETE FROM verdict WHERE record = ?1",
@@ -363,7 +385,8 @@ impl Write<'_> {
                    WHEN EXISTS(SELECT 1 FROM not_taken WHERE record = ?1)
                      OR EXISTS(SELECT 1 FROM verdict WHERE record = ?1 AND settled = 0) THEN 4
                    ELSE coalesce((SELECT min(CASE state WHEN 2 THEN 1 WHEN 3 THEN 1 ELSE 0 END)
-                        FROM outbox WHERE record = ?1 AND state < 4), 3) END
+                        FROM outbox WHERE record = ?1 AND state < 4),
+                        CASE WHEN EXISTS(SELECT 1 FROM lost WHERE record = ?1) THEN 1 ELSE 3 END) END
                  WHERE id = ?1",
             )
             .and_then(|mut s| s.execute([id.as_bytes()]))

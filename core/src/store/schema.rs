@@ -79,9 +79,13 @@ CREATE TABLE feed(
   n INTEGER PRIMARY KEY, unit TEXT NOT NULL, area INTEGER NOT NULL, epoch INTEGER NOT NULL, position INTEGER NOT NULL,
   chain BLOB NOT NULL, head_position INTEGER NOT NULL, head BLOB, UNIQUE(unit, area));
 -- feed: n of its feed.
+-- hash: of a change; anything else has a body, and the record that it is about.
 CREATE TABLE feed_entry(
-  n INTEGER PRIMARY KEY, feed INTEGER NOT NULL, position INTEGER NOT NULL, record BLOB NOT NULL, hash BLOB NOT NULL,
-  UNIQUE(feed, position));
+  n INTEGER PRIMARY KEY, feed INTEGER NOT NULL, position INTEGER NOT NULL, received_ms INTEGER NOT NULL,
+  chain BLOB NOT NULL, record BLOB, hash BLOB, body BLOB, UNIQUE(feed, position));
+-- Changes that the server had and lost.
+CREATE TABLE lost(n INTEGER PRIMARY KEY, hash BLOB NOT NULL UNIQUE, record BLOB NOT NULL);
+CREATE INDEX lost_by_record ON lost(record);
 CREATE TABLE pending(
   n INTEGER PRIMARY KEY, unit TEXT NOT NULL, area INTEGER NOT NULL, epoch INTEGER NOT NULL, position INTEGER NOT NULL,
   record BLOB NOT NULL, reason TEXT NOT NULL, bytes BLOB NOT NULL, UNIQUE(unit, area, epoch, position));
@@ -107,6 +111,7 @@ pub(super) const TABLES: &[&str] = &[
     "review",
     "feed",
     "feed_entry",
+    "lost",
     "pending",
     "person",
 ];

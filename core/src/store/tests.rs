@@ -121,7 +121,7 @@ fn a_purged_record_leaves_no_word_in_the_search() {
         blocks.map(Result::unwrap).any(|block| block.windows(12).any(|window| window == &ID_NUMBER.as_bytes()[6..]))
     };
     assert!(words(), "the search for the number finds it while it is there");
-    store.write(|write| write.purge(&record(1))).unwrap();
+    store.write(|write| write.purge(&record(1), &|_, _| None)).unwrap();
     store.tidy().unwrap();
     assert!(!words());
     assert_eq!(found(&store, "仁青"), ["仁青"]);

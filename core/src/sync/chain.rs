@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use crate::ids::ChangeHash;
 use crate::protocol::EntryBody;
 
-/// Chain hash before the first entry of a feed and epoch.
+/// Chain hash before the first entry of a feed.
 pub const START: [u8; 32] = [0; 32];
 
 const LINK_DOMAIN: &[u8] = b"fieldbook chain v1\0";

@@ -85,6 +85,7 @@ fn status_of(word: &str) -> StatusCode {
         "record_unknown" | "kind_unknown" | "quarantine_unknown" | "device_unknown" | "unit_unknown" => {
             StatusCode::NOT_FOUND
         }
+        "awaiting_confirmation" => StatusCode::SERVICE_UNAVAILABLE,
         "not_supervisor" | "not_your_field" => StatusCode::FORBIDDEN,
         "heads_moved"
         | "must_agree"

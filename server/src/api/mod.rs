@@ -7,13 +7,14 @@ mod records;
 mod session;
 mod supervise;
 
+use error::ApiError;
 pub(crate) use error::form_language;
 
 use std::sync::Arc;
 
-use axum::extract::DefaultBodyLimit;
-use axum::extract::State;
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::StatusCode;
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router, middleware};
@@ -23,7 +24,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::limiter::Limiter;
-use crate::store::{Store, StoreError};
+use crate::store::{Problem, Store, StoreError};
 use crate::sync_http;
 
 /// Exchanges and enrolments that hold a thread at once; more are told to come back.
@@ -49,6 +50,7 @@ pub fn router(store: Arc<Store>) -> Router {
         .fallback(error::no_such_address)
         .method_not_allowed_fallback(error::no_such_address)
         .layer(DefaultBodyLimit::max(API_BODY_BYTES_MAX))
+        .layer(middleware::from_fn_with_state(app.clone(), confirmed))
         .layer(middleware::from_fn(error::localise));
     Router::new()
         .nest("/api/v1", console)
@@ -56,6 +58,15 @@ pub fn router(store: Arc<Store>) -> Router {
         .route("/sync/1", post(sync_http::exchange))
         .route("/sync/1/enrol", post(sync_http::enrol))
         .with_state(app)
+}
+
+/// A restored server shows supervisors nothing either before it is confirmed: its records may have been purged since.
+async fn confirmed(State(app): State<App>, request: Request, next: Next) -> Response {
+    match app.ask(Store::awaiting).await {
+        Ok(false) => next.run(request).await,
+        Ok(true) => ApiError::from(Problem::new("awaiting_confirmation")).into_response(),
+        Err(error) => ApiError::from(error).into_response(),
+    }
 }
 
 /// The supervisors' API, to be nested under `/api/v1`.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use fieldbook_core::access::{Role, Unit};
 
 use super::options::{DeviceTask, FormTask, Options, Serve, Task, UnitTask, UserTask, role_words};
-use super::records;
+use super::{backup, records};
 use crate::store::{Problem, Store, StoreError, UserRow};
 use crate::text::{Language, text};
 use crate::{link, serve};
@@ -30,6 +30,9 @@ pub(super) fn execute(
         Task::Form(task) => records::form(language, &*open()?, task),
         Task::Record(task) => records::record(language, &*open()?, task),
         Task::Verify => records::verify(language, &*open()?),
+        Task::Backup { file } => backup::backup(language, &*open()?, file),
+        Task::Restore { file } => backup::restore(language, options, file),
+        Task::Restored(task) => backup::restored(language, &*open()?, task.task.as_ref()),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The command line: everything that an administrator does at a terminal.
 
+mod backup;
 mod commands;
 mod options;
 mod records;

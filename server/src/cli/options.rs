@@ -34,6 +34,26 @@ pub(super) enum Task {
     #[command(subcommand)]
     Record(RecordTask),
     Verify,
+    Backup {
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+    Restore {
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+    Restored(Restored),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Restored {
+    #[command(subcommand)]
+    pub(super) task: Option<RestoredTask>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum RestoredTask {
+    Confirm,
 }
 
 #[derive(Debug, Args)]

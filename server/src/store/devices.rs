@@ -7,7 +7,7 @@ use fieldbook_core::protocol::EnrolAnswer;
 use rusqlite::{Connection, OptionalExtension, Row};
 use sha2::{Digest, Sha256};
 
-use super::{Problem, Store, StoreError, UserRow, meta, units, users};
+use super::{Problem, Store, StoreError, UserRow, meta, restored, units, users};
 use crate::apart::{self, Line};
 use crate::code;
 
@@ -128,6 +128,9 @@ impl Store {
                 tx.query_row(sql, [hash], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))).optional()?;
             let refused = || StoreError::from(Problem::new("enrolment_code"));
             let (user, expires_ms, used_ms, device) = found.ok_or_else(refused)?;
+            if restored::is_awaiting(tx)? {
+                return Err(Problem::new("awaiting_confirmation").into());
+            }
             if expires_ms < now_ms {
                 return Err(refused());
             }

@@ -1,5 +1,6 @@
 //! The server's store: one encrypted SQLite file in the data folder, one writer, several readers.
 
+mod backup;
 mod console;
 mod devices;
 mod error;
@@ -11,6 +12,7 @@ mod page;
 mod purge;
 mod quarantine;
 mod records;
+mod restored;
 mod reviews;
 mod sessions;
 mod supervise;
@@ -29,6 +31,7 @@ use fieldbook_core::ports::{Clock, Random};
 use fieldbook_sqlite::KEY_BYTES;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 
+pub use backup::restore_backup;
 pub use console::Asked;
 pub use devices::{DeviceRow, EnrolCode};
 pub use error::{Problem, StoreError};
@@ -36,6 +39,7 @@ pub use forms::{FormRow, Published};
 pub(crate) use listing::ListQuery;
 pub use listing::{RecordLine, RecordList, RecordRow};
 pub use page::RecordPage;
+pub use restored::RestoredState;
 pub use supervise::{QuarantineItem, QuarantinePage};
 pub(crate) use sync_log::StoreLog;
 pub use users::{Granted, UserRow, hash_password, password_fits};

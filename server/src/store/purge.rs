@@ -65,6 +65,7 @@ fn erase_rows(tx: &Connection, record: RecordId) -> Result<(), StoreError> {
     for sql in [
         "DELETE FROM verdicts WHERE hash IN (SELECT hash FROM quarantine WHERE record = ?1)",
         "DELETE FROM quarantine WHERE record = ?1",
+        "UPDATE returned SET state = 2, body = NULL WHERE record = ?1",
         "DELETE FROM reviews WHERE record = ?1",
         "DELETE FROM bodies WHERE record = ?1",
         "DELETE FROM records WHERE id = ?1",

@@ -85,5 +85,12 @@ CREATE TABLE audit (
   id INTEGER PRIMARY KEY, time_ms INTEGER NOT NULL, user BLOB, action TEXT NOT NULL, subject TEXT NOT NULL,
   detail TEXT NOT NULL
 ) STRICT;
+-- Entries beyond the log of a restored server, by the chain hash after them. state: 0 proved and missing, 1 given back
+-- and waiting, 2 taken back. record, received_ms, body: of a waiting one.
+CREATE TABLE returned (
+  unit TEXT NOT NULL, area TEXT NOT NULL, chain BLOB NOT NULL, position INTEGER NOT NULL, state INTEGER NOT NULL,
+  record BLOB, received_ms INTEGER, body BLOB, PRIMARY KEY (unit, area, chain)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX returned_position ON returned(unit, area, state, position);
 -- Records that were erased for ever. The same ids stand in the list that is kept outside the database.
 CREATE TABLE purged (record BLOB PRIMARY KEY, purged_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;

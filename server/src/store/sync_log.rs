@@ -7,14 +7,16 @@ use fieldbook_core::access::{Area, FeedId};
 use fieldbook_core::document::Document;
 use fieldbook_core::ids::{ActorId, ChangeHash, DeviceId, LogId, RecordId, UserId};
 use fieldbook_core::protocol::limits::{CHANGE_PREFIX_BYTES, DEVICE_FEEDS_MAX, RECORD_PREFIX_BYTES};
-use fieldbook_core::protocol::{Entry, Notice, Verdict};
-use fieldbook_core::sync::server::{DeviceRow, Fate, FeedHead, LogEntry, Scope, ServerLog, StatementRow, TakenChange};
+use fieldbook_core::protocol::{Entry, Notice, Point, Returned, Verdict};
+use fieldbook_core::sync::server::{
+    DeviceRow, Fate, FeedHead, LogEntry, ReturnedState, Scope, ServerLog, StatementRow, TakenChange,
+};
 use fieldbook_core::sync::{LogError, LogErrorKind, chain, from_cbor, to_cbor};
 use rusqlite::{Connection, OptionalExtension};
 use sha2::{Digest, Sha256};
 
 use super::records::OpenRecord;
-use super::{Store, StoreError, feeds, units, users};
+use super::{Store, StoreError, feeds, restored, units, users};
 
 /// Change of a device's clock error that is worth a write.
 const CLOCK_STEP_MS: u64 = 60 * 1000;
@@ -361,8 +363,47 @@ impl ServerLog for StoreLog<'_> {
         self.write(|tx| {
             tx.prepare_cached("DELETE FROM verdicts WHERE device = ?1 AND number <= ?2")?
                 .execute((device.as_bytes(), through))?;
+            tx.prepare_cached("UPDATE devices SET verdict = ?2 WHERE id = ?1 AND verdict < ?2")?
+                .execute((device.as_bytes(), through))?;
             Ok(())
         })
+    }
+
+    fn awaiting(&mut self) -> Result<bool, LogError> {
+        Ok(restored::is_awaiting(self.connection()?)?)
+    }
+
+    fn begin_epoch(&mut self, above: u32) -> Result<(), LogError> {
+        let mut jump = [0; 2];
+        self.store.random.fill(&mut jump);
+        tracing::warn!("this server met its own signature beyond its log: it serves nothing until confirmed");
+        self.write(|tx| restored::begin_epoch(tx, above, u16::from_be_bytes(jump)))
+    }
+
+    fn returned(&mut self, feed: &FeedId, chain: &[u8; 32]) -> Result<Option<ReturnedState>, LogError> {
+        Ok(restored::returned(self.connection()?, feed, chain)?)
+    }
+
+    fn put_wanted(&mut self, feed: &FeedId, point: &Point) -> Result<(), LogError> {
+        self.write(|tx| restored::put_wanted(tx, feed, point))
+    }
+
+    fn put_returned(&mut self, chain: &[u8; 32], entry: &Returned) -> Result<(), LogError> {
+        self.write(|tx| restored::put_returned(tx, chain, entry))
+    }
+
+    fn wanted(&mut self, feed: &FeedId, limit: usize) -> Result<Vec<Point>, LogError> {
+        Ok(restored::wanted(self.connection()?, feed, limit)?)
+    }
+
+    fn given_back(&mut self, feed: &FeedId, through: u64) -> Result<Vec<Point>, LogError> {
+        Ok(restored::given_back(self.connection()?, feed, through)?)
+    }
+
+    fn take_back(&mut self) -> Result<(), LogError> {
+        self.flush()?;
+        let store = self.store;
+        self.write(|tx| store.take_back(tx).map(|_| ()))
     }
 
     fn heads(&mut self, wanted: &[FeedId]) -> Result<Vec<FeedHead>, LogError> {

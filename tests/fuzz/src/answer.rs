@@ -81,10 +81,13 @@ fn repair(parts: &mut [Vec<u8>], data: &phone_log::Data) {
         let Some(message) = from_cbor::<Down>(part) else { continue };
         let fixed = match message {
             Down::Feeds { registry, feeds: listed, roles } => {
-                let held = |feed: &_, epoch| feeds.iter().find(|held| held.0 == *feed && held.1 == epoch).cloned();
+                let held = |feed: &_| feeds.iter().find(|held| held.0 == *feed).map(|held| (held.2, held.3));
                 feeds = listed
                     .iter()
-                    .map(|(feed, epoch)| held(feed, *epoch).unwrap_or((feed.clone(), *epoch, 0, chain::START)))
+                    .map(|(feed, epoch)| {
+                        let (position, chain) = held(feed).unwrap_or((0, chain::START));
+                        (feed.clone(), *epoch, position, chain)
+                    })
                     .collect();
                 Down::Feeds { registry, feeds: listed, roles }
             }

@@ -106,7 +106,9 @@ impl Model {
             Step::Remove { record } | Step::Purge { record } => {
                 let id = super::support::record(*record);
                 let purge = matches!(step, Step::Purge { .. });
-                store.write(|write| if purge { write.purge(&id) } else { write.remove_record(&id) }).unwrap();
+                store
+                    .write(|write| if purge { write.purge(&id, &|_, _| None) } else { write.remove_record(&id) })
+                    .unwrap();
                 self.records.remove(record);
                 self.outbox.retain(|_, (of, _)| of != record);
                 if purge {

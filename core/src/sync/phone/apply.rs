@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::exchange::Exchange;
 use super::unpack::{self, Arrived};
-use super::{OutboxChange, PhoneEvent, PhoneIdentity, PhoneLog, SyncError};
+use super::{FeedEntry, Kept, OutboxChange, PhoneEvent, PhoneIdentity, PhoneLog, SyncError};
 use crate::access::{FeedId, Role};
 use crate::document::{ChangeState, Document, PendingEntry, RecordMeta};
 use crate::forms::FormDefinition;
@@ -13,7 +13,8 @@ use crate::ids::{ChangeHash, LogId, RecordId};
 use crate::intake::{self, Refusal};
 use crate::protocol::limits::CLOCK_TOLERANCE_MS;
 use crate::protocol::{
-    ChangesDown, Down, Entry, EntryBody, ErrorAnswer, Notice, PURGED, RecordStart, SignedHead, Verdict, VerdictKind,
+    ChangesDown, Down, Entry, EntryBody, ErrorAnswer, Notice, PURGED, RecordStart, SignedHead, StatementHash, Verdict,
+    VerdictKind,
 };
 use crate::sync::signing::Revocation;
 use crate::sync::{LogError, chain, signing};
@@ -22,6 +23,8 @@ use crate::sync::{LogError, chain, signing};
 const DOCUMENTS_HELD_MAX: usize = 64;
 /// Records with pending entries that are tried again at once.
 const PAGE_PENDING: usize = 64;
+/// Statements read at once.
+const PAGE_STATEMENTS: usize = 8;
 
 /// What a frame did.
 #[derive(Default)]
@@ -55,12 +58,12 @@ struct Held {
 }
 
 pub(super) struct Applier<'a> {
-    log: &'a mut dyn PhoneLog,
-    exchange: &'a mut Exchange,
+    pub(super) log: &'a mut dyn PhoneLog,
+    pub(super) exchange: &'a mut Exchange,
     documents: BTreeMap<RecordId, Held>,
     /// Feeds whose cursor moved and is not stored yet.
     moved: BTreeSet<usize>,
-    state_changed: bool,
+    pub(super) state_changed: bool,
     applied: Applied,
 }
 
@@ -127,6 +130,7 @@ impl<'a> Applier<'a> {
                 self.applied.failure = Some(answer);
                 Ok(())
             }
+            Down::Restored { awaiting, feeds } => self.restored(awaiting, &feeds),
             Down::Part { .. } => Err(SyncError::Protocol("a part outside of a message").into()),
         }
     }
@@ -154,6 +158,8 @@ impl<'a> Applier<'a> {
         let own = if number == 0 || number > last { None } else { self.log.statement_hash(number)? };
         let fits = number == 0 || (hash.len() >= 8 && own.is_some_and(|own| own.starts_with(hash)));
         let state = &mut self.exchange.state;
+        // The server lost what it had taken.
+        let unsent = taken < state.taken;
         if !fits {
             let hash = <[u8; 32]>::try_from(hash).map_err(|_| Stop::HashWanted)?;
             self.log.adopt_statement(number, &hash)?;
@@ -165,8 +171,30 @@ impl<'a> Applier<'a> {
             state.taken = taken;
             self.state_changed = true;
         }
+        if unsent {
+            self.log.mark_unsent(taken)?;
+        }
+        if fits && number < last {
+            self.drop_unsendable(number, own.unwrap_or_default(), last)?;
+        }
         if let Some(taken) = taken {
             self.exchange.stats.changes_sent += self.log.mark_sent(taken)?;
+        }
+        Ok(())
+    }
+
+    /// After a fork a statement may be the other half's, of which only the hash is here: where the server lost it, it can
+    /// be sent by nobody, and what follows it is stated anew.
+    fn drop_unsendable(&mut self, mut number: u64, mut hash: StatementHash, last: u64) -> Result<(), LogError> {
+        while number < last {
+            let page = self.log.statements_after(number, PAGE_STATEMENTS)?;
+            if page.first().is_none_or(|next| next.number != number + 1) {
+                return self.log.adopt_statement(number, &hash);
+            }
+            let in_a_row = page.into_iter().zip(number + 1..).take_while(|(next, expected)| next.number == *expected);
+            for (next, _) in in_a_row {
+                (number, hash) = (next.number, next.hash);
+            }
         }
         Ok(())
     }
@@ -214,7 +242,12 @@ impl<'a> Applier<'a> {
     fn entry(&mut self, feed: u32, entry: Entry) -> Result<(), Stop> {
         let Some(place) = self.place(feed, entry.position)? else { return Ok(()) };
         let leaf = chain::body_leaf(&entry.body).ok_or(SyncError::Protocol("a change outside of its message"))?;
-        self.step(feed, &place, entry.received_ms, &leaf);
+        let kept = match &entry.body {
+            // Its bytes are many, and an administrator publishes it again.
+            EntryBody::Notice(Notice::Form { .. }) => EntryBody::Erased(leaf),
+            other => other.clone(),
+        };
+        self.step(feed, &place, entry.received_ms, &leaf, Kept::Other(kept))?;
         self.effect(&place, entry.body)
     }
 
@@ -231,7 +264,9 @@ impl<'a> Applier<'a> {
 
     fn change(&mut self, change: Arrived) -> Result<(), Stop> {
         let Some(place) = self.place(change.feed, change.position)? else { return Ok(()) };
+        let purged = self.log.is_purged(&change.record)?;
         let salt = match &change.first {
+            Some(first) if purged => first.salt,
             Some(first) => self.start(&place, &change.record, first)?,
             None => {
                 let meta = self.log.record_meta(&change.record)?;
@@ -239,7 +274,9 @@ impl<'a> Applier<'a> {
                 salt.ok_or_else(|| place.misfit("a record begins in the middle"))?
             }
         };
-        self.step(change.feed, &place, change.received_ms, &chain::change_leaf(&salt, &change.hash));
+        let leaf = chain::change_leaf(&salt, &change.hash);
+        let kept = if purged { Kept::Other(EntryBody::Erased(leaf)) } else { Kept::Change(change.record, change.hash) };
+        self.step(change.feed, &place, change.received_ms, &leaf, kept)?;
         let stats = &mut self.exchange.stats;
         match (change.own, change.transcoded) {
             (true, _) => {}
@@ -247,7 +284,7 @@ impl<'a> Applier<'a> {
             (false, false) => stats.changes_raw += 1,
         }
         self.log.set_status(&change.hash, ChangeState::Entered(place.position))?;
-        self.enter(&place, change.record, change.hash, &change.bytes)
+        if purged { Ok(()) } else { self.enter(&place, change.record, change.hash, &change.bytes) }
     }
 
     /// Where an entry stands; `None` if it was seen before.
@@ -265,20 +302,26 @@ impl<'a> Applier<'a> {
         Ok(Some(place))
     }
 
-    /// Moves the feed's chain on to an entry.
-    fn step(&mut self, feed: u32, place: &Place, received_ms: i64, leaf: &[u8; 32]) {
-        let Some(own) = self.exchange.feeds.get_mut(feed as usize) else { return };
+    /// Moves the feed's chain on to an entry, and keeps what it takes to give the entry back if the server loses it.
+    fn step(
+        &mut self,
+        feed: u32,
+        place: &Place,
+        received_ms: i64,
+        leaf: &[u8; 32],
+        kept: Kept,
+    ) -> Result<(), LogError> {
+        let Some(own) = self.exchange.feeds.get_mut(feed as usize) else { return Ok(()) };
         own.chain = chain::next(&own.chain, place.position, received_ms, leaf);
         own.position = place.position;
+        let entered = FeedEntry { position: place.position, received_ms, chain: own.chain, kept };
         self.moved.insert(feed as usize);
         self.exchange.progress = true;
         self.exchange.stats.entries += 1;
+        self.log.put_feed_entry(&place.feed, &entered)
     }
 
     fn start(&mut self, place: &Place, record: &RecordId, first: &RecordStart) -> Result<[u8; 8], Stop> {
-        if self.log.is_purged(record)? {
-            return Ok(first.salt);
-        }
         let (kind, created_version) = match self.log.record_meta(record)? {
             // A record that was made here keeps what its creation change says.
             Some(meta) => (meta.kind, meta.created_version),
@@ -325,10 +368,6 @@ impl<'a> Applier<'a> {
 
     /// Merges an accepted change into its record; what this app cannot merge is kept as it came.
     fn enter(&mut self, place: &Place, record: RecordId, hash: ChangeHash, bytes: &[u8]) -> Result<(), Stop> {
-        if self.log.is_purged(&record)? {
-            return Ok(());
-        }
-        self.log.put_feed_entry(&place.feed, place.position, &record, &hash)?;
         if let Err(reason) = self.merge(record, hash, bytes)? {
             let Place { feed, epoch, position } = place.clone();
             let pending = PendingEntry { feed, epoch, position, record, bytes: bytes.to_vec(), reason };
@@ -477,6 +516,9 @@ impl<'a> Applier<'a> {
             None => !revoked && own == exchange.digest && exchange.state.digest.is_some(),
         };
         let state = &mut exchange.state;
+        if !exchange.restored {
+            state.recalls.clear();
+        }
         state.digest = confirmed.then(|| own.into());
         if exchange.probe && state.open_upload && !exchange.progress {
             state.halve_upload();

@@ -1,11 +1,11 @@
 //! One exchange on the device's side.
 
 use super::apply::{Applied, Applier, Stop};
-use super::reissue;
 use super::request::{self, Request};
 use super::state::{SyncState, transact};
 use super::upload::{self, Upload};
 use super::{FollowedFeed, Outcome, PhoneEvent, PhoneIdentity, PhoneLog, Stats, SyncError};
+use super::{reissue, restored};
 use crate::ports::Random;
 use crate::protocol::limits::PROTOCOL_VERSION;
 use crate::protocol::transcode::Room;
@@ -30,6 +30,10 @@ pub struct Exchange {
     /// What the answer may still bring.
     pub(super) room: Room,
     pub(super) hello_seen: bool,
+    /// The server said that it lost data.
+    pub(super) restored: bool,
+    /// And that it waits for its administrator.
+    pub(super) awaiting: bool,
     pub(super) stats: Stats,
     /// The break before this exchange was not without effect.
     pub(super) progress: bool,
@@ -73,7 +77,10 @@ impl Exchange {
         let digest = request::cursor_set(&identity, state.registry, &feeds).digest();
         let cursors = request::cursors(&identity, &state, &feeds, digest);
         if !probe {
-            sent = upload::upload(log, &state, state.up_bytes())?;
+            sent = match state.recalls.as_slice() {
+                [] => upload::upload(log, &state, state.up_bytes())?,
+                recalls => restored::give_back(log, recalls, state.up_bytes())?,
+            };
         }
         let Upload { frames, transcoded, raw } = sent;
         state.counter += 1;
@@ -109,6 +116,8 @@ impl Exchange {
             in_full: header.in_full,
             room: Room::default(),
             hello_seen: false,
+            restored: false,
+            awaiting: false,
             stats,
             progress: false,
             reader: FrameReader::new(),
@@ -238,7 +247,7 @@ impl Exchange {
     }
 
     fn outcome(self, again: bool, revoked: bool, events: Vec<PhoneEvent>) -> Outcome {
-        Outcome { again, progress: self.progress, revoked, stats: self.stats, events }
+        Outcome { again, progress: self.progress, revoked, awaiting: self.awaiting, stats: self.stats, events }
     }
 }
 

@@ -7,7 +7,7 @@ use crate::document::{ChangeState, Document, PendingEntry, RawChange, RecordMeta
 use crate::forms::FormDefinition;
 use crate::ids::{ActorId, ChangeHash, DeviceId, LogId, RecordId, UserId};
 use crate::protocol::limits::{CHANGE_PREFIX_BYTES, RECORD_PREFIX_BYTES};
-use crate::protocol::{Notice, SignedHead, StatementHash, Verdict};
+use crate::protocol::{EntryBody, Notice, SignedHead, StatementHash, Verdict};
 use crate::sync::LogError;
 
 /// Who this installation is, fixed at enrolment.
@@ -28,7 +28,7 @@ pub struct PhoneIdentity {
 pub struct FollowedFeed {
     /// The feed.
     pub feed: FeedId,
-    /// Epoch in which `position` counts.
+    /// Epoch of the server's log when the list came.
     pub epoch: u32,
     /// Entries seen.
     pub position: u64,
@@ -36,6 +36,28 @@ pub struct FollowedFeed {
     pub chain: [u8; 32],
     /// Position of the last signed head that was stored for this epoch; 0 = none.
     pub head_position: u64,
+}
+
+/// What this phone keeps of one entry of a feed: enough to prove and to give it back.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FeedEntry {
+    /// Its position.
+    pub position: u64,
+    /// When the server received it, milliseconds since 1970 UTC.
+    pub received_ms: i64,
+    /// Chain hash after it.
+    pub chain: [u8; 32],
+    /// What it said.
+    pub kept: Kept,
+}
+
+/// What an entry said.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Kept {
+    /// This change of this record; its bytes are in the document.
+    Change(RecordId, ChangeHash),
+    /// Something else; a published form only as its leaf.
+    Other(EntryBody),
 }
 
 /// A change of the outbox that no statement lists yet.
@@ -162,15 +184,20 @@ pub trait PhoneLog {
     /// # Errors
     /// [`LogError`].
     fn set_actor(&mut self, actor: ActorId) -> Result<(), LogError>;
+    /// Has this installation ever written under `actor`?
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn is_own_actor(&mut self, actor: &ActorId) -> Result<bool, LogError>;
 
     /// The followed feeds, sorted by [`FeedId`]: the order that [`crate::protocol::Down::Entry`] counts in.
     ///
     /// # Errors
     /// [`LogError`].
     fn feeds(&mut self) -> Result<Vec<FollowedFeed>, LogError>;
-    /// Replaces the list of followed feeds, each with its epoch, and stores what the user may do. New feeds, and feeds
-    /// whose epoch changed, start at position 0 with a zero chain. Records of feeds that are gone stay until
-    /// [`PhoneLog::remove_unfollowed`].
+    /// Replaces the list of followed feeds, each with its epoch, and stores what the user may do. New feeds start at
+    /// position 0 with a zero chain; one whose epoch changed keeps its place, and its signed head counts no more. Records
+    /// of feeds that are gone stay until [`PhoneLog::remove_unfollowed`].
     ///
     /// # Errors
     /// [`LogError`].
@@ -193,17 +220,32 @@ pub trait PhoneLog {
     /// # Errors
     /// [`LogError`].
     fn put_head(&mut self, head: &SignedHead) -> Result<(), LogError>;
-    /// Remembers that `hash` is the change at `position` of a feed: the ordered hashes that prove what a server had.
+    /// Keeps an entry of a feed, in place of another at its position. A change that was lost is there again.
     ///
     /// # Errors
     /// [`LogError`].
-    fn put_feed_entry(
-        &mut self,
-        feed: &FeedId,
-        position: u64,
-        record: &RecordId,
-        hash: &ChangeHash,
-    ) -> Result<(), LogError>;
+    fn put_feed_entry(&mut self, feed: &FeedId, entry: &FeedEntry) -> Result<(), LogError>;
+    /// The entry kept for a position.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn feed_entry(&mut self, feed: &FeedId, position: u64) -> Result<Option<FeedEntry>, LogError>;
+    /// The last signed head of a feed.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn signed_head(&mut self, feed: &FeedId) -> Result<Option<SignedHead>, LogError>;
+    /// The server's log ends at `above`: changes that stood behind it are "sent" until they come down again.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn mark_lost(&mut self, feed: &FeedId, above: u64) -> Result<(), LogError>;
+    /// Sets a feed's cursor back. What is kept of later entries goes, with reviews among them and a later signed head;
+    /// own changes behind it become [`ChangeState::Stated`] again.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn rewind(&mut self, feed: &FeedId, position: u64, chain: &[u8; 32]) -> Result<(), LogError>;
 
     /// Changes that no statement lists yet, in the order in which they were saved, at most `limit`.
     ///
@@ -232,7 +274,7 @@ pub trait PhoneLog {
     /// # Errors
     /// [`LogError`].
     fn adopt_statement(&mut self, number: u64, hash: &StatementHash) -> Result<(), LogError>;
-    /// Statements above `number`, by number, at most `limit`.
+    /// Statements above `number`, by number, at most `limit`; without those of which only the hash is here.
     ///
     /// # Errors
     /// [`LogError`].
@@ -243,6 +285,12 @@ pub trait PhoneLog {
     /// # Errors
     /// [`LogError`].
     fn unsent(&mut self, after: Option<(u64, u32)>, limit: usize) -> Result<Vec<Unsent>, LogError>;
+    /// The server has the bodies up to this statement and index only: [`ChangeState::Sent`] beyond it becomes
+    /// [`ChangeState::Stated`] again.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn mark_unsent(&mut self, beyond: Option<(u64, u32)>) -> Result<(), LogError>;
     /// The server has the bodies up to this statement and index: [`ChangeState::Stated`] becomes
     /// [`ChangeState::Sent`]. Returns how many did.
     ///

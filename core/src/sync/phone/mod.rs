@@ -7,11 +7,14 @@ mod log;
 mod outcome;
 mod reissue;
 mod request;
+mod restored;
 mod state;
 mod unpack;
 mod upload;
 
 pub use exchange::Exchange;
-pub use log::{FollowedFeed, NotTaken, OutboxChange, PhoneIdentity, PhoneLog, StoredStatement, Unsent, Unstated};
+pub use log::{
+    FeedEntry, FollowedFeed, Kept, NotTaken, OutboxChange, PhoneIdentity, PhoneLog, StoredStatement, Unsent, Unstated,
+};
 pub use outcome::{Outcome, PhoneEvent, Stats, SyncError};
 pub use request::Request;

@@ -165,6 +165,8 @@ pub struct Outcome {
     /// The device is revoked; its server has signed that. When `again` is false, all that this device wrote is in the
     /// server's hands: the client erases the store.
     pub revoked: bool,
+    /// The server was restored and serves nothing before its administrator has confirmed; it takes uploads.
+    pub awaiting: bool,
     /// What was moved.
     pub stats: Stats,
     /// What happened at the end.

@@ -51,6 +51,9 @@ pub(super) struct SyncState {
     /// would be there twice.
     #[n(12)]
     pub(super) revoked: bool,
+    /// What the server lost and this phone has to give back.
+    #[n(13)]
+    pub(super) recalls: Vec<super::restored::Recall>,
 }
 
 impl SyncState {

@@ -21,7 +21,7 @@ pub(super) struct Arrived {
     pub(super) position: u64,
     pub(super) received_ms: i64,
     pub(super) record: RecordId,
-    /// With the record's first entry in this feed and epoch.
+    /// With the record's first entry in this feed.
     pub(super) first: Option<RecordStart>,
     pub(super) hash: ChangeHash,
     pub(super) bytes: Vec<u8>,

@@ -20,7 +20,7 @@ const PAGE_CHANGES: usize = 32;
 /// Statements read at once.
 const PAGE_STATEMENTS: usize = 8;
 /// Window upwards: an exchange's upload is small, and so are then the compressor's tables on a cheap phone.
-const UP_WINDOW_LOG: u32 = 18;
+pub(super) const UP_WINDOW_LOG: u32 = 18;
 /// How many times smaller changes become at least on their way, as a rule: what still fits a budget is guessed by it.
 const SHRINKS_TO: usize = 3;
 

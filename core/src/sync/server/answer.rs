@@ -2,11 +2,11 @@
 
 use super::gather::{Gathered, Place};
 use super::session::Caller;
-use super::{FeedHead, LogEntry, Scope, ServerLog};
+use super::{LogEntry, Scope, ServerLog, restored};
 use crate::access::{Area, FeedId};
 use crate::ids::LogId;
 use crate::protocol::limits::{DEVICE_FEEDS_MAX, EXCHANGE_DOWN_BYTES_TARGET, ZSTD_WINDOW_LOG_MAX};
-use crate::protocol::{CursorState, Cursors, Down, Entry, EntryBody, ErrorAnswer, ErrorKind, SignedHead};
+use crate::protocol::{CursorState, Cursors, Down, Entry, EntryBody, ErrorAnswer, ErrorKind, LostFeed, SignedHead};
 use crate::sync::LogError;
 use crate::sync::cursors::{CursorPoint, CursorSet};
 use crate::sync::frames::FrameWriter;
@@ -50,6 +50,8 @@ pub(super) struct Answer {
     base: Option<CursorSet>,
     named_by_digest: bool,
     wanted: bool,
+    /// The server lost data: whether it waits for its administrator, and where the device has seen more.
+    restored: Option<(bool, Vec<LostFeed>)>,
     reaches: Vec<Reach>,
     /// General feeds first: forms come before the records that need them.
     order: Vec<usize>,
@@ -74,6 +76,7 @@ impl Answer {
             base: None,
             named_by_digest: false,
             wanted: false,
+            restored: None,
             reaches: Vec::new(),
             order: Vec::new(),
             step: Step::Hello,
@@ -107,6 +110,12 @@ impl Answer {
             }
             Cursors::Full { log: named, registry, cursors } => {
                 let points = full_cursors(self.log_id, named.as_ref(), cursors)?;
+                let (awaiting, lost) = (log.awaiting()?, restored::lost_feeds(log, cursors)?);
+                if awaiting || !lost.is_empty() {
+                    self.more = !lost.is_empty();
+                    self.restored = Some((awaiting, lost));
+                    return Ok(());
+                }
                 let set = points.iter().map(|(point, _)| point.clone()).collect();
                 self.base = Some(CursorSet { log: self.log_id, registry: *registry, cursors: set });
                 points
@@ -121,10 +130,18 @@ impl Answer {
         for (feed, head) in feeds.into_iter().zip(heads) {
             let held = known.binary_search_by(|(point, _)| point.feed.cmp(&feed)).ok().map(|at| &known[at]);
             let reach = match held {
-                Some((point, signed)) if point.epoch == head.epoch => {
-                    self.check_cursor(log, point, &head)?;
-                    Reach { point: point.clone(), through: head.position, head_due: !signed && point.position > 0 }
+                // What this server confirmed itself is beyond its log: where exactly, the cursors in full will say.
+                Some((point, _)) if point.position > head.position => {
+                    (self.wanted, self.more) = (true, true);
+                    return Ok(());
                 }
+                // Epochs follow each other in one chain, and the place was found in it.
+                Some((point, signed)) => Reach {
+                    point: CursorPoint { epoch: head.epoch, ..point.clone() },
+                    through: head.position,
+                    // A head of an earlier epoch proves nothing of what is here now.
+                    head_due: point.position > 0 && (!signed || point.epoch != head.epoch),
+                },
                 _ => Reach {
                     point: CursorPoint { feed, epoch: head.epoch, position: 0, chain: crate::sync::chain::START },
                     through: head.position,
@@ -136,19 +153,6 @@ impl Answer {
         self.order = (0..self.reaches.len()).collect();
         self.order.sort_by_key(|at| self.reaches[*at].point.feed.area != Area::General);
         Ok(())
-    }
-
-    /// What a device says in full is held against the log; a digest names what this server itself confirmed.
-    fn check_cursor(&self, log: &mut dyn ServerLog, point: &CursorPoint, head: &FeedHead) -> Result<(), ErrorAnswer> {
-        let fits = point.position <= head.position
-            && (self.named_by_digest
-                || point.position == 0
-                || log.chain_at(&point.feed, point.position)? == Some(point.chain));
-        if fits {
-            return Ok(());
-        }
-        let detail = format!("the log of {} does not hold what this device saw at {}", point.feed, point.position);
-        Err(super::error(ErrorKind::LogMismatch, detail))
     }
 
     pub(super) fn next_frame(
@@ -209,6 +213,13 @@ impl Answer {
         self.put(&hello)?;
         match self.error.take() {
             Some(answer) => self.finish(&Down::Error(answer)),
+            None if self.restored.is_some() => {
+                let (awaiting, feeds) = self.restored.clone().unwrap_or_default();
+                self.put(&Down::Restored { awaiting, feeds })?;
+                Ok(Step::Done)
+            }
+            // The device comes again at once. Until then it is not known whether this server may serve at all.
+            None if self.wanted => Ok(Step::Done),
             None => Ok(Step::Verdicts(self.caller.header.verdicts)),
         }
     }
@@ -216,8 +227,7 @@ impl Answer {
     fn verdicts(&mut self, log: &mut dyn ServerLog, after: u64) -> Result<Step, LogError> {
         let page = log.verdicts(&self.caller.device, after, PAGE_VERDICTS)?;
         let Some(&(last, _)) = page.last() else {
-            let served = !self.wanted && !self.caller.row.revoked;
-            return Ok(if served { Step::Feeds } else { Step::Done });
+            return Ok(if self.caller.row.revoked { Step::Done } else { Step::Feeds });
         };
         for (number, verdict) in page {
             self.put(&Down::Verdict { number, verdict })?;
@@ -316,7 +326,7 @@ impl Answer {
 
     fn done(&mut self, log: &mut dyn ServerLog, signer: &dyn Signer) -> Result<Step, LogError> {
         let revoked = self.caller.row.revoked;
-        let digest = if self.wanted || revoked { None } else { self.remember_cursors(log)? };
+        let digest = if self.wanted || revoked || self.restored.is_some() { None } else { self.remember_cursors(log)? };
         let (device, counter) = (self.caller.device, self.caller.header.counter);
         let word = Revocation { log: self.log_id, device, counter };
         let revoked = revoked.then(|| word.sign(signer).into());

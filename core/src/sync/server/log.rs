@@ -1,9 +1,10 @@
 //! What the server's half needs of the server's store.
 
+use super::ReturnedState;
 use crate::access::{FeedId, Role};
 use crate::ids::{ActorId, ChangeHash, DeviceId, LogId, RecordId, UserId};
 use crate::protocol::limits::{CHANGE_PREFIX_BYTES, RECORD_PREFIX_BYTES};
-use crate::protocol::{Entry, StatementHash, Verdict};
+use crate::protocol::{Entry, Point, Returned, StatementHash, Verdict};
 use crate::sync::LogError;
 
 /// What the server knows of a device.
@@ -235,23 +236,67 @@ pub trait ServerLog {
     /// # Errors
     /// [`LogError`].
     fn verdicts(&mut self, device: &DeviceId, after: u64, limit: usize) -> Result<Vec<(u64, Verdict)>, LogError>;
-    /// Forgets verdicts up to `through`: the device has them. Numbers are never used again.
+    /// Forgets verdicts up to `through`: the device has them. Numbers are never used again, not even by a server that
+    /// was restored: the next one is above `through`.
     ///
     /// # Errors
     /// [`LogError`].
     fn drop_verdicts(&mut self, device: &DeviceId, through: u64) -> Result<(), LogError>;
+
+    /// The server was restored, and no administrator has confirmed it: nothing is served.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn awaiting(&mut self) -> Result<bool, LogError>;
+    /// Begins an epoch above `above` and the present one, in which nothing is served until an administrator confirms;
+    /// forgets all confirmed cursor sets. The entries stay, and their chain goes on.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn begin_epoch(&mut self, above: u32) -> Result<(), LogError>;
+    /// What is known of an entry beyond the log, by the chain hash after it.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn returned(&mut self, feed: &FeedId, chain: &[u8; 32]) -> Result<Option<ReturnedState>, LogError>;
+    /// Notes that an entry is proved and missing.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn put_wanted(&mut self, feed: &FeedId, point: &Point) -> Result<(), LogError>;
+    /// Stores a wanted entry; it is staged then.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn put_returned(&mut self, chain: &[u8; 32], entry: &Returned) -> Result<(), LogError>;
+    /// Proved and missing entries of a feed, the last first, at most `limit`.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn wanted(&mut self, feed: &FeedId, limit: usize) -> Result<Vec<Point>, LogError>;
+    /// Entries of a feed that were given back, taken or staged, the last at or before `through` first, then in steps that double.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn given_back(&mut self, feed: &FeedId, through: u64) -> Result<Vec<Point>, LogError>;
+    /// Appends what is staged to the log, as new entries of the present epoch, if it can be applied: changes of records
+    /// that are not purged, notices, purges. What lacks something stays staged.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn take_back(&mut self) -> Result<(), LogError>;
 
     /// The heads of these feeds, in the same order; a feed without entries is at position 0 of its current epoch.
     ///
     /// # Errors
     /// [`LogError`].
     fn heads(&mut self, feeds: &[FeedId]) -> Result<Vec<FeedHead>, LogError>;
-    /// The chain hash after `position` of a feed in its current epoch; `None` beyond the head.
+    /// The chain hash after `position` of a feed, in whichever epoch; `None` beyond the head.
     ///
     /// # Errors
     /// [`LogError`].
     fn chain_at(&mut self, feed: &FeedId, position: u64) -> Result<Option<[u8; 32]>, LogError>;
-    /// Entries of a feed in its current epoch, positions `after + 1` to `through`, by position: at most `limit`, and
+    /// Entries of a feed, positions `after + 1` to `through`, by position: at most `limit`, and
     /// about `max_bytes` of bodies (at least one entry).
     ///
     /// # Errors

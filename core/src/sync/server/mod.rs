@@ -4,11 +4,13 @@
 mod answer;
 mod gather;
 mod log;
+mod restored;
 mod session;
 mod unpack;
 mod upload;
 
 pub use log::{DeviceRow, Fate, FeedHead, LogEntry, Scope, ServerLog, StatementRow, TakenChange};
+pub use restored::ReturnedState;
 pub use session::{Session, Traffic};
 
 use crate::ids::{ChangeHash, RecordId};

@@ -114,7 +114,7 @@ impl Session {
                         let caller = verify(log, &self.signer.public_key(), now_ms, &header, &signature)?;
                         self.device = Some(caller.device);
                         self.device_time_ms = Some(caller.header.device_time_ms);
-                        self.phase = Phase::Frames(Box::new(Upload::new(log, caller)?));
+                        self.phase = Phase::Frames(Box::new(Upload::new(log, self.signer.public_key(), caller)?));
                         rest
                     }
                 }

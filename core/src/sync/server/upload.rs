@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::restored;
 use super::session::{Caller, Traffic};
 use super::unpack::{self, ServerKnown};
 use super::{Fate, Scope, ServerLog, StatementRow, TakenChange, error};
@@ -19,6 +20,10 @@ pub(super) struct Upload {
     caller: Caller,
     scope: Scope,
     reader: FrameReader<Up>,
+    /// The device's cursors and statements fit the log. If not, what it saved may build on what the log lost: it is not
+    /// read now, and comes again.
+    takes: bool,
+    server_key: [u8; 32],
     /// What the request may still bring.
     room: Room,
     /// The statement that the last message named: the next one may name it too.
@@ -37,9 +42,11 @@ impl From<FrameError> for ErrorAnswer {
 }
 
 impl Upload {
-    pub(super) fn new(log: &mut dyn ServerLog, caller: Caller) -> Result<Self, ErrorAnswer> {
+    pub(super) fn new(log: &mut dyn ServerLog, server_key: [u8; 32], caller: Caller) -> Result<Self, ErrorAnswer> {
         let scope = log.scope(&caller.device)?;
-        Ok(Self { caller, scope, reader: FrameReader::new(), room: Room::default(), open: None })
+        let takes = restored::takes_uploads(log, &caller.device, &caller.header.cursors)?;
+        let room = Room::default();
+        Ok(Self { caller, scope, reader: FrameReader::new(), takes, server_key, room, open: None })
     }
 
     pub(super) fn into_caller(self) -> (Caller, Scope) {
@@ -77,11 +84,17 @@ impl Upload {
         if self.caller.header.probe {
             return Err(error(ErrorKind::Malformed, "a probe uploads nothing"));
         }
+        let mut complete = false;
         for message in messages {
             match message {
                 Up::Changes(changes) => self.take_changes(log, now_ms, &mut frame, &changes)?,
+                Up::Head(head) => restored::take_head(log, &self.server_key, &head)?,
+                Up::Returned(entry) => complete |= restored::take_returned(log, &entry)?,
                 Up::Part { .. } => return Err(error(ErrorKind::Malformed, "a part outside of a message")),
             }
+        }
+        if complete {
+            log.take_back()?;
         }
         if let Some(taken) = frame.taken
             && frame.row.taken.is_none_or(|last| taken > last)
@@ -99,6 +112,14 @@ impl Upload {
         frame: &mut Frame,
         message: &ChangesUp,
     ) -> Result<(), ErrorAnswer> {
+        let reaches = frame.row.statement + u64::from(message.signed.is_some());
+        if message.statement > reaches {
+            // The device was told that those between are here: the log lost them. It sends them once it has seen Hello.
+            self.takes = false;
+        }
+        if !self.takes {
+            return Ok(());
+        }
         let garbled = || error(ErrorKind::Malformed, "a message of changes does not fit together");
         let indices = unpack::indices(message).ok_or_else(garbled)?;
         let forms = unpack::forms(message, indices.len()).ok_or_else(garbled)?;

@@ -6,6 +6,7 @@ mod phone_log;
 mod property;
 mod reissue;
 mod resend;
+mod restored;
 mod scenes;
 mod server_log;
 mod transcode;

@@ -7,17 +7,18 @@ use fieldbook_core::access::{Area, FeedId, Role};
 use fieldbook_core::document::{ChangeState, Document, PendingEntry, RawChange, RecordMeta};
 use fieldbook_core::forms::{Edit, FormDefinition, Values};
 use fieldbook_core::ids::{ActorId, ChangeHash, RecordId};
-use fieldbook_core::protocol::{Notice, SignedHead, StatementHash, Verdict};
+use fieldbook_core::protocol::{EntryBody, Notice, SignedHead, StatementHash, Verdict};
 use fieldbook_core::sync::phone::{
-    FollowedFeed, NotTaken, OutboxChange, PhoneIdentity, PhoneLog, StoredStatement, Unsent, Unstated,
+    FeedEntry, FollowedFeed, Kept, NotTaken, OutboxChange, PhoneIdentity, PhoneLog, StoredStatement, Unsent, Unstated,
 };
-use fieldbook_core::sync::{LogError, change_hash};
+use fieldbook_core::sync::{LogError, chain, change_hash};
 
 #[derive(Clone)]
 pub struct Data {
     pub identity: PhoneIdentity,
     pub state: Option<Vec<u8>>,
     pub actor: ActorId,
+    pub actors: BTreeSet<ActorId>,
     pub feeds: Vec<FollowedFeed>,
     pub outbox: Vec<OutboxChange>,
     pub statements: BTreeMap<u64, StoredStatement>,
@@ -29,7 +30,9 @@ pub struct Data {
     pub forms: BTreeMap<String, Vec<Arc<FormDefinition>>>,
     pub pending: Vec<PendingEntry>,
     pub purged: BTreeSet<RecordId>,
-    pub entries: BTreeMap<(FeedId, u64), ChangeHash>,
+    pub entries: BTreeMap<(FeedId, u64), FeedEntry>,
+    pub heads: BTreeMap<FeedId, SignedHead>,
+    pub lost: BTreeSet<ChangeHash>,
     pub notices: usize,
 }
 
@@ -46,6 +49,7 @@ impl MemoryPhone {
             identity,
             state: None,
             actor,
+            actors: BTreeSet::from([actor]),
             feeds: Vec::new(),
             outbox: Vec::new(),
             statements: BTreeMap::new(),
@@ -58,6 +62,8 @@ impl MemoryPhone {
             pending: Vec::new(),
             purged: BTreeSet::new(),
             entries: BTreeMap::new(),
+            heads: BTreeMap::new(),
+            lost: BTreeSet::new(),
             notices: 0,
         };
         Self { data, before: None, unit: unit.to_owned(), commits: 0 }
@@ -143,7 +149,11 @@ impl PhoneLog for MemoryPhone {
     fn actor(&mut self) -> Answer<ActorId> {
         Ok(self.data.actor)
     }
+    fn is_own_actor(&mut self, actor: &ActorId) -> Answer<bool> {
+        Ok(self.data.actors.contains(actor))
+    }
     fn set_actor(&mut self, actor: ActorId) -> Answer<()> {
+        self.data.actors.insert(actor);
         self.data.actor = actor;
         Ok(())
     }
@@ -153,7 +163,12 @@ impl PhoneLog for MemoryPhone {
     fn set_feeds(&mut self, feeds: &[(FeedId, u32)], _roles: &[(Role, String)]) -> Answer<()> {
         let old = std::mem::take(&mut self.data.feeds);
         for (feed, epoch) in feeds {
-            let held = old.iter().find(|held| held.feed == *feed && held.epoch == *epoch).cloned();
+            let held = old.iter().find(|held| held.feed == *feed).cloned();
+            let held = held.map(|held| FollowedFeed {
+                head_position: if held.epoch == *epoch { held.head_position } else { 0 },
+                epoch: *epoch,
+                ..held
+            });
             self.data.feeds.push(held.unwrap_or(FollowedFeed {
                 feed: feed.clone(),
                 epoch: *epoch,
@@ -189,6 +204,14 @@ impl PhoneLog for MemoryPhone {
     }
     fn put_head(&mut self, head: &SignedHead) -> Answer<()> {
         self.feed(&head.feed).head_position = head.position;
+        self.data.heads.insert(head.feed.clone(), head.clone());
+        for ((of, position), entry) in &self.data.entries {
+            if let Kept::Change(_, hash) = &entry.kept
+                && (of, *position <= head.position) == (&head.feed, true)
+            {
+                self.data.lost.remove(hash);
+            }
+        }
         let metas = self.data.metas.clone();
         self.data.outbox.retain(|own| {
             let here = metas.get(&own.record).is_some_and(|meta| meta.feed == head.feed);
@@ -196,8 +219,53 @@ impl PhoneLog for MemoryPhone {
         });
         Ok(())
     }
-    fn put_feed_entry(&mut self, feed: &FeedId, position: u64, _: &RecordId, hash: &ChangeHash) -> Answer<()> {
-        self.data.entries.insert((feed.clone(), position), *hash);
+    fn put_feed_entry(&mut self, feed: &FeedId, entry: &FeedEntry) -> Answer<()> {
+        if let Kept::Change(_, hash) = &entry.kept {
+            self.data.lost.remove(hash);
+        }
+        self.data.entries.insert((feed.clone(), entry.position), entry.clone());
+        Ok(())
+    }
+    fn feed_entry(&mut self, feed: &FeedId, position: u64) -> Answer<Option<FeedEntry>> {
+        Ok(self.data.entries.get(&(feed.clone(), position)).cloned())
+    }
+    fn signed_head(&mut self, feed: &FeedId) -> Answer<Option<SignedHead>> {
+        Ok(self.data.heads.get(feed).cloned())
+    }
+    fn mark_lost(&mut self, feed: &FeedId, above: u64) -> Answer<()> {
+        for ((of, position), entry) in &self.data.entries {
+            if let Kept::Change(_, hash) = &entry.kept
+                && of == feed
+                && *position > above
+            {
+                self.data.lost.insert(*hash);
+            }
+        }
+        Ok(())
+    }
+    fn rewind(&mut self, feed: &FeedId, position: u64, chain: &[u8; 32]) -> Answer<()> {
+        self.data.entries.retain(|(of, at), _| of != feed || *at <= position);
+        let followed = self.feed(feed);
+        (followed.position, followed.chain) = (position, *chain);
+        if followed.head_position > position {
+            followed.head_position = 0;
+            self.data.heads.remove(feed);
+        }
+        let metas = self.data.metas.clone();
+        for own in &mut self.data.outbox {
+            let here = metas.get(&own.record).is_some_and(|meta| meta.feed == *feed);
+            if here && matches!(own.status, ChangeState::Entered(at) if at > position) {
+                own.status = if own.statement.is_some() { ChangeState::Stated } else { ChangeState::Unstated };
+            }
+        }
+        Ok(())
+    }
+    fn mark_unsent(&mut self, beyond: Option<(u64, u32)>) -> Answer<()> {
+        for own in &mut self.data.outbox {
+            if own.status == ChangeState::Sent && own.statement > beyond {
+                own.status = ChangeState::Stated;
+            }
+        }
         Ok(())
     }
     fn unstated(&mut self, limit: usize) -> Answer<Vec<Unstated>> {
@@ -227,19 +295,27 @@ impl PhoneLog for MemoryPhone {
         Ok(self.data.statements.get(&number).map(|stored| stored.hash))
     }
     fn adopt_statement(&mut self, number: u64, hash: &StatementHash) -> Answer<()> {
-        self.data.statements.retain(|held, _| *held < number);
-        let adopted = StoredStatement { number, hash: *hash, bytes: Vec::new(), signature: [0; 64] };
-        self.data.statements.insert(number, adopted);
+        self.data.statements.retain(|held, _| *held <= number);
+        if number > 0 && self.data.statements.get(&number).is_none_or(|held| held.hash != *hash) {
+            let adopted = StoredStatement { number, hash: *hash, bytes: Vec::new(), signature: [0; 64] };
+            self.data.statements.insert(number, adopted);
+        }
         for own in &mut self.data.outbox {
-            if own.status == ChangeState::Stated && own.statement.is_some_and(|(stated, _)| stated > number) {
-                own.status = ChangeState::Unstated;
-                own.statement = None;
+            if own.statement.is_none_or(|(stated, _)| stated <= number) {
+                continue;
             }
+            match own.status {
+                ChangeState::Stated | ChangeState::Sent => own.status = ChangeState::Unstated,
+                ChangeState::Entered(_) => {}
+                _ => continue,
+            }
+            own.statement = None;
         }
         Ok(())
     }
     fn statements_after(&mut self, number: u64, limit: usize) -> Answer<Vec<StoredStatement>> {
-        Ok(self.data.statements.range(number + 1..).take(limit).map(|(_, stored)| stored.clone()).collect())
+        let whole = self.data.statements.range(number + 1..).filter(|(_, stored)| !stored.bytes.is_empty());
+        Ok(whole.take(limit).map(|(_, stored)| stored.clone()).collect())
     }
     fn unsent(&mut self, after: Option<(u64, u32)>, limit: usize) -> Answer<Vec<Unsent>> {
         let mut open: Vec<&OutboxChange> =
@@ -362,6 +438,14 @@ impl PhoneLog for MemoryPhone {
     }
     fn purge(&mut self, record: &RecordId) -> Answer<()> {
         self.data.purged.insert(*record);
+        let salt = self.data.metas.get(record).and_then(|meta| meta.salt);
+        for entry in self.data.entries.values_mut() {
+            if let Kept::Change(of, hash) = entry.kept
+                && of == *record
+            {
+                entry.kept = Kept::Other(EntryBody::Erased(chain::change_leaf(&salt.unwrap(), &hash)));
+            }
+        }
         self.data.documents.remove(record);
         self.data.metas.remove(record);
         self.data.outbox.retain(|own| own.record != *record);

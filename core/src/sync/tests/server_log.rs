@@ -9,11 +9,11 @@ use fieldbook_core::document::Document;
 use fieldbook_core::forms::FormDefinition;
 use fieldbook_core::ids::{ActorId, ChangeHash, DeviceId, LogId, RecordId, UserId};
 use fieldbook_core::intake::{self, Rights};
-use fieldbook_core::protocol::{Entry, EntryBody, Notice, RecordStart, StatementHash, Verdict};
+use fieldbook_core::protocol::{Entry, EntryBody, Notice, Point, RecordStart, Returned, StatementHash, Verdict};
 use fieldbook_core::sync::server::{
-    DeviceRow, Fate, FeedHead, LogEntry, Scope, ServerLog, StatementRow, TakenChange, fate_of,
+    DeviceRow, Fate, FeedHead, LogEntry, ReturnedState, Scope, ServerLog, StatementRow, TakenChange, fate_of,
 };
-use fieldbook_core::sync::{LogError, chain};
+use fieldbook_core::sync::{LogError, chain, change_hash};
 
 #[derive(Clone)]
 pub struct Device {
@@ -47,6 +47,10 @@ pub struct Data {
     pub accepted: BTreeSet<ChangeHash>,
     pub forms: Vec<Arc<FormDefinition>>,
     pub purged: BTreeSet<RecordId>,
+    pub epoch: u32,
+    pub awaiting: bool,
+    /// Entries beyond the log, by feed and chain: position, state, and content while it is staged.
+    pub returned: BTreeMap<(FeedId, [u8; 32]), (u64, ReturnedState, Option<Returned>)>,
 }
 
 pub struct MemoryServer {
@@ -135,6 +139,80 @@ impl MemoryServer {
         Fate::Accepted(self.append(&feed, change.received_ms, body, stated, Some((change.hash, salt))))
     }
 
+    fn points(&self, feed: &FeedId, wanted: ReturnedState) -> Vec<Point> {
+        let of = self.data.returned.iter().filter(|((of, _), (_, state, _))| of == feed && *state == wanted);
+        let mut points: Vec<Point> =
+            of.map(|((_, chain), (position, ..))| Point { position: *position, chain: *chain }).collect();
+        points.sort_by_key(|point| std::cmp::Reverse(point.position));
+        points
+    }
+
+    fn take_entry_back(&mut self, entry: &Returned) -> bool {
+        match &entry.body {
+            EntryBody::Change { record, first: Some(first), bytes } => {
+                let hash = change_hash(bytes).unwrap();
+                if self.data.purged.contains(record) || self.data.accepted.contains(&hash) {
+                    return true;
+                }
+                let forms = &self.data.forms;
+                let form = forms.last().unwrap().clone();
+                let created = forms.iter().find(|form| form.version == first.created_version).unwrap();
+                let mut stored = self.data.records.get(record).cloned().unwrap_or_else(|| Stored {
+                    feed: entry.feed.clone(),
+                    kind: first.kind.clone(),
+                    created_version: first.created_version.clone(),
+                    document: Document::create(*record, created).unwrap().into(),
+                    salt: None,
+                });
+                if intake::admit(Arc::make_mut(&mut stored.document), &form, bytes, None).is_err() {
+                    return false;
+                }
+                let feed = stored.feed.clone();
+                let change = TakenChange {
+                    device: DeviceId([0; 16]),
+                    user: UserId([0; 16]),
+                    actor: ActorId([0; 16]),
+                    statement: 0,
+                    index: 0,
+                    feed: &feed,
+                    record: *record,
+                    kind: &first.kind,
+                    created_version: &first.created_version,
+                    form_version: &first.created_version,
+                    hash,
+                    bytes,
+                    received_ms: entry.received_ms,
+                    quarantine: None,
+                };
+                self.accept(&change, stored);
+                true
+            }
+            EntryBody::Purge { record } => {
+                self.purge(*record, &entry.feed, entry.received_ms);
+                true
+            }
+            _ => true,
+        }
+    }
+
+    /// Erases a record.
+    pub fn purge(&mut self, record: RecordId, feed: &FeedId, now_ms: i64) {
+        if !self.data.purged.insert(record) {
+            return;
+        }
+        let salt = self.data.records.remove(&record).and_then(|stored| stored.salt);
+        for entry in self.data.feeds.values_mut().flatten() {
+            let of = matches!(&entry.entry.body, EntryBody::Change { record: of, .. } if *of == record);
+            if let (true, Some(hash)) = (of, entry.hash) {
+                let entry = Arc::make_mut(entry);
+                entry.entry.body = EntryBody::Erased(chain::change_leaf(&salt.unwrap(), &hash));
+                (entry.hash, entry.stated) = (None, None);
+                self.data.accepted.remove(&hash);
+            }
+        }
+        self.append(feed, now_ms, EntryBody::Purge { record }, None, None);
+    }
+
     /// A supervisor admits a quarantined change.
     pub fn admit(&mut self, hash: &ChangeHash, now_ms: i64) {
         let (verdict, bytes, (device, statement, index)) = self.data.quarantine.remove(hash).unwrap();
@@ -203,7 +281,57 @@ impl ServerLog for MemoryServer {
         Ok(fresh)
     }
     fn scope(&mut self, device: &DeviceId) -> Answer<Scope> {
-        Ok(self.data.devices[device].scope.clone())
+        let mut scope = self.data.devices[device].scope.clone();
+        scope.feeds.iter_mut().for_each(|(_, epoch)| *epoch = self.data.epoch);
+        scope.registry += u64::from(self.data.epoch);
+        Ok(scope)
+    }
+    fn awaiting(&mut self) -> Answer<bool> {
+        Ok(self.data.awaiting)
+    }
+    fn begin_epoch(&mut self, above: u32) -> Answer<()> {
+        self.data.epoch = self.data.epoch.max(above) + 1;
+        self.data.awaiting = true;
+        self.data.devices.values_mut().for_each(|device| device.cursor_sets.clear());
+        self.data.returned.retain(|_, (_, state, _)| *state != ReturnedState::Taken);
+        Ok(())
+    }
+    fn returned(&mut self, feed: &FeedId, chain: &[u8; 32]) -> Answer<Option<ReturnedState>> {
+        Ok(self.data.returned.get(&(feed.clone(), *chain)).map(|(_, state, _)| *state))
+    }
+    fn put_wanted(&mut self, feed: &FeedId, point: &Point) -> Answer<()> {
+        let wanted = (point.position, ReturnedState::Wanted, None);
+        self.data.returned.entry((feed.clone(), point.chain)).or_insert(wanted);
+        Ok(())
+    }
+    fn put_returned(&mut self, chain: &[u8; 32], entry: &Returned) -> Answer<()> {
+        let staged = (entry.position, ReturnedState::Staged, Some(entry.clone()));
+        self.data.returned.insert((entry.feed.clone(), *chain), staged);
+        Ok(())
+    }
+    fn wanted(&mut self, feed: &FeedId, limit: usize) -> Answer<Vec<Point>> {
+        let mut points = self.points(feed, ReturnedState::Wanted);
+        points.truncate(limit);
+        Ok(points)
+    }
+    fn given_back(&mut self, feed: &FeedId, through: u64) -> Answer<Vec<Point>> {
+        let mut points = self.points(feed, ReturnedState::Taken);
+        points.extend(self.points(feed, ReturnedState::Staged));
+        points.retain(|point| point.position <= through);
+        Ok(points)
+    }
+    fn take_back(&mut self) -> Answer<()> {
+        let staged = self.data.returned.iter().filter(|(_, (_, state, _))| *state == ReturnedState::Staged);
+        let mut staged: Vec<_> =
+            staged.map(|(key, (position, _, entry))| (*position, key.clone(), entry.clone().unwrap())).collect();
+        staged.sort_by_key(|(position, ..)| *position);
+        for (_, key, entry) in staged {
+            if self.take_entry_back(&entry) {
+                let row = self.data.returned.get_mut(&key).unwrap();
+                (row.1, row.2) = (ReturnedState::Taken, None);
+            }
+        }
+        Ok(())
     }
     fn cursor_sets(&mut self, device: &DeviceId) -> Answer<Vec<Vec<u8>>> {
         Ok(self.data.devices[device].cursor_sets.clone())
@@ -314,14 +442,16 @@ impl ServerLog for MemoryServer {
         Ok(waiting.take(limit).cloned().collect())
     }
     fn drop_verdicts(&mut self, device: &DeviceId, through: u64) -> Answer<()> {
-        self.data.devices.get_mut(device).unwrap().verdicts.retain(|(number, _)| *number > through);
+        let device = self.data.devices.get_mut(device).unwrap();
+        device.verdicts.retain(|(number, _)| *number > through);
+        device.verdict_number = device.verdict_number.max(through);
         Ok(())
     }
     fn heads(&mut self, feeds: &[FeedId]) -> Answer<Vec<FeedHead>> {
         let head = |feed: &FeedId| {
             let last = self.data.feeds.get(feed).and_then(|entries| entries.last());
             FeedHead {
-                epoch: 0,
+                epoch: self.data.epoch,
                 position: last.map_or(0, |last| last.entry.position),
                 chain: last.map_or(chain::START, |last| last.chain),
             }
