@@ -236,8 +236,12 @@ impl Answer {
     }
 
     fn feeds(&mut self) -> Result<Step, LogError> {
-        let held = self.base.as_ref().map_or(0, |base| base.registry);
-        if held != self.scope.registry {
+        // A device that lost its list (a damaged file) may still know the list's number.
+        let same = |base: &CursorSet| {
+            base.cursors.iter().map(|held| &held.feed).eq(self.scope.feeds.iter().map(|(feed, _)| feed))
+        };
+        let held = self.base.as_ref().is_some_and(|base| base.registry == self.scope.registry && same(base));
+        if !held {
             let feeds = self.reaches.iter().map(|reach| (reach.point.feed.clone(), reach.point.epoch)).collect();
             self.put(&Down::Feeds { registry: self.scope.registry, feeds, roles: self.scope.roles.clone() })?;
         }
