@@ -38,6 +38,9 @@ fn all(book: &Fieldbook) -> Result<Vec<RecordView>, Wrong> {
 pub fn acknowledged(world: &mut World, number: usize) -> Result<(), Wrong> {
     let device = &world.devices[number];
     let (Some(store), Some(process)) = (world.office.store(), &device.process) else { return Ok(()) };
+    if world.unheard.contains(&number) {
+        return Ok(());
+    }
     if device.disk.is_dead() || world.office.disk.is_dead() || device.troubled || world.plan.bad_disks {
         return Ok(());
     }

@@ -10,6 +10,7 @@ use super::Wrong;
 use super::forms::{FIELDS, STAGE};
 use super::model::Seen;
 use super::office;
+use super::restores::Stage;
 use super::work::{area_of, server_failed};
 use super::world::World;
 
@@ -29,7 +30,14 @@ pub struct Page {
 
 /// The supervisor reads, writes, decides, admits; now and then a record is erased for ever.
 pub fn work(world: &mut World) -> Result<(), Wrong> {
-    match world.chance.below(17) {
+    let drawn = world.chance.below(17);
+    match world.restore {
+        Stage::NoBackup | Stage::Confirmed => {}
+        // What only the server knows would be lost with it; what it erased is not.
+        Stage::BackedUp if drawn == 16 => {}
+        Stage::BackedUp | Stage::Waits => return Ok(()),
+    }
+    match drawn {
         0..=5 => read_page(world),
         6..=11 => write_page(world),
         12..=13 => decide(world),

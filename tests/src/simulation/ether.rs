@@ -54,6 +54,7 @@ struct State {
     count: u64,
     digest: Sha256,
     wrong: Option<String>,
+    closed: bool,
 }
 
 /// Shared by every part of one world.
@@ -73,6 +74,7 @@ impl Ether {
             count: 0,
             digest: Sha256::new(),
             wrong: None,
+            closed: false,
         }))
     }
 
@@ -136,6 +138,17 @@ impl Ether {
     /// The server starts or stops.
     pub fn serve(&self, serving: Option<Serving>) {
         self.state().serving = serving;
+    }
+
+    /// The server was restored and may serve nothing, or may again.
+    pub fn close(&self, closed: bool) {
+        self.state().closed = closed;
+    }
+
+    /// Whether the server may serve nothing.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.state().closed
     }
 
     /// How bad the network is.

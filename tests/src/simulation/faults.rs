@@ -1,6 +1,7 @@
 //! What goes wrong in a world.
 
 use super::disk::Unsynced;
+use super::restores::{self, Stage};
 use super::world::World;
 use super::{Wrong, checks, forms, office, work};
 use fieldbook_core::access::Role;
@@ -28,6 +29,7 @@ pub fn happen(world: &mut World) -> Result<(), Wrong> {
         weight(plan.roles, 2),
         weight(plan.revocations, 1),
         weight(plan.versions, 2),
+        weight(plan.restores, 6),
     ];
     match world.chance.weighted(&weights) {
         0 => restart(world),
@@ -47,7 +49,8 @@ pub fn happen(world: &mut World) -> Result<(), Wrong> {
         5 => double(world),
         6 => role(world),
         7 => revoke(world),
-        _ => version(world),
+        8 => version(world),
+        _ => restores::happen(world),
     }
 }
 
@@ -98,13 +101,18 @@ fn start_phone(world: &mut World, number: usize) -> Result<(), Wrong> {
     }
 }
 
-fn start_server(world: &mut World) -> Result<(), Wrong> {
+/// The server's process starts.
+pub fn start_server(world: &mut World) -> Result<(), Wrong> {
     match world.office.start() {
         Ok(()) => {
             world.ether.note("the server is up");
             work::ask_who_is_who(world)?;
             checks::purged_stays_purged(world)?;
-            checks::nothing_acknowledged_is_lost(world)
+            match world.restore {
+                // Phones still bring it back.
+                Stage::Waits | Stage::Confirmed => Ok(()),
+                Stage::NoBackup | Stage::BackedUp => checks::nothing_acknowledged_is_lost(world),
+            }
         }
         Err(error) if world.office.disk.is_dead() => {
             world.ether.note(format_args!("the server dies as it starts: {error}"));
@@ -289,6 +297,10 @@ fn revoke(world: &mut World) -> Result<(), Wrong> {
 
 fn version(world: &mut World) -> Result<(), Wrong> {
     let Some(store) = world.office.store() else { return Ok(()) };
+    // A form that is lost would have to be published again before anything that was written under it comes.
+    if matches!(world.restore, Stage::BackedUp | Stage::Waits) {
+        return Ok(());
+    }
     let at = world.chance.below(forms::KINDS.len());
     let (kind, area) = forms::KINDS[at];
     let next = world.office.versions[at] + 1;
@@ -310,6 +322,9 @@ pub fn mend(world: &mut World) -> Result<(), Wrong> {
     world.attend()?;
     world.office.stop(Unsynced::Kept);
     start_server(world)?;
+    if world.restore == Stage::Waits {
+        restores::confirm(world)?;
+    }
     for number in 0..world.devices.len() {
         let device = &mut world.devices[number];
         if device.troubled {

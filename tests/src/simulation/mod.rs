@@ -14,6 +14,7 @@ mod forms;
 mod model;
 mod net;
 mod office;
+mod restores;
 mod tasks;
 mod vfs;
 mod work;

@@ -259,6 +259,10 @@ impl Line {
             match reader.next_frame() {
                 Ok(Some(messages)) => messages.iter().for_each(|message| {
                     (self.watch)(message);
+                    let said = matches!(message, Down::Hello { .. } | Down::Restored { .. } | Down::Done { .. });
+                    if self.ether.is_closed() && !said && !matches!(message, Down::Error(_)) {
+                        self.ether.wrong(format!("{} is served before the restore is confirmed", self.name));
+                    }
                     also(message);
                 }),
                 Ok(None) => return,

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use fieldbook_core::access::{Role, Unit};
 use fieldbook_core::ids::{ChangeHash, RecordId};
 use fieldbook_core::ports::Clock;
-use fieldbook_server::store::{Store, StoreError, UserRow};
+use fieldbook_server::store::{Store, StoreError, UserRow, restore_backup};
 
 use super::chance::{Chance, SeededRandom};
 use super::disk::{Disk, Image, Unsynced};
@@ -29,6 +29,8 @@ pub const USERS: [(&str, &str, Role); 8] = [
 ];
 /// The supervisor at the console.
 const BOSS: &str = "boss";
+/// The database's file.
+const DATABASE: &str = "fieldbook.db";
 /// Seed of the office that all worlds begin with.
 const TEMPLATE_SEED: u64 = 0x0ff1ce;
 
@@ -147,6 +149,45 @@ impl Office {
         self.disk.kill();
         self.ether.serve(None);
         self.disk.restart(unsynced, &mut self.chance);
+    }
+
+    fn backup(&self) -> PathBuf {
+        self.folder.join("backup.db")
+    }
+
+    /// A backup of the disk as it is, made by the server's own command from a copy of it.
+    ///
+    /// # Errors
+    /// When the copy cannot be read.
+    pub fn back_up(&mut self) -> Result<(), Wrong> {
+        let copy = self.folder.join("copy");
+        let lay_out = || {
+            std::fs::create_dir(&copy)?;
+            std::fs::copy(self.folder.join("key"), copy.join("key"))?;
+            self.disk.image().iter().try_for_each(|(name, content)| std::fs::write(copy.join(name), content))
+        };
+        lay_out().map_err(|error: std::io::Error| error.to_string())?;
+        let random = Arc::new(SeededRandom::new(self.chance.fork()));
+        let store = Store::open(&copy, None, Arc::clone(&self.clock) as _, random).map_err(said)?;
+        store.backup(&self.backup()).map_err(said)?;
+        drop(store);
+        std::fs::remove_dir_all(&copy).map_err(|error| error.to_string())
+    }
+
+    /// The server stops, and what the server's own command restores from the backup takes the disk's place. The list of
+    /// what was erased for ever lies beside the disk, and stays.
+    ///
+    /// # Errors
+    /// When the command fails.
+    pub fn restore(&mut self) -> Result<(), Wrong> {
+        self.stop(Unsynced::Kept);
+        let random = SeededRandom::new(self.chance.fork());
+        restore_backup(&self.folder, None, &self.backup(), &random).map_err(said)?;
+        let restored = self.folder.join(DATABASE);
+        let content = std::fs::read(&restored).map_err(|error| error.to_string())?;
+        std::fs::remove_file(&restored).map_err(|error| error.to_string())?;
+        self.disk.restore(Image::from([(DATABASE.to_owned(), content)]));
+        Ok(())
     }
 
     /// The store of the running server.

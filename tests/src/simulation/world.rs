@@ -12,11 +12,14 @@ use super::device::{Device, Process};
 use super::ether::{Ether, Weather};
 use super::model::Model;
 use super::office::{Office, USERS};
+use super::restores::Stage;
 use super::tasks::{Task, Turn};
 use super::{START_MS, Wrong, checks, console, faults, net, work};
 
 /// Longest time between two steps, milliseconds.
 const STEP_MS_MAX: u64 = 20_000;
+/// Of so many worlds one has a server that is restored.
+const RESTORED_ONE_IN: usize = 6;
 /// Rounds of syncing after which all must have everything.
 const ROUNDS_MAX: usize = 8;
 
@@ -51,6 +54,8 @@ pub struct Plan {
     pub purges: bool,
     /// Texts are long.
     pub long: bool,
+    /// The server is restored from a backup.
+    pub restores: bool,
 }
 
 impl Plan {
@@ -85,12 +90,32 @@ impl Plan {
             console: maybe(2),
             purges: maybe(2),
             long: phones < 5 && maybe(16),
+            restores: false,
         }
         .with_steps(chance)
     }
 
+    /// With a server that is restored, and nothing that would be lost for good with what it forgets.
+    fn with_restores(self, restores: bool) -> Self {
+        if !restores {
+            return self;
+        }
+        Self {
+            restores,
+            console: true,
+            purges: true,
+            bad_disks: false,
+            clones: false,
+            roles: false,
+            revocations: false,
+            // A statement that cannot be taken now is not even looked at.
+            weather: Weather { forge_one_in: 0, ..self.weather },
+            ..self
+        }
+    }
+
     fn troubles(&self) -> bool {
-        self.crashes || self.server_crashes || self.bad_disks || self.clocks || self.clones
+        self.restores || self.crashes || self.server_crashes || self.bad_disks || self.clocks || self.clones
     }
 
     fn with_steps(self, chance: &mut Chance) -> Self {
@@ -173,6 +198,10 @@ pub struct World {
     pub strays: BTreeSet<RecordId>,
     /// Pages that are open at the console.
     pub pages: Vec<console::Page>,
+    /// How far the server's restore has come.
+    pub restore: Stage,
+    /// Phones that have not heard of it: they still show as "on the server" what it lost.
+    pub unheard: BTreeSet<usize>,
     /// Syncs begun.
     pub syncs: u64,
     /// Crashes.
@@ -191,7 +220,7 @@ fn folder() -> std::io::Result<tempfile::TempDir> {
 pub fn run(seed: u64) -> Outcome {
     let mut chance = Chance::new(seed);
     let ether = Arc::new(Ether::new(chance.fork(), START_MS));
-    let plan = Plan::of(&mut chance);
+    let plan = Plan::of(&mut chance).with_restores(Chance::new(!seed).one_in(RESTORED_ONE_IN));
     ether.note(format_args!("seed {seed}: {plan:?}"));
     let mut counted = (0, 0, 0);
     let done = World::new(plan, &ether, chance).and_then(|mut world| {
@@ -225,6 +254,8 @@ impl World {
             supervised: USERS.iter().map(|(_, _, role)| *role == Role::County).collect(),
             strays: BTreeSet::new(),
             pages: Vec::new(),
+            restore: Stage::default(),
+            unheard: BTreeSet::new(),
             syncs: 0,
             crashes: 0,
             folder,
@@ -383,11 +414,15 @@ impl World {
         match done {
             Ok((sent, received)) => {
                 self.ether.note(format_args!("{} synced: {sent} sent, {received} received", device.name));
+                self.unheard.remove(&number);
                 checks::acknowledged(self, number)
             }
             Err(error) => {
                 // Without the detail, which may tell how full the real disk is.
                 self.ether.note(format_args!("{} failed to sync: {:?}", device.name, error.kind));
+                if error.message.contains("was restored") && error.detail.is_empty() {
+                    self.unheard.remove(&number);
+                }
                 let disk = device.troubled && matches!(error.kind, ErrorKind::StorageFull | ErrorKind::StorageFailed);
                 // Whoever rewrites what is sent can keep a phone from syncing, and nothing else.
                 let forged = self.plan.weather.forge_one_in > 0 && error.kind == ErrorKind::ServerIdentity;
@@ -428,15 +463,23 @@ impl World {
         self.plan.weather = Weather::default();
         self.ether.set_weather(Weather::default());
         faults::mend(self)?;
+        self.end_syncs()?;
+        for number in 0..self.devices.len() {
+            work::put_down(self, number)?;
+        }
+        self.attend()
+    }
+
+    /// Every sync under way runs to its end.
+    pub fn end_syncs(&mut self) -> Result<(), Wrong> {
         for number in 0..self.devices.len() {
             if let Some(task) = self.devices[number].process.as_mut().and_then(|process| process.sync.take())
                 && let Some(done) = task.finish()
             {
                 self.synced(number, done.map(|report| (report.changes_sent, report.changes_received)))?;
             }
-            work::put_down(self, number)?;
         }
-        self.attend()
+        Ok(())
     }
 
     /// Everybody syncs until everybody has everything.

@@ -1,0 +1,67 @@
+//! A server that loses data: an old backup comes back in the place of its disk.
+
+use super::work::server_failed;
+use super::world::World;
+use super::{Wrong, faults};
+
+/// How far a world's restore has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Stage {
+    /// There is no backup.
+    #[default]
+    NoBackup,
+    /// There is one; all that the server alone learns from now on will be lost.
+    BackedUp,
+    /// It was put back: the server waits for its administrator.
+    Waits,
+    /// It serves again.
+    Confirmed,
+}
+
+/// The next thing, now or later.
+pub fn happen(world: &mut World) -> Result<(), Wrong> {
+    if world.ether.serving().is_none() || world.office.disk.is_dead() {
+        return Ok(());
+    }
+    match world.restore {
+        Stage::NoBackup => {
+            world.office.back_up()?;
+            world.restore = Stage::BackedUp;
+            world.ether.note("a backup is made");
+            Ok(())
+        }
+        Stage::BackedUp if world.chance.one_in(2) => restore(world),
+        Stage::Waits if world.chance.one_in(2) => confirm(world),
+        _ => Ok(()),
+    }
+}
+
+fn restore(world: &mut World) -> Result<(), Wrong> {
+    world.end_syncs()?;
+    world.ether.note("the backup is put back");
+    world.ether.close(true);
+    world.office.restore()?;
+    world.restore = Stage::Waits;
+    world.pages.clear();
+    world.unheard = (0..world.devices.len()).collect();
+    // What is sent again comes in another order: some of it is issued anew, or put before its author.
+    world.model.blurred.extend(world.model.written.iter().map(|written| written.record));
+    faults::start_server(world)
+}
+
+/// The administrator lets the server serve again.
+pub fn confirm(world: &mut World) -> Result<(), Wrong> {
+    let Some(store) = world.office.store() else { return Ok(()) };
+    // Where the process dies on the way it may be confirmed all the same.
+    world.ether.close(false);
+    let waits =
+        store.awaiting().and_then(|waits| if waits { store.confirm_restored().map(|()| true) } else { Ok(false) });
+    match waits {
+        Ok(_) => {
+            world.restore = Stage::Confirmed;
+            world.ether.note("the restore is confirmed");
+            Ok(())
+        }
+        Err(error) => server_failed(world, "confirming the restore", &error),
+    }
+}
