@@ -5,12 +5,12 @@ use std::collections::{HashMap, HashSet};
 use automerge::{Automerge, ReadDoc};
 
 use super::layout::{
-    PARENT_KEY, REMOVED_KEY, SUBMITTED_KEY, Shape, our_actor, our_hash, parse_choice_key, parse_row_key, removed_path,
+    PARENT_KEY, REMOVED_KEY, SUBMITTED_KEY, Shape, containers, our_actor, our_hash, parse_choice_key, parse_row_key, removed_path,
     row_path,
 };
 use super::snapshot::{Place, Snapshot, op_of};
 use super::types::{HistoryEntry, TouchedField};
-use super::{read, removal};
+use super::{Document, edit, read, removal};
 use crate::forms::{Edit, FieldPath, FormDefinition, Scalar};
 use crate::ids::{ActorId, ChangeHash, RowId};
 use crate::protocol::chunk::{self, Decoded, Op, OpRef, OpValue};
@@ -197,6 +197,72 @@ pub(super) fn only_chooses(doc: &Automerge, form: &FormDefinition, change: autom
         Write::Choice(..) | Write::Row(..) | Write::Submit(_) => false,
     };
     !writes.is_empty() && writes.len() == keys.len() && writes.iter().all(chooses)
+}
+
+impl Edit {
+    /// Where it writes. A row that it adds is named by its repeat and id.
+    #[must_use]
+    pub fn path(&self) -> FieldPath {
+        match self {
+            Edit::Set { path, .. } | Edit::Choose { path, .. } => path.clone(),
+            Edit::AddRow { repeat, row, .. } => row_path(repeat, *row),
+            Edit::RemoveRow { repeat, row } => removed_path(repeat, *row),
+            Edit::Submit { .. } => FieldPath::root(SUBMITTED_KEY),
+        }
+    }
+}
+
+impl From<&Edit> for TouchedField {
+    fn from(edit: &Edit) -> Self {
+        let (value, choice) = match edit {
+            Edit::Set { value, .. } => (value.clone(), None),
+            Edit::Choose { choice, chosen, .. } => (None, Some((choice.clone(), *chosen))),
+            Edit::Submit { at } => (Some(Scalar::Text(at.clone())), None),
+            Edit::RemoveRow { .. } => (Some(removal::word(true)), None),
+            Edit::AddRow { .. } => (None, None),
+        };
+        Self { path: edit.path(), value, choice }
+    }
+}
+
+/// What a change would do that the document does not hold, nor perhaps what it builds on: `around` are such changes,
+/// whose rows it may write in. `None` where not all of it can be told.
+pub(super) fn edits_of_unheld(
+    document: &Document,
+    form: &FormDefinition,
+    around: &[&[u8]],
+    change: &[u8],
+) -> Option<Vec<Edit>> {
+    let shape = Shape::of(form);
+    let mut work = document.doc.clone();
+    let here: HashSet<String> = Snapshot::of(&work, None).containers().map(|(path, _)| path.to_owned()).collect();
+    for path in containers(form).into_iter().filter(|path| !here.contains(*path)) {
+        edit::add_container(&mut work, document.creation, path).ok()?;
+    }
+    let mut spots = spots(&Snapshot::of(&work, None));
+    for decoded in around.iter().filter_map(|bytes| chunk::decode(bytes).ok()) {
+        add_rows(&mut spots, &decoded);
+    }
+    let decoded = chunk::decode(change).ok()?;
+    add_rows(&mut spots, &decoded);
+    let keys: HashSet<(Option<OpRef>, &str)> =
+        decoded.ops.iter().filter(|op| op.key != PARENT_KEY).map(|op| (op.object, op.key)).collect();
+    let writes = writes(&decoded, &spots, &shape);
+    let count = writes.len();
+    let edits = edits(writes);
+    (count == keys.len() && edits.len() == count).then_some(edits)
+}
+
+/// The rows that a change adds.
+fn add_rows(spots: &mut Spots, change: &Decoded<'_>) {
+    let Some(author) = change.actors.first().copied() else { return };
+    for (op, counter) in change.ops.iter().zip(change.start_op..).filter(|(op, _)| op.value == OpValue::MakeMap) {
+        if let Some(Spot::Container(path)) = spot_of(spots, change, op.object).cloned()
+            && let Some(row) = parse_row_key(op.key)
+        {
+            spots.insert((counter, author), Spot::Row(path, row));
+        }
+    }
 }
 
 /// A change as edits, so that it can be issued again.

@@ -259,6 +259,24 @@ impl Document {
         history::edits(history::writes(&decoded, &spots, &Shape::of(form)))
     }
 
+    /// What a change would do that this document does not hold, such as one in quarantine, as edits that do it again.
+    /// `around` are others that it does not hold and that the change may build on. `None` where the bytes are no change
+    /// or do something that `form` does not know.
+    #[must_use]
+    pub fn edits_of_unheld(&self, form: &FormDefinition, around: &[&[u8]], change: &[u8]) -> Option<Vec<Edit>> {
+        guarded(|| Ok(history::edits_of_unheld(self, form, around, change))).ok().flatten()
+    }
+
+    /// The named changes without those that another of them builds on, sorted: where a save that has seen them all is
+    /// made.
+    #[must_use]
+    pub fn maximal(&self, heads: &[ChangeHash]) -> Vec<ChangeHash> {
+        let mut heads: Vec<ChangeHash> =
+            Graph::of(&self.doc).maximal(&am_hashes(heads)).iter().map(our_hash).collect();
+        heads.sort_unstable();
+        heads
+    }
+
     /// The document without `dropped` and without all that depends on it, rebuilt from the other changes; and what
     /// was left out, causes before effects. Unknown and system changes are not dropped.
     ///
@@ -303,6 +321,22 @@ impl Document {
 
 fn damaged(detail: &str) -> DocumentError {
     DocumentError::Damaged { detail: detail.to_owned() }
+}
+
+impl RawChange {
+    /// Reads a change's own words about itself; `None` for anything that is no change. Nothing of it is checked but its
+    /// form: intake does that.
+    #[must_use]
+    pub fn read(bytes: &[u8]) -> Option<Self> {
+        let decoded = chunk::decode(bytes).ok()?;
+        Some(Self {
+            hash: decoded.hash,
+            actor: decoded.actors.first().copied()?,
+            time_s: decoded.time_s,
+            deps: decoded.deps,
+            bytes: bytes.to_vec(),
+        })
+    }
 }
 
 fn raw_change(change: &automerge::Change) -> Option<RawChange> {

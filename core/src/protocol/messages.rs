@@ -378,7 +378,7 @@ pub struct Verdict {
     /// The record.
     #[n(1)]
     pub record: RecordId,
-    /// Refused or quarantined.
+    /// Refused, quarantined or taken otherwise.
     #[n(2)]
     pub kind: VerdictKind,
     /// Stable reason word, such as `not_your_field`, `after_submission`, `depends_on_quarantined`, `malformed`.
@@ -387,9 +387,12 @@ pub struct Verdict {
     /// Paths of the fields that the author may not write; others of the same change may be issued again.
     #[n(4)]
     pub fields: Vec<String>,
+    /// With `Taken`: the change in the log that holds what this one wrote.
+    #[n(5)]
+    pub by: Option<ChangeHash>,
 }
 
-/// Refused or quarantined.
+/// Refused, quarantined or taken otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(index_only)]
 pub enum VerdictKind {
@@ -399,6 +402,9 @@ pub enum VerdictKind {
     /// Well-formed but not allowed: stored apart; a supervisor can admit it.
     #[n(1)]
     Quarantined,
+    /// What it wrote, or what was left of it, is in the log by another change: nothing is lost and nothing to be done.
+    #[n(2)]
+    Taken,
 }
 
 /// An error as the server answers it, in frames or as the body of an HTTP error status.

@@ -412,14 +412,14 @@ impl Write<'_> {
         self.refresh_sync_where("SELECT DISTINCT record FROM outbox WHERE state = 1", &[])
     }
 
-    /// Sets where an own change stands; nothing if it is not in the outbox. One that entered a feed is no longer put
-    /// before the user as not taken.
+    /// Sets where an own change stands; nothing if it is not in the outbox. One that entered a feed, itself or by another
+    /// change, is no longer put before the user as not taken.
     ///
     /// # Errors
     /// [`StoreError`].
     pub fn set_change_state(&self, hash: &ChangeHash, state: ChangeState) -> Result<(), StoreError> {
         let (number, position) = state.columns();
-        if position.is_some() {
+        if position.is_some() || state == ChangeState::Withdrawn {
             self.outbox_sql("DELETE FROM not_taken WHERE change = ?1", &[&hash.as_bytes()])?;
         }
         let record: Option<[u8; 16]> = self

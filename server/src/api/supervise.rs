@@ -10,7 +10,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::App;
 use super::error::{ApiError, ProblemBody};
 use super::session::Caller;
-use crate::store::{Problem, QuarantineItem, QuarantinePage};
+use crate::store::{AdmittedChange, Problem, QuarantineItem, QuarantinePage};
 
 /// A device.
 #[derive(Debug, Serialize, ToSchema)]
@@ -57,11 +57,13 @@ pub(crate) struct AfterParams {
     after: Option<i64>,
 }
 
-/// The record that was admitted to.
+/// What admitting did.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct AdmittedBody {
     /// The record.
     record: String,
+    /// The change, and all that wait and build on it, causes before effects.
+    changes: Vec<AdmittedChange>,
 }
 
 /// What waits in quarantine, oldest first, at most 200.
@@ -93,7 +95,8 @@ pub(crate) async fn quarantined(
     Ok(Json(app.ask(move |store| store.quarantine_page(caller.user.id, id)).await?))
 }
 
-/// Takes a quarantined change into the log after all.
+/// Takes a quarantined change into the log after all, and what waited only for it and its author may write. Where the
+/// author has issued a part of it again, only the rest is taken.
 #[utoipa::path(post, path = "/quarantine/{id}/admit", tag = "quarantine", params(("id" = String, Path)), responses(
     (status = 200, body = AdmittedBody),
     (status = 403, body = ProblemBody, description = "`not_supervisor`"),
@@ -106,8 +109,8 @@ pub(crate) async fn admit(
     Path(id): Path<String>,
 ) -> Result<Json<AdmittedBody>, ApiError> {
     let id = number(&id)?;
-    let record = app.ask(move |store| store.admit(&caller.user, id)).await?;
-    Ok(Json(AdmittedBody { record: record.to_string() }))
+    let (record, changes) = app.ask(move |store| store.admit(&caller.user, id)).await?;
+    Ok(Json(AdmittedBody { record: record.to_string(), changes }))
 }
 
 /// Devices of the units that the user supervises.

@@ -1,3 +1,5 @@
+mod quarantine;
+
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use ed25519_dalek::SigningKey;
@@ -275,35 +277,6 @@ async fn nothing_of_a_foreign_unit_is_told() {
     assert_eq!(status, StatusCode::FORBIDDEN);
     let (status, _) = server.send(Request::get("/api/v1/units").body(Body::empty()).unwrap()).await;
     assert_eq!(status, StatusCode::UNAUTHORIZED);
-}
-
-#[tokio::test]
-async fn what_is_not_allowed_waits_in_quarantine_and_never_blocks() {
-    let server = TestServer::new();
-    let mut phone = server.phone("多杰", "a", Role::Field).await;
-    let record = RecordId::new(server.random.as_ref());
-    let mut document = Document::create(record, form().definition()).unwrap();
-    let created = phone.save(&mut document, START_MS, &[set("name", "n")]);
-    let barred = phone.save(&mut document, START_MS, &[set("stage", "approved")]);
-    let later = phone.save(&mut document, START_MS, &[set("phone", "1")]);
-    let (barred_hash, later_hash) = (barred.hash, later.hash);
-    let answer = phone.sync(&server, record, &[created, barred, later]).await;
-    let told = verdicts(&answer);
-    assert_eq!(told[0], (barred_hash, "role".to_owned()));
-    assert_eq!(told[1], (later_hash, "depends_on_quarantined".to_owned()));
-    let county = server.supervisor("c", "6301", Role::County).await;
-    let (_, waiting) = county.get("quarantine").await;
-    assert_eq!(waiting.as_array().unwrap().len(), 2);
-    let (id, next) = (waiting[0]["id"].as_i64().unwrap(), waiting[1]["id"].as_i64().unwrap());
-    let (_, page) = county.get(&format!("quarantine/{id}")).await;
-    assert_eq!(page["writes"], json!([{ "path": "stage", "value": "approved" }]));
-    let (status, _) = county.post(&format!("quarantine/{next}/admit"), json!({})).await;
-    assert_eq!(status, StatusCode::CONFLICT);
-    assert_eq!(county.post(&format!("quarantine/{id}/admit"), json!({})).await.0, StatusCode::OK);
-    assert_eq!(county.post(&format!("quarantine/{next}/admit"), json!({})).await.0, StatusCode::OK);
-    let (_, page) = county.get(&format!("records/{record}")).await;
-    assert_eq!((page["values"]["stage"].as_str(), page["values"]["phone"].as_str()), (Some("approved"), Some("1")));
-    assert!(server.store.verify().unwrap().iter().all(|check| check.faults.is_empty()));
 }
 
 #[tokio::test]

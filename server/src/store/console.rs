@@ -1,10 +1,10 @@
-//! What supervisors do to records: resolve, edit, decide, admit.
+//! What supervisors do to records: resolve, edit, decide.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use fieldbook_core::access::{Decision, Role};
-use fieldbook_core::document::{Document, DocumentError, RecordState, state_of};
+use fieldbook_core::document::{Document, DocumentError, RawChange, RecordState, state_of};
 use fieldbook_core::forms::{Edit, EvalTime, Form, Merge};
 use fieldbook_core::ids::{ActorId, ChangeHash, DeviceId, RecordId, UserId};
 use fieldbook_core::intake::{self, Refusal, Rights};
@@ -145,7 +145,9 @@ impl Reading<'_> {
         }
         for change in document.changes() {
             let wrote = records::author(self.tx, change.actor)?.is_some_and(|author| author.user == self.user.id);
-            if wrote && !document.only_chooses(definition, &change.hash) {
+            let anothers = document.only_chooses(definition, &change.hash)
+                || quarantine::admitted_for(self.tx, &change.hash)?.is_some();
+            if wrote && !anothers {
                 return Err(Problem::new("own_record").into());
             }
         }
@@ -175,45 +177,59 @@ impl Store {
             let (mut open, roles) = decidable(tx, user.id, record)?;
             let form = self.form_of(tx, &open)?;
             let edits = make(&form, &open.document)?;
-            let now_ms = self.now_ms();
-            let mut tried = 0;
-            let change = loop {
-                let actor = self.actors.actor(user.id, self.random.as_ref());
-                let mut trial = open.document.clone();
-                tried += 1;
-                match trial.edit(form.definition(), heads, actor, now_ms.div_euclid(1000), &edits) {
-                    Ok(change) => break change,
-                    Err(DocumentError::ActorBusy { .. }) if tried < ACTORS_TRIED_MAX => {
-                        self.actors.renew(user.id, self.random.as_ref());
-                    }
-                    Err(error) => return Err(document_problem(error)),
-                }
-            };
-            let Some(change) = change else { return Ok(open.document.heads()) };
             let last = reviews::last(tx, record)?;
-            let rights = Rights {
-                roles: &roles,
-                last_review: last.as_ref().map(|last| &last.mark),
-                reopened: last.as_ref().and_then(|last| last.reopened.as_deref()),
-            };
-            intake::admit(&mut open.document, form.definition(), &change.bytes, Some(&rights)).map_err(refusal)?;
-            let root = units::root(tx)?.map_or_else(|| user.unit.clone(), |root| root.code);
-            if !self.claim(tx, change.actor, self.actors.device, user, &root)? {
-                return Err(StoreError::corrupt("actor", "it belongs to another device"));
-            }
-            let accepted = Accepted {
-                hash: change.hash,
-                bytes: &change.bytes,
-                time_s: change.time_s,
-                received_ms: now_ms,
-                stated: None,
-            };
-            self.append_change(tx, &mut open, &accepted)?;
+            let rights = reviews::rights(&roles, last.as_ref());
+            let made = self.write_for(tx, user, &mut open, &form, heads, &edits, &rights)?;
+            let Some(change) = made else { return Ok(open.document.heads()) };
             self.save_record(tx, &mut open)?;
             let done = if open.document.only_chooses(form.definition(), &change.hash) { "choose" } else { "edit" };
-            audit(tx, now_ms, Some(user.id), done, &record.to_string(), "")?;
+            audit(tx, self.now_ms(), Some(user.id), done, &record.to_string(), "")?;
             Ok(open.document.heads())
         })
+    }
+
+    /// Makes one change of the server's own on behalf of `user`, at `heads`, and appends it; the record's row is still to
+    /// be saved. `None`: nothing differs from what stands there.
+    #[allow(clippy::too_many_arguments, reason = "a save has so many sides")]
+    pub(crate) fn write_for(
+        &self,
+        tx: &Connection,
+        user: &UserRow,
+        open: &mut OpenRecord,
+        form: &Form,
+        heads: &[ChangeHash],
+        edits: &[Edit],
+        rights: &Rights<'_>,
+    ) -> Result<Option<RawChange>, StoreError> {
+        let now_ms = self.now_ms();
+        let mut tried = 0;
+        let change = loop {
+            let actor = self.actors.actor(user.id, self.random.as_ref());
+            let mut trial = open.document.clone();
+            tried += 1;
+            match trial.edit(form.definition(), heads, actor, now_ms.div_euclid(1000), edits) {
+                Ok(change) => break change,
+                Err(DocumentError::ActorBusy { .. }) if tried < ACTORS_TRIED_MAX => {
+                    self.actors.renew(user.id, self.random.as_ref());
+                }
+                Err(error) => return Err(document_problem(error)),
+            }
+        };
+        let Some(change) = change else { return Ok(None) };
+        intake::admit(&mut open.document, form.definition(), &change.bytes, Some(rights)).map_err(refusal)?;
+        let root = units::root(tx)?.map_or_else(|| user.unit.clone(), |root| root.code);
+        if !self.claim(tx, change.actor, self.actors.device, user, &root)? {
+            return Err(StoreError::corrupt("actor", "it belongs to another device"));
+        }
+        let accepted = Accepted {
+            hash: change.hash,
+            bytes: &change.bytes,
+            time_s: change.time_s,
+            received_ms: now_ms,
+            stated: None,
+        };
+        self.append_change(tx, open, &accepted)?;
+        Ok(Some(change))
     }
 
     /// Decides on a record; returns its state then.
@@ -248,66 +264,9 @@ impl Store {
             current_state(tx, &open)
         })
     }
-
-    /// Takes a quarantined change into the log after all. Returns the record.
-    ///
-    /// # Errors
-    /// `quarantine_unknown`, `not_supervisor`, `depends_on_quarantined`, `value_refused`; else what the database said.
-    pub fn admit(&self, user: &UserRow, id: i64) -> Result<RecordId, StoreError> {
-        self.write(|tx| {
-            let waiting = quarantine::one(tx, id)?.ok_or_else(|| Problem::new("quarantine_unknown").with("id", id))?;
-            if !units::may_read(tx, user.id, &waiting.unit, area(&waiting.area)?)? {
-                return Err(Problem::new("quarantine_unknown").with("id", id).into());
-            }
-            let loaded = records::load(tx, waiting.record)?;
-            let unit = loaded.as_ref().map_or(&waiting.unit, |open| &open.feed.id.unit).clone();
-            if !units::roles_at(tx, user.id, &unit)?.iter().any(|role| role.supervises()) {
-                return Err(Problem::new("not_supervisor").with("unit", unit).into());
-            }
-            let form = |version: &str| -> Result<Arc<Form>, StoreError> {
-                let found = self.form(tx, &waiting.kind, version)?;
-                Ok(found.ok_or_else(|| Problem::new("kind_unknown").with("kind", &waiting.kind))?)
-            };
-            let now_ms = self.now_ms();
-            let mut open = match loaded {
-                Some(open) => open,
-                None => {
-                    let feed =
-                        fieldbook_core::access::FeedId { unit: waiting.unit.clone(), area: area(&waiting.area)? };
-                    self.new_record(tx, waiting.record, &feed, form(&waiting.created_version)?.definition(), now_ms)?
-                }
-            };
-            let definition = form(&waiting.form_version)?;
-            let admitted = intake::admit(&mut open.document, definition.definition(), &waiting.bytes, None);
-            let admitted = admitted.map_err(refusal)?;
-            let accepted = Accepted {
-                hash: waiting.hash,
-                bytes: &waiting.bytes,
-                time_s: admitted.time_s,
-                received_ms: now_ms,
-                stated: Some((waiting.device, waiting.stated.0, waiting.stated.1)),
-            };
-            self.append_change(tx, &mut open, &accepted)?;
-            self.save_record(tx, &mut open)?;
-            tx.execute(
-                "UPDATE quarantine SET admitted_ms = ?2, admitted_by = ?3 WHERE id = ?1",
-                (id, now_ms, user.id.as_bytes()),
-            )?;
-            // Its author sees the entry instead, unless the record lies where the author may not read: then the verdict
-            // is all that the author's phone will ever hear.
-            if units::may_read(tx, waiting.user, &open.feed.id.unit, open.feed.id.area)? {
-                tx.execute(
-                    "DELETE FROM verdicts WHERE device = ?1 AND hash = ?2",
-                    (waiting.device.as_bytes(), waiting.hash.as_bytes()),
-                )?;
-            }
-            audit(tx, now_ms, Some(user.id), "admit", &waiting.record.to_string(), &waiting.hash.to_string())?;
-            Ok(waiting.record)
-        })
-    }
 }
 
-fn refusal(refusal: Refusal) -> StoreError {
+pub(crate) fn refusal(refusal: Refusal) -> StoreError {
     match refusal {
         Refusal::MissingDependency { .. } => Problem::new("depends_on_quarantined").into(),
         Refusal::Quarantined { fields, .. } => Problem::new("not_your_field").with("field", fields.join(", ")).into(),

@@ -1,9 +1,10 @@
 //! Devices and their enrolment.
 
 use fieldbook_core::access::Area;
-use fieldbook_core::ids::{DeviceId, UserId};
+use fieldbook_core::ids::{ChangeHash, DeviceId, UserId};
 use fieldbook_core::limits::DEVICE_NAME_CHARS_MAX;
-use fieldbook_core::protocol::EnrolAnswer;
+use fieldbook_core::protocol::{EnrolAnswer, Verdict};
+use fieldbook_core::sync::to_cbor;
 use rusqlite::{Connection, OptionalExtension, Row};
 use sha2::{Digest, Sha256};
 
@@ -220,4 +221,29 @@ fn add_device(
 fn untouched(tx: &Connection, device: [u8; 16], key: &[u8; 32]) -> Result<bool, StoreError> {
     let sql = "SELECT 1 FROM devices WHERE id = ?1 AND key = ?2 AND counter = 0 AND revoked_ms IS NULL";
     Ok(tx.query_row(sql, (device, key), |_| Ok(())).optional()?.is_some())
+}
+
+/// Notes a verdict for a device, unless one on the same change waits already.
+pub(crate) fn put_verdict(tx: &Connection, device: DeviceId, verdict: &Verdict) -> Result<(), StoreError> {
+    let mut known = tx.prepare_cached("SELECT 1 FROM verdicts WHERE device = ?1 AND hash = ?2")?;
+    if known.exists((device.as_bytes(), verdict.change.as_bytes()))? {
+        return Ok(());
+    }
+    let number: u64 = tx
+        .prepare_cached("UPDATE devices SET verdict = verdict + 1 WHERE id = ?1 RETURNING verdict")?
+        .query_row([device.as_bytes()], |row| row.get(0))?;
+    tx.prepare_cached("INSERT INTO verdicts(device, number, hash, verdict) VALUES (?1, ?2, ?3, ?4)")?.execute((
+        device.as_bytes(),
+        number,
+        verdict.change.as_bytes(),
+        to_cbor(verdict),
+    ))?;
+    Ok(())
+}
+
+/// What a device was still to be told about a change no longer holds.
+pub(crate) fn drop_verdict(tx: &Connection, device: DeviceId, change: &ChangeHash) -> Result<(), StoreError> {
+    let sql = "DELETE FROM verdicts WHERE device = ?1 AND hash = ?2";
+    tx.prepare_cached(sql)?.execute((device.as_bytes(), change.as_bytes()))?;
+    Ok(())
 }

@@ -1,5 +1,7 @@
 //! The server's store: one encrypted SQLite file in the data folder, one writer, several readers.
 
+mod admit;
+mod again;
 mod backup;
 mod console;
 mod devices;
@@ -31,6 +33,7 @@ use fieldbook_core::ports::{Clock, Random};
 use fieldbook_sqlite::KEY_BYTES;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 
+pub use admit::AdmittedChange;
 pub use backup::restore_backup;
 pub use console::Asked;
 pub use devices::{DeviceRow, EnrolCode};

@@ -11,7 +11,7 @@ use serde_json::Value as Json;
 use utoipa::ToSchema;
 
 use super::records::{self, OpenRecord};
-use super::{Store, StoreError, console, devices, listing, mask, reviews, sessions, units};
+use super::{Store, StoreError, console, devices, listing, mask, quarantine, reviews, sessions, units};
 use crate::clock_text::shanghai;
 
 /// Who wrote something.
@@ -130,6 +130,8 @@ pub struct ChangePage {
     /// When, as its author claims, and when the server received it.
     #[serde(flatten)]
     pub when: TimePage,
+    /// Of a supervisor's change that holds what she admitted of another's: whose it was.
+    pub admitted_for: Option<String>,
     /// What it wrote.
     pub wrote: Vec<WrotePage>,
 }
@@ -267,6 +269,7 @@ impl Pager<'_> {
             change: entry.change.to_string(),
             by: self.author(entry.actor)?,
             when: self.when(entry.time_s, &entry.change)?,
+            admitted_for: quarantine::admitted_for(self.tx, &entry.change)?,
             wrote,
         })
     }

@@ -241,8 +241,8 @@ impl Store {
         let accepted = Accepted { hash, bytes, time_s: admitted.time_s, received_ms: entry.received_ms, stated: None };
         self.append_change(tx, &mut open, &accepted)?;
         self.save_record(tx, &mut open)?;
-        let admitted = "UPDATE quarantine SET admitted_ms = ?2 WHERE hash = ?1 AND admitted_ms IS NULL";
-        tx.prepare_cached(admitted)?.execute((hash.as_bytes(), entry.received_ms))?;
+        let sql = "UPDATE quarantine SET admitted_ms = ?2, admitted_as = ?1 WHERE hash = ?1 AND admitted_as IS NULL";
+        tx.prepare_cached(sql)?.execute((hash.as_bytes(), entry.received_ms))?;
         Ok(true)
     }
 

@@ -1,8 +1,9 @@
 //! Supervisors' decisions on records.
 
-use fieldbook_core::access::Decision;
+use fieldbook_core::access::{Decision, Role};
 use fieldbook_core::document::ReviewMark;
 use fieldbook_core::ids::{ChangeHash, RecordId, UserId};
+use fieldbook_core::intake::Rights;
 use fieldbook_core::protocol::{Notice, Review};
 use rusqlite::{Connection, OptionalExtension};
 
@@ -56,6 +57,15 @@ pub(crate) fn last(tx: &Connection, record: RecordId) -> Result<Option<LastRevie
     let reopened = (last.decision == Decision::Return).then(|| last.fields.clone());
     let mark = ReviewMark { decision: last.decision, heads: last.heads, submission: last.submission };
     Ok(Some(LastReview { mark, reopened }))
+}
+
+/// What an author with `roles` may do after the last decision.
+pub(crate) fn rights<'a>(roles: &'a [Role], last: Option<&'a LastReview>) -> Rights<'a> {
+    Rights {
+        roles,
+        last_review: last.map(|last| &last.mark),
+        reopened: last.and_then(|last| last.reopened.as_deref()),
+    }
 }
 
 impl Store {

@@ -63,15 +63,19 @@ CREATE TABLE verdicts (
   PRIMARY KEY (device, number)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX verdicts_hash ON verdicts(device, hash);
+-- time_s: the author's claim of when. again: the change by which the author's device has issued a part of it again;
+-- then `fields` is what is left, and with nothing left it waits no more. admitted_as: the change in the log that holds it
+-- since a supervisor admitted it: itself, or the server's own with what was left.
 CREATE TABLE quarantine (
   id INTEGER PRIMARY KEY, hash BLOB NOT NULL UNIQUE, record BLOB NOT NULL, kind TEXT NOT NULL,
   created_version TEXT NOT NULL, form_version TEXT NOT NULL, unit TEXT NOT NULL, area TEXT NOT NULL,
   device BLOB NOT NULL, user BLOB NOT NULL, actor BLOB NOT NULL, reason TEXT NOT NULL, fields TEXT NOT NULL,
-  detail TEXT NOT NULL, statement INTEGER NOT NULL, item INTEGER NOT NULL, bytes BLOB NOT NULL,
-  received_ms INTEGER NOT NULL, admitted_ms INTEGER, admitted_by BLOB
+  statement INTEGER NOT NULL, item INTEGER NOT NULL, bytes BLOB NOT NULL, time_s INTEGER NOT NULL,
+  received_ms INTEGER NOT NULL, again BLOB, admitted_ms INTEGER, admitted_by BLOB, admitted_as BLOB
 ) STRICT;
 CREATE INDEX quarantine_record ON quarantine(record);
-CREATE INDEX quarantine_device ON quarantine(device) WHERE admitted_ms IS NULL;
+CREATE INDEX quarantine_device ON quarantine(device) WHERE admitted_as IS NULL;
+CREATE INDEX quarantine_admitted ON quarantine(admitted_as) WHERE admitted_as IS NOT NULL;
 CREATE TABLE reviews (
   record BLOB NOT NULL, number INTEGER NOT NULL, decision TEXT NOT NULL, heads BLOB NOT NULL, submission TEXT,
   reasons TEXT NOT NULL, fields TEXT NOT NULL, reviewer BLOB NOT NULL, reviewer_name TEXT NOT NULL,

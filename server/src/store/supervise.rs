@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use fieldbook_core::access::{Role, Unit};
-use fieldbook_core::forms::{Form, Scalar};
+use fieldbook_core::forms::{Edit, Form, Scalar};
 use fieldbook_core::ids::{DeviceId, UserId};
 use fieldbook_core::intake;
 use rusqlite::Connection;
@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde_json::Value as Json;
 use utoipa::ToSchema;
 
+use super::again::Around;
 use super::quarantine::QuarantineRow;
 use super::sessions::audit;
 use super::{DeviceRow, Problem, Store, StoreError, UserRow, console, devices, mask, quarantine, records, units};
@@ -41,7 +42,7 @@ pub struct QuarantineItem {
     pub device: String,
     /// Stable word, such as `role`, `after_submission`, `depends_on_quarantined`, `revoked`, `foreign_unit`.
     pub reason: String,
-    /// Fields that the author may not write.
+    /// Fields that the author may not write; where the author has issued a part again, the fields that are left.
     pub fields: Vec<String>,
     /// When it arrived, milliseconds since 1970 UTC.
     pub received_ms: i64,
@@ -63,7 +64,7 @@ pub struct QuarantinePage {
     /// The change.
     #[serde(flatten)]
     pub item: QuarantineItem,
-    /// What it would write; empty while it waits for another quarantined change.
+    /// What it would write, as far as it waits.
     pub writes: Vec<QuarantinedAnswer>,
     /// It can be admitted now.
     pub admissible: bool,
@@ -90,7 +91,7 @@ fn visible(tx: &Connection, user: UserId, row: &QuarantineRow) -> Result<bool, S
     Ok(supervises && units::may_read(tx, user, &row.unit, console::area(&row.area)?)?)
 }
 
-fn writes(form: &Form, admitted: &intake::Admitted) -> Vec<QuarantinedAnswer> {
+fn writes(form: &Form, edits: &[Edit]) -> Vec<QuarantinedAnswer> {
     let nothing = BTreeSet::new();
     let shown = |touched: &fieldbook_core::document::TouchedField| {
         let scalar = match &touched.choice {
@@ -109,7 +110,7 @@ fn writes(form: &Form, admitted: &intake::Admitted) -> Vec<QuarantinedAnswer> {
         };
         QuarantinedAnswer { path: touched.path.to_string(), value }
     };
-    admitted.touched.iter().map(shown).collect()
+    edits.iter().map(|edit| shown(&edit.into())).collect()
 }
 
 impl Store {
@@ -147,9 +148,16 @@ impl Store {
                 None => fieldbook_core::document::Document::create(row.record, created.definition())
                     .map_err(|error| StoreError::corrupt("creation", error))?,
             };
-            let trial = intake::admit(&mut document, form.definition(), &row.bytes, None);
-            let admissible = trial.is_ok();
-            let writes = trial.map(|admitted| writes(&form, &admitted)).unwrap_or_default();
+            let around = Around::of(tx, row.record)?;
+            let mut edits = around.edits(&document, &form, &row.hash, &row.bytes).unwrap_or_default();
+            let admissible = match row.again {
+                Some(again) => {
+                    edits.retain(|edit| row.fields.contains(&edit.path().to_string()));
+                    document.contains(&again)
+                }
+                None => intake::admit(&mut document, form.definition(), &row.bytes, None).is_ok(),
+            };
+            let writes = writes(&form, &edits);
             Ok(QuarantinePage { item: item(&row), writes, admissible })
         })
     }

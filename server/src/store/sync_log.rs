@@ -16,7 +16,7 @@ use rusqlite::{Connection, OptionalExtension};
 use sha2::{Digest, Sha256};
 
 use super::records::OpenRecord;
-use super::{Store, StoreError, feeds, restored, units, users};
+use super::{Store, StoreError, devices, feeds, restored, units, users};
 
 /// Change of a device's clock error that is worth a write.
 const CLOCK_STEP_MS: u64 = 60 * 1000;
@@ -330,20 +330,7 @@ impl ServerLog for StoreLog<'_> {
     }
 
     fn put_verdict(&mut self, device: &DeviceId, verdict: &Verdict) -> Result<(), LogError> {
-        self.write(|tx| {
-            let waits: i64 = tx
-                .prepare_cached("SELECT count(*) FROM verdicts WHERE device = ?1 AND hash = ?2")?
-                .query_row((device.as_bytes(), verdict.change.as_bytes()), |row| row.get(0))?;
-            if waits > 0 {
-                return Ok(());
-            }
-            let number: u64 = tx
-                .prepare_cached("UPDATE devices SET verdict = verdict + 1 WHERE id = ?1 RETURNING verdict")?
-                .query_row([device.as_bytes()], |row| row.get(0))?;
-            tx.prepare_cached("INSERT INTO verdicts(device, number, hash, verdict) VALUES (?1, ?2, ?3, ?4)")?
-                .execute((device.as_bytes(), number, verdict.change.as_bytes(), to_cbor(verdict)))?;
-            Ok(())
-        })
+        self.write(|tx| devices::put_verdict(tx, *device, verdict))
     }
 
     fn verdicts(&mut self, device: &DeviceId, after: u64, limit: usize) -> Result<Vec<(u64, Verdict)>, LogError> {

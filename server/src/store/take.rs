@@ -1,11 +1,13 @@
 //! A change on its way from a device into the log or the quarantine.
 
 use fieldbook_core::access::Role;
-use fieldbook_core::intake::{self, Refusal, Rights};
+use fieldbook_core::forms::Form;
+use fieldbook_core::intake::{self, Refusal};
 use fieldbook_core::protocol::{PURGED, Verdict, VerdictKind};
-use fieldbook_core::sync::server::{Fate, TakenChange};
+use fieldbook_core::sync::server::{Fate, TakenChange, verdict_of};
 use rusqlite::{Connection, OptionalExtension};
 
+use super::again::Again;
 use super::records::{self, Accepted, OpenRecord};
 use super::{Store, StoreError, purge, quarantine, reviews, units};
 
@@ -58,7 +60,7 @@ impl Store {
             None => self.new_record(tx, change.record, change.feed, created.definition(), change.received_ms)?,
         };
         let elsewhere = record.feed.id != *change.feed;
-        let fate = self.judge(tx, &mut record, form.definition(), change, elsewhere.then_some("foreign_unit"));
+        let fate = self.judge_once(tx, &mut record, &form, change, elsewhere.then_some("foreign_unit"));
         // A record that none of whose changes was accepted is not here.
         if !record.fresh {
             *open = Some(record);
@@ -66,25 +68,48 @@ impl Store {
         fate
     }
 
+    /// Judges a change, unless all of it is here already; what is left of one that it was issued again for waits on.
+    fn judge_once(
+        &self,
+        tx: &Connection,
+        record: &mut OpenRecord,
+        form: &Form,
+        change: &TakenChange<'_>,
+        elsewhere: Option<&'static str>,
+    ) -> Result<Fate, StoreError> {
+        let Some(again) = Again::of(tx, &record.document, form, change)? else {
+            return self.judge(tx, record, form, change, elsewhere);
+        };
+        if let Some(fate) = again.taken_before(self, tx, &record.document, change)? {
+            return Ok(fate);
+        }
+        let fate = self.judge(tx, record, form, change, elsewhere)?;
+        let kept = match &fate {
+            Fate::Accepted(_) => true,
+            Fate::NotTaken(verdict) => verdict.kind == VerdictKind::Quarantined,
+            Fate::Known => false,
+        };
+        if kept {
+            again.note(self, tx, &record.document, &change.hash)?;
+        }
+        Ok(fate)
+    }
+
     fn judge(
         &self,
         tx: &Connection,
         record: &mut OpenRecord,
-        form: &fieldbook_core::forms::FormDefinition,
+        form: &Form,
         change: &TakenChange<'_>,
         elsewhere: Option<&'static str>,
     ) -> Result<Fate, StoreError> {
         let roles: Vec<Role> = units::roles_at(tx, change.user, &record.feed.id.unit)?;
         let last = reviews::last(tx, record.id)?;
-        let rights = Rights {
-            roles: &roles,
-            last_review: last.as_ref().map(|last| &last.mark),
-            reopened: last.as_ref().and_then(|last| last.reopened.as_deref()),
-        };
+        let rights = reviews::rights(&roles, last.as_ref());
         let barred = change.quarantine.or(elsewhere);
         // Judged on a copy: what is barred or names another actor must leave the record as it is.
         let mut judged = record.document.clone();
-        let refusal = match intake::admit(&mut judged, form, change.bytes, Some(&rights)) {
+        let refusal = match intake::admit(&mut judged, form.definition(), change.bytes, Some(&rights)) {
             Ok(admitted) if admitted.actor != change.actor => return Ok(refused(change, "wrong_actor")),
             Ok(admitted) if admitted.known => return Ok(refused(change, "system")),
             Ok(admitted) => match barred {
@@ -101,11 +126,7 @@ impl Store {
                 }
                 Some(reason) => Verdict::quarantined(change.hash, change.record, reason, Vec::new()),
             },
-            // What bars the whole change says more than what bars its fields.
-            Err(Refusal::Quarantined { .. }) if barred.is_some() => {
-                Verdict::quarantined(change.hash, change.record, barred.unwrap_or_default(), Vec::new())
-            }
-            Err(refusal) => self.verdict_of(tx, change, refusal)?,
+            Err(refusal) => self.verdict_of(tx, change, &refusal, barred)?,
         };
         if refusal.kind == VerdictKind::Quarantined {
             if quarantine::is_full(tx, change.device)? {
@@ -116,17 +137,24 @@ impl Store {
         Ok(Fate::NotTaken(refusal))
     }
 
-    fn verdict_of(&self, tx: &Connection, change: &TakenChange<'_>, refusal: Refusal) -> Result<Verdict, StoreError> {
-        Ok(match refusal {
-            Refusal::Quarantined { reason, fields, .. } => {
-                Verdict::quarantined(change.hash, change.record, reason, fields)
+    fn verdict_of(
+        &self,
+        tx: &Connection,
+        change: &TakenChange<'_>,
+        refusal: &Refusal,
+        barred: Option<&'static str>,
+    ) -> Result<Verdict, StoreError> {
+        let waits = match refusal {
+            Refusal::MissingDependency { hash } => quarantine::verdict(tx, hash)?.is_some(),
+            _ => false,
+        };
+        let verdict = verdict_of(refusal, change.hash, change.record, |_| waits);
+        // What bars the whole change says more than what bars its fields, or what it waits for.
+        Ok(match barred {
+            Some(reason) if verdict.kind == VerdictKind::Quarantined => {
+                Verdict::quarantined(change.hash, change.record, reason, Vec::new())
             }
-            Refusal::MissingDependency { hash } => match quarantine::verdict(tx, &hash)? {
-                Some(_) => Verdict::quarantined(change.hash, change.record, "depends_on_quarantined", Vec::new()),
-                None => Verdict::refused(change.hash, change.record, "missing_dependency"),
-            },
-            Refusal::Refused { reason, .. } => Verdict::refused(change.hash, change.record, reason),
-            Refusal::NeedsNewerForm { .. } => Verdict::refused(change.hash, change.record, "field"),
+            _ => verdict,
         })
     }
 }

@@ -62,6 +62,9 @@ text,name,Name,yes,,,,yes,yes
 text,phone,Phone,,must-agree,,,,
 text,card,Card,,,sensitive,,,
 text,stage,Stage,,,,county,,
+begin repeat,people,People,,,,,,
+text,person,Person,,,,,,
+end repeat,,,,,,,,
 ";
 
 pub(crate) fn form() -> Form {

@@ -229,11 +229,15 @@ impl<'a> Applier<'a> {
         if verdict.kind == VerdictKind::Refused && verdict.reason == PURGED {
             return self.erase(verdict.record);
         }
-        self.exchange.stats.not_taken += 1;
+        self.exchange.stats.not_taken += u64::from(verdict.kind != VerdictKind::Taken);
         self.log.put_verdict(verdict)?;
         let own = self.log.outbox_of(&verdict.record)?.into_iter().find(|own| own.hash == verdict.change);
         match own.map(|own| own.status) {
             None | Some(ChangeState::Withdrawn | ChangeState::Entered(_)) => Ok(()),
+            // It was put before the user, and a supervisor has admitted what was left of it.
+            Some(ChangeState::NotTaken) if verdict.kind == VerdictKind::Taken => {
+                Ok(self.log.set_status(&verdict.change, ChangeState::Withdrawn)?)
+            }
             Some(_) => Ok(self.log.set_status(&verdict.change, ChangeState::NotTaken)?),
         }
     }

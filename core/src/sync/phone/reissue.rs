@@ -16,8 +16,6 @@ use crate::sync::LogError;
 
 /// Records settled between two looks into the store.
 const PAGE_RECORDS: usize = 32;
-/// Path of the submission mark.
-const SUBMITTED: &str = "_submitted";
 /// Reason of what could not be issued again without a change that was not taken.
 const DEPENDS: &str = "depends_on_quarantined";
 /// Reason of what could not be issued again after a fork.
@@ -69,10 +67,15 @@ impl Run<'_> {
     fn record(&mut self, log: &mut dyn PhoneLog, record: &RecordId) -> Result<Vec<PhoneEvent>, SyncError> {
         let outbox: BTreeMap<ChangeHash, OutboxChange> =
             log.outbox_of(record)?.into_iter().map(|own| (own.hash, own)).collect();
-        let Some(case) = self.case(log, record, &outbox)? else {
+        let Some(mut case) = self.case(log, record, &outbox)? else {
             log.settle(record, &[])?;
             return Ok(Vec::new());
         };
+        // What did not fit beside the changes that are gone now: of the other half after a fork, or admitted meanwhile.
+        let waiting = log.pending_of(record)?;
+        for entry in merge_waiting(&mut case.rebuilt, &case.form, &waiting) {
+            log.drop_pending(entry)?;
+        }
         let actor = match self.actor {
             Some(actor) => actor,
             None => {
@@ -81,19 +84,15 @@ impl Run<'_> {
                 actor
             }
         };
-        let mut done = case.issue_again(actor);
+        let done = case.issue_again(actor);
         for change in &case.dropped {
-            if outbox.get(&change.hash).is_some_and(|own| own.status != ChangeState::NotTaken) {
+            let open = outbox.get(&change.hash).is_some_and(|own| own.status != ChangeState::NotTaken);
+            if open || case.verdicts.get(&change.hash).is_some_and(|verdict| verdict.kind == VerdictKind::Taken) {
                 log.set_status(&change.hash, ChangeState::Withdrawn)?;
             }
         }
         for change in &done.issued {
             log.add_to_outbox(record, change)?;
-        }
-        // What did not fit beside the changes that are gone now: after a fork, those of the other half.
-        let waiting = log.pending_of(record)?;
-        for entry in merge_waiting(&mut done.document, &case.form, &waiting) {
-            log.drop_pending(entry)?;
         }
         let conflicts = log.put_document(record, &done.document)?;
         log.settle(record, &done.not_taken)?;
@@ -176,17 +175,29 @@ impl Case {
                 .flat_map(|dep| heads_of.get(dep).cloned().unwrap_or_else(|| vec![*dep]))
                 .chain(issued.last().map(|last| last.hash))
                 .collect();
-            keep_heads(&document, &mut at);
+            if let Some(by) = self.taken_by(&change.hash) {
+                // Another change in the log holds it: what builds on it goes on from there.
+                at.push(by);
+                heads_of.insert(change.hash, document.maximal(&at));
+                continue;
+            }
+            let at = document.maximal(&at);
             let (kept, left) = self.sort_out(change);
             let (again, failed) = write(&mut document, &self.form, &at, actor, change.time_s, kept);
             heads_of.insert(change.hash, again.as_ref().map_or(at, |again| vec![again.hash]));
             issued.extend(again);
-            let fields: Vec<TouchedField> = left.iter().chain(&failed).map(touched).collect();
+            let fields: Vec<TouchedField> = left.iter().chain(&failed).map(TouchedField::from).collect();
             if !fields.is_empty() {
                 not_taken.push(self.not_taken(change, fields));
             }
         }
         Done { document, issued, not_taken }
+    }
+
+    /// The change of the record that holds what a dropped one wrote, if the server says so.
+    fn taken_by(&self, change: &ChangeHash) -> Option<ChangeHash> {
+        let verdict = self.verdicts.get(change).filter(|verdict| verdict.kind == VerdictKind::Taken)?;
+        verdict.by.filter(|by| self.rebuilt.contains(by))
     }
 
     fn is_dropped(&self, change: &ChangeHash) -> bool {
@@ -206,6 +217,9 @@ impl Case {
         if innocent && verdict.fields.is_empty() {
             return (edits, Vec::new());
         }
+        if verdict.kind == VerdictKind::Taken {
+            return (Vec::new(), Vec::new());
+        }
         if verdict.kind == VerdictKind::Refused || verdict.fields.is_empty() {
             return (Vec::new(), edits);
         }
@@ -213,11 +227,11 @@ impl Case {
         // What hangs in a row that may not be added cannot be written either.
         let rows: BTreeSet<String> = edits
             .iter()
-            .filter(|edit| matches!(edit, Edit::AddRow { .. }) && bars(&barred, &path(edit)))
-            .map(|edit| path(edit).to_string())
+            .filter(|edit| matches!(edit, Edit::AddRow { .. }) && bars(&barred, &edit.path()))
+            .map(|edit| edit.path().to_string())
             .collect();
         edits.into_iter().partition(|edit| {
-            let path = path(edit);
+            let path = edit.path();
             !bars(&barred, &path) && !row_of(&path).is_some_and(|row| rows.contains(&row))
         })
     }
@@ -227,17 +241,6 @@ impl Case {
         let reason = self.verdicts.get(&change.hash).map_or(fallback, |verdict| &verdict.reason);
         NotTaken { record: self.record, change: change.hash, time_s: change.time_s, reason: reason.to_owned(), fields }
     }
-}
-
-/// Leaves only those that no other of them builds on.
-fn keep_heads(document: &Document, at: &mut Vec<ChangeHash>) {
-    at.sort_unstable();
-    at.dedup();
-    let all = at.clone();
-    at.retain(|hash| {
-        let others: Vec<ChangeHash> = all.iter().filter(|other| *other != hash).copied().collect();
-        others.is_empty() || !document.ancestors_contain(&others, hash)
-    });
 }
 
 /// Writes what can be written; what cannot (its row is not there without what was left out) comes back.
@@ -260,7 +263,7 @@ fn write(
             ) => {
                 let before = edits.len();
                 let names_it = |edit: &Edit| {
-                    let path = path(edit);
+                    let path = edit.path();
                     path.to_string() == bad || row_of(&path).is_some_and(|row| row == bad)
                 };
                 let (out, rest) = edits.into_iter().partition(|edit| names_it(edit));
@@ -285,23 +288,4 @@ fn bars(barred: &BTreeSet<&str>, path: &FieldPath) -> bool {
 /// The row that a path lies in, as `repeat[row]`.
 fn row_of(path: &FieldPath) -> Option<String> {
     path.row.as_ref().map(|(repeat, row)| FieldPath::in_row(repeat.clone(), repeat.clone(), *row).to_string())
-}
-
-fn path(edit: &Edit) -> FieldPath {
-    match edit {
-        Edit::Set { path, .. } | Edit::Choose { path, .. } => path.clone(),
-        Edit::AddRow { repeat, row, .. } => FieldPath::in_row(repeat.clone(), repeat.clone(), *row),
-        Edit::RemoveRow { repeat, row } => FieldPath::in_row(format!("{repeat}/_removed"), repeat.clone(), *row),
-        Edit::Submit { .. } => FieldPath::root(SUBMITTED),
-    }
-}
-
-fn touched(edit: &Edit) -> TouchedField {
-    let (value, choice) = match edit {
-        Edit::Set { value, .. } => (value.clone(), None),
-        Edit::Choose { choice, chosen, .. } => (None, Some((choice.clone(), *chosen))),
-        Edit::Submit { at } => (Some(crate::forms::Scalar::Text(at.clone())), None),
-        Edit::AddRow { .. } | Edit::RemoveRow { .. } => (None, None),
-    };
-    TouchedField { path: path(edit), value, choice }
 }

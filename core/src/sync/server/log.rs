@@ -189,7 +189,7 @@ pub trait ServerLog {
     /// 2. an unknown record is created by its kind and version (`unknown_form` refuses); a known one must have the
     ///    same kind and version (else refused `wrong_record`) and be in `feed` (else quarantined `foreign_unit`);
     ///    a purged one refuses (`purged`);
-    /// 3. intake with the author's rights at the record's unit; [`crate::sync::server::fate_of`] turns a refusal into
+    /// 3. intake with the author's rights at the record's unit; [`crate::sync::server::verdict_of`] turns a refusal into
     ///    a fate: what depends on a quarantined change is quarantined as `depends_on_quarantined`;
     /// 4. `quarantine`, if given, is the reason for what intake would accept;
     /// 5. append: salt at the record's first entry, chain by [`crate::sync::chain`], body and read row.

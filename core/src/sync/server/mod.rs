@@ -28,13 +28,13 @@ pub(super) fn error(kind: ErrorKind, detail: impl Into<String>) -> ErrorAnswer {
 /// What intake's refusal means for a change: refused, quarantined, or quarantined because it builds on a change that
 /// `is_quarantined` knows. For [`ServerLog::take_change`].
 #[must_use]
-pub fn fate_of(
+pub fn verdict_of(
     refusal: &Refusal,
     change: ChangeHash,
     record: RecordId,
     is_quarantined: impl FnOnce(&ChangeHash) -> bool,
-) -> Fate {
-    Fate::NotTaken(match refusal {
+) -> Verdict {
+    match refusal {
         Refusal::Refused { reason, .. } => Verdict::refused(change, record, reason),
         Refusal::Quarantined { reason, fields, .. } => Verdict::quarantined(change, record, reason, fields.clone()),
         Refusal::MissingDependency { hash } if is_quarantined(hash) => {
@@ -42,7 +42,7 @@ pub fn fate_of(
         }
         Refusal::MissingDependency { .. } => Verdict::refused(change, record, "missing_dependency"),
         Refusal::NeedsNewerForm { .. } => Verdict::refused(change, record, "unknown_field"),
-    })
+    }
 }
 
 impl From<LogError> for ErrorAnswer {

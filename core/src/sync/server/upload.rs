@@ -330,12 +330,19 @@ impl Verdict {
     /// A change that is malformed or wrong beyond rights.
     #[must_use]
     pub fn refused(change: ChangeHash, record: RecordId, reason: &str) -> Self {
-        Self { change, record, kind: VerdictKind::Refused, reason: reason.to_owned(), fields: Vec::new() }
+        Self { change, record, kind: VerdictKind::Refused, reason: reason.to_owned(), fields: Vec::new(), by: None }
     }
 
     /// A well-formed change that is not allowed because of these fields (none = as a whole).
     #[must_use]
     pub fn quarantined(change: ChangeHash, record: RecordId, reason: &str, fields: Vec<String>) -> Self {
-        Self { change, record, kind: VerdictKind::Quarantined, reason: reason.to_owned(), fields }
+        Self { change, record, kind: VerdictKind::Quarantined, reason: reason.to_owned(), fields, by: None }
+    }
+
+    /// A change of which `by`, in the log, holds what it wrote.
+    #[must_use]
+    pub fn taken(change: ChangeHash, record: RecordId, by: ChangeHash) -> Self {
+        let (kind, reason) = (VerdictKind::Taken, "taken".to_owned());
+        Self { change, record, kind, reason, fields: Vec::new(), by: Some(by) }
     }
 }

@@ -11,7 +11,7 @@ use fieldbook_core::ids::{ActorId, ChangeHash, DeviceId, LogId, RecordId, UserId
 use fieldbook_core::intake::{self, Rights};
 use fieldbook_core::protocol::{Entry, EntryBody, Notice, Point, RecordStart, Returned, StatementHash, Verdict};
 use fieldbook_core::sync::server::{
-    DeviceRow, Fate, FeedHead, LogEntry, ReturnedState, Scope, ServerLog, StatementRow, TakenChange, fate_of,
+    DeviceRow, Fate, FeedHead, LogEntry, ReturnedState, Scope, ServerLog, StatementRow, TakenChange, verdict_of,
 };
 use fieldbook_core::sync::{LogError, chain, change_hash};
 
@@ -399,12 +399,10 @@ impl ServerLog for MemoryServer {
             }
             Err(refusal) => {
                 let quarantine = &self.data.quarantine;
-                let fate = fate_of(&refusal, change.hash, change.record, |hash| quarantine.contains_key(hash));
-                match fate {
-                    Fate::NotTaken(verdict) if verdict.kind == fieldbook_core::protocol::VerdictKind::Quarantined => {
-                        Ok(self.set_apart(change, verdict))
-                    }
-                    other => Ok(other),
+                let verdict = verdict_of(&refusal, change.hash, change.record, |hash| quarantine.contains_key(hash));
+                match verdict.kind {
+                    fieldbook_core::protocol::VerdictKind::Quarantined => Ok(self.set_apart(change, verdict)),
+                    _ => Ok(Fate::NotTaken(verdict)),
                 }
             }
         }

@@ -1,0 +1,233 @@
+//! What waits in quarantine, and what admitting it does.
+
+use fieldbook_core::document::RawChange;
+use fieldbook_core::forms::{FieldPath, Scalar};
+use fieldbook_core::ids::{ActorId, RowId};
+use serde_json::Value;
+
+use super::*;
+use crate::testing::Phone;
+
+/// What admitting said of each change: its number, whether it was taken, why not.
+fn outcomes(told: &Value) -> Vec<(i64, bool, String)> {
+    let one = |change: &Value| {
+        (change["id"].as_i64().unwrap(), change["taken_as"].is_string(), change["reason"].as_str().unwrap().to_owned())
+    };
+    told["changes"].as_array().unwrap().iter().map(one).collect()
+}
+
+/// Number, reason and fields of everything that waits.
+async fn waiting(county: &Supervisor<'_>) -> Vec<(i64, String, Vec<String>)> {
+    let (_, waiting) = county.get("quarantine").await;
+    let one = |item: &Value| {
+        let fields = item["fields"].as_array().unwrap().iter().map(|field| field.as_str().unwrap().to_owned());
+        (item["id"].as_i64().unwrap(), item["reason"].as_str().unwrap().to_owned(), fields.collect())
+    };
+    waiting.as_array().unwrap().iter().map(one).collect()
+}
+
+fn fine(server: &TestServer) {
+    assert!(server.store.verify().unwrap().iter().all(|check| check.faults.is_empty()));
+}
+
+fn add(row: RowId) -> Edit {
+    Edit::AddRow { repeat: "people".to_owned(), row, parent: None }
+}
+
+fn person(row: RowId, name: &str) -> Edit {
+    let path = FieldPath::in_row("people/person", "people", row);
+    Edit::Set { path, value: Some(Scalar::Text(name.to_owned())) }
+}
+
+/// A record that the server holds, a save of which one field is not allowed, and a later one that builds on it.
+struct Scene {
+    phone: Phone,
+    record: RecordId,
+    /// Without the two.
+    before: Document,
+    row: RowId,
+    barred: RawChange,
+}
+
+async fn scene(server: &TestServer) -> Scene {
+    let mut phone = server.phone("多杰", "a", Role::Field).await;
+    let record = RecordId::new(server.random.as_ref());
+    let row = RowId::random(server.random.as_ref());
+    let mut document = Document::create(record, form().definition()).unwrap();
+    let created = phone.save(&mut document, START_MS, &[set("name", "n")]);
+    let before = document.clone();
+    let at_ms = START_MS + 60_000;
+    let barred = phone.save(&mut document, at_ms, &[set("stage", "approved"), add(row), person(row, "x")]);
+    let later = phone.save(&mut document, at_ms + 1_000, &[set("phone", "1"), person(row, "y"), submit()]);
+    let told = verdicts(&phone.sync(server, record, &[created, barred.clone(), later.clone()]).await);
+    let expected = [(barred.hash, "role".to_owned()), (later.hash, "depends_on_quarantined".to_owned())];
+    assert_eq!(told, expected);
+    Scene { phone, record, before, row, barred }
+}
+
+impl Scene {
+    /// The phone issues again what it may, as it does when it has read the verdicts; answers what it is told then.
+    async fn issue_again(&mut self, server: &TestServer) -> Vec<(fieldbook_core::ids::ChangeHash, String)> {
+        self.phone.actor = ActorId::random(server.random.as_ref());
+        let (mut document, at_ms) = (self.before.clone(), START_MS + 60_000);
+        let first = self.phone.save(&mut document, at_ms, &[add(self.row), person(self.row, "x")]);
+        let second = [set("phone", "1"), person(self.row, "y"), submit()];
+        let second = self.phone.save(&mut document, at_ms + 1_000, &second);
+        let told = verdicts(&self.phone.sync(server, self.record, &[first.clone(), second.clone()]).await);
+        told.into_iter().filter(|(hash, _)| [first.hash, second.hash].contains(hash)).collect()
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_allowed_waits_in_quarantine_and_never_blocks() {
+    let server = TestServer::new();
+    let mut phone = server.phone("多杰", "a", Role::Field).await;
+    let record = RecordId::new(server.random.as_ref());
+    let mut document = Document::create(record, form().definition()).unwrap();
+    let created = phone.save(&mut document, START_MS, &[set("name", "n")]);
+    let barred = phone.save(&mut document, START_MS, &[set("stage", "approved")]);
+    let later = phone.save(&mut document, START_MS, &[set("phone", "1")]);
+    let (barred_hash, later_hash) = (barred.hash, later.hash);
+    let answer = phone.sync(&server, record, &[created, barred, later]).await;
+    let told = verdicts(&answer);
+    assert_eq!(told[0], (barred_hash, "role".to_owned()));
+    assert_eq!(told[1], (later_hash, "depends_on_quarantined".to_owned()));
+    let county = server.supervisor("c", "6301", Role::County).await;
+    let (_, waiting) = county.get("quarantine").await;
+    assert_eq!(waiting.as_array().unwrap().len(), 2);
+    let (id, next) = (waiting[0]["id"].as_i64().unwrap(), waiting[1]["id"].as_i64().unwrap());
+    let (_, page) = county.get(&format!("quarantine/{id}")).await;
+    assert_eq!(page["writes"], json!([{ "path": "stage", "value": "approved" }]));
+    let (status, _) = county.post(&format!("quarantine/{next}/admit"), json!({})).await;
+    assert_eq!(status, StatusCode::CONFLICT);
+    let (status, told) = county.post(&format!("quarantine/{id}/admit"), json!({})).await;
+    assert_eq!(
+        (status, outcomes(&told)),
+        (StatusCode::OK, vec![(id, true, String::new()), (next, true, String::new())])
+    );
+    let (_, page) = county.get(&format!("records/{record}")).await;
+    assert_eq!((page["values"]["stage"].as_str(), page["values"]["phone"].as_str()), (Some("approved"), Some("1")));
+    assert!(server.store.verify().unwrap().iter().all(|check| check.faults.is_empty()));
+}
+
+#[tokio::test]
+async fn admitting_takes_what_waited_only_for_it_and_says_what_waits_on() {
+    let server = TestServer::new();
+    let mut phone = server.phone("多杰", "a", Role::Field).await;
+    let record = RecordId::new(server.random.as_ref());
+    let mut document = Document::create(record, form().definition()).unwrap();
+    let mut changes = Vec::new();
+    for edit in [
+        set("name", "n"),
+        set("stage", "approved"),
+        set("phone", "1"),
+        set("stage", "closed"),
+        set("card", "6222021234567890"),
+    ] {
+        changes.push(phone.save(&mut document, START_MS, &[edit]));
+    }
+    phone.sync(&server, record, &changes).await;
+    let county = server.supervisor("c", "6301", Role::County).await;
+    let ids: Vec<i64> = waiting(&county).await.into_iter().map(|(id, ..)| id).collect();
+    assert_eq!(ids.len(), 4);
+    let (status, told) = county.post(&format!("quarantine/{}/admit", ids[0]), json!({})).await;
+    assert_eq!(status, StatusCode::OK);
+    let (role, depends) = ("role".to_owned(), "depends_on_quarantined".to_owned());
+    let taken = |id| (id, true, String::new());
+    let expected = [taken(ids[0]), taken(ids[1]), (ids[2], false, role.clone()), (ids[3], false, depends.clone())];
+    assert_eq!(outcomes(&told), expected);
+    let left = [(ids[2], role, vec!["stage".to_owned()]), (ids[3], depends, Vec::new())];
+    assert_eq!(waiting(&county).await, left);
+    let (_, page) = county.get(&format!("records/{record}")).await;
+    assert_eq!((page["values"]["stage"].as_str(), page["values"]["phone"].as_str()), (Some("approved"), Some("1")));
+    let (_, told) = county.post(&format!("quarantine/{}/admit", ids[2]), json!({})).await;
+    assert_eq!(outcomes(&told), [taken(ids[2]), taken(ids[3])]);
+    let (_, page) = county.get(&format!("records/{record}")).await;
+    assert_eq!((page["values"]["stage"].as_str(), page["conflicts"].as_array().unwrap().len()), (Some("closed"), 0));
+    assert!(waiting(&county).await.is_empty());
+    fine(&server);
+}
+
+#[tokio::test]
+async fn of_what_was_issued_again_only_the_rest_waits_and_is_taken() {
+    let server = TestServer::new();
+    let mut scene = scene(&server).await;
+    let told = scene.issue_again(&server).await;
+    assert_eq!(told, []);
+    let county = server.supervisor("c", "6301", Role::County).await;
+    let left = waiting(&county).await;
+    assert_eq!(left.len(), 1, "{left:?}");
+    let id = left[0].0;
+    assert_eq!(left, [(id, "role".to_owned(), vec!["stage".to_owned()])]);
+    let (_, page) = county.get(&format!("quarantine/{id}")).await;
+    assert_eq!(
+        (&page["writes"], &page["admissible"]),
+        (&json!([{ "path": "stage", "value": "approved" }]), &json!(true))
+    );
+    // Somebody has corrected the phone number meanwhile: what was issued again must not come up beside it.
+    let (_, page) = county.get(&format!("records/{}", scene.record)).await;
+    let corrector = server.supervisor("d", "6301", Role::County).await;
+    let edit = json!({ "set": { "phone": "2" }, "heads": page["heads"] });
+    assert_eq!(corrector.post(&format!("records/{}/edit", scene.record), edit).await.0, StatusCode::OK);
+
+    let (status, told) = county.post(&format!("quarantine/{id}/admit"), json!({})).await;
+    assert_eq!((status, outcomes(&told)), (StatusCode::OK, vec![(id, true, String::new())]));
+    assert_ne!(told["changes"][0]["taken_as"], json!(scene.barred.hash.to_string()));
+    let (_, page) = county.get(&format!("records/{}", scene.record)).await;
+    let values = &page["values"];
+    assert_eq!((values["stage"].as_str(), values["phone"].as_str()), (Some("approved"), Some("2")));
+    assert_eq!((values["people"].as_array().unwrap().len(), values["people"][0]["person"].as_str()), (1, Some("y")));
+    assert_eq!(page["conflicts"], json!([]));
+    // Her name stands for it in the history, beside his whose value it is; that does not make her an author.
+    let stage = page["history"].as_array().unwrap().iter().find(|entry| entry["wrote"][0]["path"] == "stage").unwrap();
+    assert_eq!((stage["author"].as_str(), stage["admitted_for"].as_str()), (Some("c"), Some("多杰")));
+    assert_eq!(decide(&county, scene.record, "approve", "").await, super::told(StatusCode::OK, "approved"));
+    assert!(waiting(&county).await.is_empty());
+    // The phone is told, so that it no longer shows the answer as not taken.
+    let told = verdicts(&scene.phone.sync(&server, scene.record, &[]).await);
+    assert!(told.contains(&(scene.barred.hash, "taken".to_owned())), "{told:?}");
+    fine(&server);
+}
+
+#[tokio::test]
+async fn what_comes_again_after_it_was_admitted_changes_nothing() {
+    let server = TestServer::new();
+    let mut scene = scene(&server).await;
+    let county = server.supervisor("c", "6301", Role::County).await;
+    let ids: Vec<i64> = waiting(&county).await.into_iter().map(|(id, ..)| id).collect();
+    let (_, told) = county.post(&format!("quarantine/{}/admit", ids[0]), json!({})).await;
+    assert_eq!(outcomes(&told), [(ids[0], true, String::new()), (ids[1], true, String::new())]);
+    let (_, page) = county.get(&format!("records/{}", scene.record)).await;
+    let edit = json!({ "set": { "phone": "2" }, "heads": page["heads"] });
+    assert_eq!(county.post(&format!("records/{}/edit", scene.record), edit).await.0, StatusCode::OK);
+    let (_, before) = county.get(&format!("records/{}", scene.record)).await;
+    // The phone had read the verdicts before that, and only now has a network again.
+    let told = scene.issue_again(&server).await;
+    assert_eq!(told.iter().map(|(_, reason)| reason.as_str()).collect::<Vec<_>>(), ["taken", "taken"]);
+    let (_, after) = county.get(&format!("records/{}", scene.record)).await;
+    assert_eq!(before, after);
+    assert_eq!(after["values"]["phone"], "2");
+    assert!(waiting(&county).await.is_empty());
+    fine(&server);
+}
+
+#[tokio::test]
+async fn what_a_revoked_device_sent_is_admitted_one_by_one() {
+    let server = TestServer::new();
+    let mut phone = server.phone("多杰", "a", Role::Field).await;
+    let county = server.supervisor("c", "6301", Role::County).await;
+    let record = RecordId::new(server.random.as_ref());
+    let mut document = Document::create(record, form().definition()).unwrap();
+    let first = phone.save(&mut document, START_MS, &[set("name", "n")]);
+    let second = phone.save(&mut document, START_MS, &[set("phone", "1")]);
+    county.post(&format!("devices/{}/revoke", phone.device), json!({})).await;
+    let told = verdicts(&phone.sync(&server, record, &[first, second]).await);
+    assert_eq!(told.iter().map(|(_, reason)| reason.as_str()).collect::<Vec<_>>(), ["revoked", "revoked"]);
+    let ids: Vec<i64> = waiting(&county).await.into_iter().map(|(id, ..)| id).collect();
+    let (_, told) = county.post(&format!("quarantine/{}/admit", ids[0]), json!({})).await;
+    assert_eq!(outcomes(&told), [(ids[0], true, String::new()), (ids[1], false, "revoked".to_owned())]);
+    let (_, told) = county.post(&format!("quarantine/{}/admit", ids[1]), json!({})).await;
+    assert_eq!(outcomes(&told), [(ids[1], true, String::new())]);
+    let (_, page) = county.get(&format!("records/{record}")).await;
+    assert_eq!((page["values"]["name"].as_str(), page["values"]["phone"].as_str()), (Some("n"), Some("1")));
+}
