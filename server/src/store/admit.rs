@@ -143,10 +143,14 @@ impl Admission<'_> {
             Some(again) => self.rest(row, again, rights)?,
         };
         quarantine::admitted(self.tx, row.id, self.now_ms, self.user.id, &taken)?;
-        // Its author's phone learns of the change itself from the feed; of another one that holds it, from a verdict.
-        devices::drop_verdict(self.tx, row.device, &row.hash)?;
-        if taken != row.hash {
-            devices::put_verdict(self.tx, row.device, &Verdict::taken(row.hash, row.record, taken))?;
+        // Its author's phone learns of the change itself from the feed; of another one that holds it, from a verdict. Where
+        // the author may not read the record, what waits to be told is all that the phone will ever hear.
+        let feed = &self.open.feed.id;
+        if units::may_read(self.tx, row.user, &feed.unit, feed.area)? {
+            devices::drop_verdict(self.tx, row.device, &row.hash)?;
+            if taken != row.hash {
+                devices::put_verdict(self.tx, row.device, &Verdict::taken(row.hash, row.record, taken))?;
+            }
         }
         let (record, change) = (row.record.to_string(), row.hash.to_string());
         audit(self.tx, self.now_ms, Some(self.user.id), "admit", &record, &change)?;

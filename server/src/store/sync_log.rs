@@ -11,7 +11,7 @@ use fieldbook_core::protocol::{Entry, Notice, Point, Returned, Verdict};
 use fieldbook_core::sync::server::{
     DeviceRow, Fate, FeedHead, LogEntry, ReturnedState, Scope, ServerLog, StatementRow, TakenChange,
 };
-use fieldbook_core::sync::{LogError, LogErrorKind, chain, from_cbor, to_cbor};
+use fieldbook_core::sync::{LogError, LogErrorKind, chain, from_cbor};
 use rusqlite::{Connection, OptionalExtension};
 use sha2::{Digest, Sha256};
 

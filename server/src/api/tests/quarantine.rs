@@ -231,3 +231,22 @@ async fn what_a_revoked_device_sent_is_admitted_one_by_one() {
     let (_, page) = county.get(&format!("records/{record}")).await;
     assert_eq!((page["values"]["name"].as_str(), page["values"]["phone"].as_str()), (Some("n"), Some("1")));
 }
+
+#[tokio::test]
+async fn an_author_who_may_not_read_the_record_keeps_the_verdict() {
+    let server = TestServer::new();
+    let mut phone = server.phone("外人", "b", Role::Field).await;
+    phone.unit = "a".to_owned();
+    let record = RecordId::new(server.random.as_ref());
+    let mut document = Document::create(record, form().definition()).unwrap();
+    let change = phone.save(&mut document, START_MS, &[set("name", "n")]);
+    phone.sync(&server, record, std::slice::from_ref(&change)).await;
+    let county = server.supervisor("c", "6301", Role::County).await;
+    let id = waiting(&county).await[0].0;
+    let (_, told) = county.post(&format!("quarantine/{id}/admit"), json!({})).await;
+    assert_eq!(outcomes(&told), [(id, true, String::new())]);
+    // The answer was lost on its way, and the entry is in a feed that this phone never sees.
+    let told = verdicts(&phone.sync(&server, record, &[]).await);
+    assert_eq!(told, [(change.hash, "foreign_unit".to_owned())]);
+    fine(&server);
+}
