@@ -14,6 +14,7 @@ use fieldbook_server::store::Store;
 use fieldbook_server::system::{SystemClock, SystemRandom};
 use serde_json::{Value, json};
 
+use super::inside::Inside;
 use super::office::{NOTE, Office, Phone, pair, sync_all};
 
 const NEIGHBOUR: &str = "632323101";
@@ -113,6 +114,29 @@ fn what_a_revoked_phone_uploads_waits_for_a_supervisor() {
     county.post(&format!("quarantine/{}/admit", waiting[0]["id"]), &json!({})).unwrap();
     b.sync();
     assert_eq!(b.value(record, "/remark"), "撤销前写的");
+}
+
+#[test]
+fn a_form_knows_what_its_user_saved_before_a_refusal_elsewhere() {
+    let world = Inside::new();
+    let (a, b) = (world.phone("a", "duojie"), world.phone("b", "maxiuying"));
+    let (record, other) = (shared(&a, &b), shared(&a, &b));
+    let form = a.book.open_form(NOTE, Some(record)).unwrap();
+    a.set(record, "phone", "1");
+    b.set(record, "remark", "b");
+    // What is not taken of another record gives the whole phone another actor.
+    a.set(other, "stage", "approved");
+    sync_all(&[&b, &a]);
+    assert_eq!(a.record(other).sync, SyncState::NotTaken);
+    form.set("phone", &json!("2")).unwrap();
+    form.set("remark", &json!("a")).unwrap();
+    form.save().unwrap();
+    sync_all(&[&a, &b]);
+    for phone in [&a, &b] {
+        assert_eq!(phone.value(record, "/phone"), json!("2"));
+        assert!(phone.sides(record, "phone").is_empty(), "both are of the same person, one after the other");
+        assert_eq!(phone.sides(record, "remark"), pair(("多杰", "a"), ("马秀英", "b")));
+    }
 }
 
 #[test]

@@ -11,7 +11,7 @@ use super::{ClientError, ErrorKind, day, records, session};
 use crate::access::FeedId;
 use crate::document::{ChangeState, Document, DocumentError, RawChange, RecordMeta};
 use crate::forms::{Edit, FieldPath, Form};
-use crate::ids::{ActorId, ChangeHash, RecordId};
+use crate::ids::{ChangeHash, RecordId};
 use crate::protocol::limits::RECORD_OUTBOX_MAX;
 use crate::store::{OutboxRow, View, Write};
 
@@ -207,7 +207,7 @@ impl Fieldbook {
             return Err(Fault::new(ErrorKind::BadInput, Text::OutboxFull, "").record(id));
         }
         let actor = self.actor(write)?;
-        let at = with_own_later(&held.document, at, actor);
+        let at = with_own_later(write.view(), &held.document, at)?;
         let made = held.document.edit(form.definition(), &at, actor, self.now_s(), edits).map_err(Fault::from)?;
         let Some(change) = made else { return Ok(None) };
         let hash = change.hash;
@@ -245,17 +245,13 @@ impl Fieldbook {
 }
 
 /// The heads that a form was opened at, and the phone's own later changes: what this user wrote meanwhile (an edit by
-/// script, a resolved conflict) is known to this user; what others wrote is not.
-fn with_own_later(document: &Document, at: &[ChangeHash], actor: ActorId) -> Vec<ChangeHash> {
-    let mut heads = at.to_vec();
-    if heads == document.heads() {
-        return heads;
+/// script, a resolved conflict) is known to this user; what others wrote is not. What was not taken for another record,
+/// and an unclean stop, leave the own changes of this one under actors of before.
+fn with_own_later(view: View<'_>, document: &Document, at: &[ChangeHash]) -> Result<Vec<ChangeHash>, Fault> {
+    if at == document.heads() {
+        return Ok(at.to_vec());
     }
-    if let Some(own) = document.latest_of(actor).filter(|own| !document.ancestors_contain(at, own)) {
-        heads.push(own);
-        heads.sort_unstable();
-    }
-    heads
+    Ok(document.with_latest_of(at, &session::own_actors(view)?))
 }
 
 /// The edits that write `value` at `path`; for a row removed here and edited there, one of its special words.
@@ -288,5 +284,51 @@ impl From<DocumentError> for Fault {
             other => Fault::internal(other),
         };
         fault.detail(detail)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::client::system::SystemRandom;
+    use crate::document::tests::{A, B, C, ID, form, set};
+    use crate::ids::ActorId;
+    use crate::store::{Store, SystemDisk};
+
+    #[test]
+    fn an_open_form_knows_what_was_saved_meanwhile_under_an_actor_of_before() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), &[7; 32], &SystemRandom::new(), Arc::new(SystemDisk)).unwrap();
+        let write = |work: &dyn Fn(&Write<'_>) -> Result<(), Fault>| store.write(work).unwrap();
+        let mut document = Document::create(ID, &form("1")).unwrap();
+        let opened = document.heads();
+        let mut save =
+            |actor, name| document.edit(&form("1"), &opened, actor, 1, &[set("name", name)]).unwrap().unwrap().hash;
+        let own = save(A, "own");
+        save(C, "another's");
+        let at = |document: &Document| store.read(|view| with_own_later(view, document, &opened)).unwrap();
+        write(&|write| session::put_actor(write, A));
+        assert_eq!(at(&document), [own]);
+        // What another record lost its changes for gave the installation another actor.
+        write(&|write| session::put_actor(write, B));
+        assert_eq!(at(&document), [own]);
+        // A clone may have written it: nobody here has seen that.
+        write(&session::doubt_own_actors);
+        assert_eq!(at(&document), opened);
+        write(&|write| session::put_actor(write, B));
+        assert_eq!(at(&document), opened);
+    }
+
+    #[test]
+    fn only_so_many_actors_are_remembered() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), &[7; 32], &SystemRandom::new(), Arc::new(SystemDisk)).unwrap();
+        let actors: Vec<ActorId> = (0..100).map(|number| ActorId([number; 16])).collect();
+        store.write(|write| actors.iter().try_for_each(|actor| session::put_actor(write, *actor))).unwrap();
+        let own = store.read(session::own_actors).unwrap();
+        assert_eq!(own, actors[100 - own.len()..]);
+        assert_eq!(own.len(), session::OWN_ACTORS_MAX);
     }
 }

@@ -10,7 +10,7 @@ use super::fieldbook::{Fieldbook, locked};
 use super::link::{EnrolLink, LinkError, ServerAddress};
 use super::log::SYNC_STATE;
 use super::net::{CancelFlag, Transport};
-use super::session::{REVOKED, VAULT_DEVICE_KEY};
+use super::session::{self, REVOKED, VAULT_DEVICE_KEY};
 use super::text::Text;
 use super::types::EnrolmentInfo;
 use super::{ClientError, ErrorKind};
@@ -144,6 +144,10 @@ impl Fieldbook {
                 return Err(Fault::new(ErrorKind::BadInput, Text::AlreadyEnrolled, existing.user_name));
             }
             self.store.write(|write| {
+                if Enrolment::load(write.view())?.is_some() {
+                    // This store may be a copy of one that the old device still writes in.
+                    session::doubt_own_actors(write)?;
+                }
                 enrolment.store(write)?;
                 write.put_unit(&enrolment.unit)?;
                 // After a vault that lost the key, or a salvage that lost the enrolment, unsent changes may be left of

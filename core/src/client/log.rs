@@ -305,7 +305,10 @@ impl PhoneLog for StoreLog<'_> {
     }
 
     fn adopt_statement(&mut self, number: u64, hash: &StatementHash) -> Result<(), LogError> {
-        self.put(|write| Ok(write.adopt_statement(number, hash)?))
+        self.put(|write| {
+            session::doubt_own_actors(write)?;
+            Ok(write.adopt_statement(number, hash)?)
+        })
     }
 
     fn statements_after(&mut self, number: u64, limit: usize) -> Result<Vec<StoredStatement>, LogError> {

@@ -19,6 +19,10 @@ const VAULT_DATABASE_KEY: &str = "database-key";
 pub(super) const VAULT_DEVICE_KEY: &str = "device-key";
 /// Vault and setting: the actor under which this installation writes; they must agree.
 const ACTOR: &str = "actor";
+/// Setting: the actors under which this installation wrote, 16 bytes each, the one it writes under last.
+const OWN_ACTORS: &str = "own_actors";
+/// Actors that are remembered: a form that stays open while more are drawn takes what was saved before for another's.
+pub(super) const OWN_ACTORS_MAX: usize = 64;
 /// All that the vault holds for a phone, the key of everything first.
 pub(super) const VAULT_NAMES: [&str; 3] = [VAULT_DATABASE_KEY, VAULT_DEVICE_KEY, ACTOR];
 /// Setting: when the system booted that the store was last opened in, milliseconds since 1970 UTC (8 bytes).
@@ -74,7 +78,7 @@ pub(super) fn settle_actor(
     }
     let fresh = ActorId::random(random);
     store.write(|write| {
-        write.put_setting(ACTOR, fresh.as_bytes())?;
+        put_actor(write, fresh)?;
         write.put_setting(BOOTED_MS, &booted_ms.to_be_bytes())?;
         Ok::<_, Fault>(())
     })?;
@@ -90,7 +94,22 @@ pub(super) fn actor(view: View<'_>) -> Result<ActorId, Fault> {
 
 /// From now on this installation writes under `actor`; [`vault_follows`] makes the vault agree.
 pub(super) fn put_actor(write: &Write<'_>, actor: ActorId) -> Result<(), Fault> {
-    Ok(write.put_setting(ACTOR, actor.as_bytes())?)
+    write.put_setting(ACTOR, actor.as_bytes())?;
+    let mut own = own_actors(write.view())?;
+    own.push(actor);
+    let bytes: Vec<u8> = own.iter().rev().take(OWN_ACTORS_MAX).rev().flat_map(|own| own.0).collect();
+    Ok(write.put_setting(OWN_ACTORS, &bytes)?)
+}
+
+/// The actors under which this installation wrote, as far as nobody else did.
+pub(super) fn own_actors(view: View<'_>) -> Result<Vec<ActorId>, Fault> {
+    let bytes = view.setting(OWN_ACTORS)?.unwrap_or_default();
+    Ok(bytes.as_chunks::<16>().0.iter().map(|actor| ActorId(*actor)).collect())
+}
+
+/// A clone of this installation wrote under the same actors: from now on what they carry may be anybody's.
+pub(super) fn doubt_own_actors(write: &Write<'_>) -> Result<(), Fault> {
+    Ok(write.put_setting(OWN_ACTORS, &[])?)
 }
 
 /// The last review of a record, with the submission that it read.

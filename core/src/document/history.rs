@@ -5,8 +5,8 @@ use std::collections::{HashMap, HashSet};
 use automerge::{Automerge, ReadDoc};
 
 use super::layout::{
-    PARENT_KEY, REMOVED_KEY, SUBMITTED_KEY, Shape, containers, our_actor, our_hash, parse_choice_key, parse_row_key, removed_path,
-    row_path,
+    PARENT_KEY, REMOVED_KEY, SUBMITTED_KEY, Shape, containers, our_actor, our_hash, parse_choice_key, parse_row_key,
+    removed_path, row_path,
 };
 use super::snapshot::{Place, Snapshot, op_of};
 use super::types::{HistoryEntry, TouchedField};

@@ -131,9 +131,7 @@ impl Document {
     /// The changes that no other builds on, sorted.
     #[must_use]
     pub fn heads(&self) -> Vec<ChangeHash> {
-        let mut heads: Vec<ChangeHash> = self.doc.get_heads().iter().map(our_hash).collect();
-        heads.sort_unstable();
-        heads
+        sorted(&self.doc.get_heads())
     }
 
     /// Whether the document holds this change (system changes included).
@@ -206,10 +204,13 @@ impl Document {
         times.max().unwrap_or(0)
     }
 
-    /// The latest change of an actor, if it made one.
+    /// The heads at which somebody writes who has seen `heads` and the latest change of each of `actors`, sorted.
     #[must_use]
-    pub fn latest_of(&self, actor: ActorId) -> Option<ChangeHash> {
-        Graph::of(&self.doc).last_of(&am_actor(actor)).map(|(hash, _)| our_hash(&hash))
+    pub fn with_latest_of(&self, heads: &[ChangeHash], actors: &[ActorId]) -> Vec<ChangeHash> {
+        let graph = Graph::of(&self.doc);
+        let mut seen = am_hashes(heads);
+        seen.extend(actors.iter().filter_map(|actor| graph.last_of(&am_actor(*actor))).map(|(hash, _)| hash));
+        sorted(&graph.maximal(&seen))
     }
 
     /// All answers as they were at `heads`; unknown heads show nothing.
@@ -271,10 +272,7 @@ impl Document {
     /// made.
     #[must_use]
     pub fn maximal(&self, heads: &[ChangeHash]) -> Vec<ChangeHash> {
-        let mut heads: Vec<ChangeHash> =
-            Graph::of(&self.doc).maximal(&am_hashes(heads)).iter().map(our_hash).collect();
-        heads.sort_unstable();
-        heads
+        sorted(&Graph::of(&self.doc).maximal(&am_hashes(heads)))
     }
 
     /// The document without `dropped` and without all that depends on it, rebuilt from the other changes; and what
@@ -317,6 +315,12 @@ impl Document {
             change
         }))
     }
+}
+
+fn sorted(hashes: &[automerge::ChangeHash]) -> Vec<ChangeHash> {
+    let mut hashes: Vec<ChangeHash> = hashes.iter().map(our_hash).collect();
+    hashes.sort_unstable();
+    hashes
 }
 
 fn damaged(detail: &str) -> DocumentError {

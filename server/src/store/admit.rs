@@ -158,11 +158,7 @@ impl Admission<'_> {
     }
 
     /// The change as its author signed it.
-    fn whole(
-        &mut self,
-        row: &QuarantineRow,
-        rights: Option<&Rights<'_>>,
-    ) -> Result<Result<(), Refusal>, StoreError> {
+    fn whole(&mut self, row: &QuarantineRow, rights: Option<&Rights<'_>>) -> Result<Result<(), Refusal>, StoreError> {
         let unknown = || Problem::new("kind_unknown").with("kind", &row.kind);
         let form = self.store.form(self.tx, &row.kind, &row.form_version)?.ok_or_else(unknown)?;
         let admitted = match intake::admit(&mut self.open.document, form.definition(), &row.bytes, rights) {
@@ -198,15 +194,8 @@ impl Admission<'_> {
         edits.retain(|edit| row.fields.contains(&edit.path().to_string()));
         let heads = self.open.document.maximal(&self.behind(row, again)?);
         let all = Rights { roles: fieldbook_core::access::Role::ALL, last_review: None, reopened: None };
-        let made = self.store.write_for(
-            self.tx,
-            self.user,
-            &mut self.open,
-            &form,
-            &heads,
-            &edits,
-            rights.unwrap_or(&all),
-        )?;
+        let made =
+            self.store.write_for(self.tx, self.user, &mut self.open, &form, &heads, &edits, rights.unwrap_or(&all))?;
         // Nothing of it differs from what stands there: then it is taken by what was issued again.
         Ok(made.map_or(again, |change| change.hash))
     }

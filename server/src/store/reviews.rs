@@ -61,11 +61,7 @@ pub(crate) fn last(tx: &Connection, record: RecordId) -> Result<Option<LastRevie
 
 /// What an author with `roles` may do after the last decision.
 pub(crate) fn rights<'a>(roles: &'a [Role], last: Option<&'a LastReview>) -> Rights<'a> {
-    Rights {
-        roles,
-        last_review: last.map(|last| &last.mark),
-        reopened: last.and_then(|last| last.reopened.as_deref()),
-    }
+    Rights { roles, last_review: last.map(|last| &last.mark), reopened: last.and_then(|last| last.reopened.as_deref()) }
 }
 
 impl Store {
