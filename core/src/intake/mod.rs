@@ -11,6 +11,7 @@ mod rights;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use automerge::{Automerge, Change};
@@ -105,20 +106,33 @@ pub fn admit(
     bytes: &[u8],
     rights: Option<&Rights<'_>>,
 ) -> Result<Admitted, Refusal> {
-    let change = chunk::decode(bytes).map_err(|error| refused("malformed", error.to_string()))?;
-    if form.kind != document.record().kind {
-        return Err(refused("field", format!("the record is a {}, not a {}", document.record().kind, form.kind)));
-    }
-    let result = guarded(|| Ok(check(document, form, bytes, &change, rights)));
-    let (doc, admitted) = result.map_err(|error| refused("unusable", error.to_string()))??;
-    if let Some(doc) = doc {
-        *document = doc;
+    let (with_change, admitted) = judge(document, form, bytes, rights)?;
+    if let Some(with_change) = with_change {
+        *document = with_change;
     }
     Ok(admitted)
 }
 
 /// The document with the change (`None`: it was there), and what to say of it.
-type Checked = (Option<Document>, Admitted);
+pub type Judged = (Option<Document>, Admitted);
+
+/// As [`admit`], beside the document.
+///
+/// # Errors
+/// [`Refusal`].
+pub fn judge(
+    document: &Document,
+    form: &FormDefinition,
+    bytes: &[u8],
+    rights: Option<&Rights<'_>>,
+) -> Result<Judged, Refusal> {
+    let change = chunk::decode(bytes).map_err(|error| refused("malformed", error.to_string()))?;
+    if form.kind != document.record().kind {
+        return Err(refused("field", format!("the record is a {}, not a {}", document.record().kind, form.kind)));
+    }
+    let result = guarded(|| Ok(check(document, form, bytes, &change, rights)));
+    result.map_err(|error| refused("unusable", error.to_string()))?
+}
 
 fn check(
     document: &Document,
@@ -126,7 +140,7 @@ fn check(
     bytes: &[u8],
     change: &Decoded<'_>,
     rights: Option<&Rights<'_>>,
-) -> Result<Checked, Refusal> {
+) -> Result<Judged, Refusal> {
     let shape = Shape::of(form);
     let actor = change.actors.first().copied().unwrap_or(CREATION_ACTOR);
     let admitted = |touched, known| Admitted { hash: change.hash, actor, time_s: change.time_s, touched, known };
@@ -160,13 +174,17 @@ fn check_author(form: &FormDefinition, change: &Decoded<'_>, actor: ActorId) -> 
     Ok(())
 }
 
-/// A copy of the document that holds what the change builds on; containers of the form are added on the spot.
-fn with_dependencies(document: &Document, form: &FormDefinition, change: &Decoded<'_>) -> Result<Automerge, Refusal> {
-    let mut work = document.doc.clone();
+/// The document with what the change builds on: a copy if containers of the form are added on the spot.
+fn with_dependencies<'d>(
+    document: &'d Document,
+    form: &FormDefinition,
+    change: &Decoded<'_>,
+) -> Result<Cow<'d, Automerge>, Refusal> {
     let mut missing: Vec<ChangeHash> = change.deps.iter().filter(|dep| !document.contains(dep)).copied().collect();
     if missing.is_empty() {
-        return Ok(work);
+        return Ok(Cow::Borrowed(&document.doc));
     }
+    let mut work = document.doc.clone();
     let here: HashSet<String> = Snapshot::of(&work, None).containers().map(|(path, _)| path.to_owned()).collect();
     for path in containers(form).into_iter().filter(|path| !here.contains(*path)) {
         let unusable = |error: &dyn std::fmt::Display| refused("unusable", error.to_string());
@@ -179,7 +197,7 @@ fn with_dependencies(document: &Document, form: &FormDefinition, change: &Decode
     }
     match missing.first() {
         Some(hash) => Err(Refusal::MissingDependency { hash: *hash }),
-        None => Ok(work),
+        None => Ok(Cow::Owned(work)),
     }
 }
 

@@ -151,6 +151,14 @@ impl FrameWriter {
         if self.raw.is_empty() { Ok(()) } else { self.cut(true) }
     }
 
+    /// Ends the current frame where more will follow.
+    ///
+    /// # Errors
+    /// [`FrameError::Compression`].
+    pub fn cut_here(&mut self) -> Result<(), FrameError> {
+        if self.raw.is_empty() { Ok(()) } else { self.cut(false) }
+    }
+
     /// The oldest finished frame.
     pub fn take(&mut self) -> Option<Vec<u8>> {
         self.ready.pop_front()

@@ -161,7 +161,7 @@ impl Admission<'_> {
     fn whole(&mut self, row: &QuarantineRow, rights: Option<&Rights<'_>>) -> Result<Result<(), Refusal>, StoreError> {
         let unknown = || Problem::new("kind_unknown").with("kind", &row.kind);
         let form = self.store.form(self.tx, &row.kind, &row.form_version)?.ok_or_else(unknown)?;
-        let admitted = match intake::admit(&mut self.open.document, form.definition(), &row.bytes, rights) {
+        let admitted = match intake::admit(Arc::make_mut(&mut self.open.document), form.definition(), &row.bytes, rights) {
             Ok(admitted) => admitted,
             Err(refusal) => return Ok(Err(refusal)),
         };

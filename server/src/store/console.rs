@@ -205,7 +205,7 @@ impl Store {
         let mut tried = 0;
         let change = loop {
             let actor = self.actors.actor(user.id, self.random.as_ref());
-            let mut trial = open.document.clone();
+            let mut trial = Document::clone(&open.document);
             tried += 1;
             match trial.edit(form.definition(), heads, actor, now_ms.div_euclid(1000), edits) {
                 Ok(change) => break change,
@@ -216,7 +216,7 @@ impl Store {
             }
         };
         let Some(change) = change else { return Ok(None) };
-        intake::admit(&mut open.document, form.definition(), &change.bytes, Some(rights)).map_err(refusal)?;
+        intake::admit(Arc::make_mut(&mut open.document), form.definition(), &change.bytes, Some(rights)).map_err(refusal)?;
         let root = units::root(tx)?.map_or_else(|| user.unit.clone(), |root| root.code);
         if !self.claim(tx, change.actor, self.actors.device, user, &root)? {
             return Err(StoreError::corrupt("actor", "it belongs to another device"));

@@ -5,8 +5,10 @@ mod again;
 mod backup;
 mod console;
 mod devices;
+mod documents;
 mod error;
 mod feeds;
+mod foreseen;
 mod forms;
 mod listing;
 mod mask;
@@ -73,6 +75,7 @@ pub struct Store {
     log: LogId,
     identity: Identity,
     forms: forms::FormCache,
+    documents: documents::Documents,
     actors: console::ServerActors,
 }
 
@@ -170,6 +173,7 @@ impl Store {
             log,
             identity,
             forms: forms::FormCache::default(),
+            documents: documents::Documents::default(),
             actors,
         };
         store.follow_list()?;

@@ -119,6 +119,7 @@ impl Store {
         }
         erase_entries(tx, record)?;
         erase_rows(tx, record)?;
+        self.documents.forget(record);
         let now_ms = self.now_ms();
         tx.execute("INSERT INTO purged(record, purged_ms) VALUES (?1, ?2)", (record.as_bytes(), now_ms))?;
         let body = EntryBody::Purge { record };

@@ -25,7 +25,9 @@ pub(crate) struct OpenRecord {
     pub(crate) id: RecordId,
     pub(crate) kind: String,
     pub(crate) feed: Feed,
-    pub(crate) document: Document,
+    pub(crate) document: Arc<Document>,
+    /// About the size of the document when it is saved, before compression.
+    pub(crate) body_bytes: usize,
     pub(crate) salt: [u8; 8],
     pub(crate) received_ms: i64,
     /// Newest change's claim of when, seconds since 1970 UTC.
@@ -65,10 +67,25 @@ fn inflate(body: &[u8]) -> Result<Vec<u8>, StoreError> {
     zstd::bulk::decompress(body, size).map_err(|error| StoreError::corrupt("body", error))
 }
 
-/// The record with its document, if it is here.
+fn body(tx: &Connection, id: RecordId) -> Result<(Arc<Document>, usize), StoreError> {
+    let mut statement = tx.prepare_cached("SELECT body FROM bodies WHERE record = ?1")?;
+    let body: Vec<u8> = statement.query_row([id.as_bytes()], |row| row.get(0))?;
+    let body = inflate(&body)?;
+    let document = Document::load(&body).map_err(|error| StoreError::corrupt("body", error))?;
+    Ok((Arc::new(document), body.len()))
+}
+
+/// The record as it is stored, if it is here.
 pub(crate) fn load(tx: &Connection, id: RecordId) -> Result<Option<OpenRecord>, StoreError> {
-    let sql = "SELECT kind, feed, salt, received_ms, changed_s, body FROM records JOIN bodies ON record = id \
-               WHERE id = ?1";
+    open(tx, id, |_| body(tx, id))
+}
+
+fn open(
+    tx: &Connection,
+    id: RecordId,
+    document: impl FnOnce(Vec<u8>) -> Result<(Arc<Document>, usize), StoreError>,
+) -> Result<Option<OpenRecord>, StoreError> {
+    let sql = "SELECT kind, feed, salt, received_ms, changed_s, heads FROM records WHERE id = ?1";
     let mut statement = tx.prepare_cached(sql)?;
     type Found = (String, i64, [u8; 8], i64, i64, Vec<u8>);
     let found: Option<Found> = statement
@@ -76,13 +93,43 @@ pub(crate) fn load(tx: &Connection, id: RecordId) -> Result<Option<OpenRecord>, 
             Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?))
         })
         .optional()?;
-    let Some((kind, feed, salt, received_ms, changed_s, body)) = found else { return Ok(None) };
-    let document = Document::load(&inflate(&body)?).map_err(|error| StoreError::corrupt("body", error))?;
+    let Some((kind, feed, salt, received_ms, changed_s, heads)) = found else { return Ok(None) };
     let feed = feeds::feed_by_row(tx, feed)?;
-    Ok(Some(OpenRecord { id, kind, feed, document, salt, received_ms, changed_s, fresh: false, dirty: false }))
+    let (document, body_bytes) = document(heads)?;
+    let (fresh, dirty) = (false, false);
+    Ok(Some(OpenRecord { id, kind, feed, document, body_bytes, salt, received_ms, changed_s, fresh, dirty }))
+}
+
+/// A record of which nothing is stored.
+pub(crate) fn blank(
+    tx: &Connection,
+    id: RecordId,
+    feed: &FeedId,
+    document: Arc<Document>,
+    received_ms: i64,
+) -> Result<OpenRecord, StoreError> {
+    let feed = match feeds::feed(tx, feed)? {
+        Some(feed) => feed,
+        None => Feed { row: 0, id: feed.clone(), epoch: 0, position: 0, chain: chain::START },
+    };
+    let kind = document.record().kind.clone();
+    let (body_bytes, salt, changed_s, fresh, dirty) = (0, [0; 8], 0, true, false);
+    Ok(OpenRecord { id, kind, feed, document, body_bytes, salt, received_ms, changed_s, fresh, dirty })
 }
 
 impl Store {
+    /// As [`load`], but the document may be one that was loaded before.
+    pub(crate) fn load(&self, tx: &Connection, id: RecordId) -> Result<Option<OpenRecord>, StoreError> {
+        open(tx, id, |heads| {
+            if let Some(kept) = self.documents.at(id, &heads) {
+                return Ok(kept);
+            }
+            let (document, bytes) = body(tx, id)?;
+            self.documents.keep(id, heads, Arc::clone(&document), bytes);
+            Ok((document, bytes))
+        })
+    }
+
     /// A record that is not here yet; nothing is stored.
     pub(crate) fn new_record(
         &self,
@@ -93,14 +140,9 @@ impl Store {
         received_ms: i64,
     ) -> Result<OpenRecord, StoreError> {
         let document = Document::create(id, form).map_err(|error| StoreError::corrupt("creation", error))?;
-        let mut salt = [0; 8];
-        self.random.fill(&mut salt);
-        let feed = match feeds::feed(tx, feed)? {
-            Some(feed) => feed,
-            None => Feed { row: 0, id: feed.clone(), epoch: 0, position: 0, chain: chain::START },
-        };
-        let kind = form.kind.clone();
-        Ok(OpenRecord { id, kind, feed, document, salt, received_ms, changed_s: 0, fresh: true, dirty: false })
+        let mut open = blank(tx, id, feed, Arc::new(document), received_ms)?;
+        self.random.fill(&mut open.salt);
+        Ok(open)
     }
 
     /// Appends the change, which `open.document` holds already, to the record's feed. The body and row are written
@@ -130,6 +172,7 @@ impl Store {
         let position = feeds::append(tx, &mut feed, &new)?;
         open.feed = feed;
         open.changed_s = open.changed_s.max(change.time_s);
+        open.body_bytes += change.bytes.len();
         open.received_ms = change.received_ms;
         (open.fresh, open.dirty) = (false, true);
         Ok(position)
@@ -137,9 +180,23 @@ impl Store {
 
     /// Writes body and row of a record, the row under the newest form of its kind.
     pub(crate) fn save_record(&self, tx: &Connection, open: &mut OpenRecord) -> Result<(), StoreError> {
+        self.save_record_as(tx, open, None)
+    }
+
+    /// As [`Self::save_record`], with what was worked out for it before.
+    pub(crate) fn save_record_as(
+        &self,
+        tx: &Connection,
+        open: &mut OpenRecord,
+        ready: Option<ReadyRow>,
+    ) -> Result<(), StoreError> {
         let heads = open.document.heads();
         let form = self.current_form(tx, &open.kind)?.ok_or_else(|| StoreError::corrupt("form", &open.kind))?;
-        let read = read_row(&form, open);
+        let ready = match ready.filter(|ready| ready.fits(&form, &heads, open)) {
+            Some(ready) => ready,
+            None => ReadyRow::of(form, open)?,
+        };
+        let read = &ready.read;
         let last = reviews::last(tx, open.id)?;
         let submission = open.document.submission();
         let state = state_of(&heads, submission.as_deref(), last.as_ref().map(|last| &last.mark));
@@ -173,14 +230,39 @@ impl Store {
             open.changed_s,
             serial,
         ])?;
-        let body = zstd::bulk::compress(&open.document.save(), BODY_ZSTD_LEVEL)
-            .map_err(|error| StoreError::corrupt("body", error))?;
         tx.prepare_cached(
             "INSERT INTO bodies(record, body) VALUES (?1, ?2) ON CONFLICT(record) DO UPDATE SET body = ?2",
         )?
-        .execute((open.id.as_bytes(), body))?;
+        .execute((open.id.as_bytes(), ready.body))?;
         open.dirty = false;
+        self.documents.keep(open.id, joined(&heads), Arc::clone(&open.document), ready.body_bytes);
         Ok(())
+    }
+}
+
+/// A record's row and body, ready to be written.
+pub(crate) struct ReadyRow {
+    form: Arc<Form>,
+    heads: Vec<ChangeHash>,
+    changed_s: i64,
+    read: ReadRow,
+    /// Compressed.
+    body: Vec<u8>,
+    /// Size of the body before it was compressed.
+    body_bytes: usize,
+}
+
+impl ReadyRow {
+    /// Reads and packs a record under the newest form of its kind.
+    pub(crate) fn of(form: Arc<Form>, open: &OpenRecord) -> Result<Self, StoreError> {
+        let saved = open.document.save();
+        let body = zstd::bulk::compress(&saved, BODY_ZSTD_LEVEL).map_err(|error| StoreError::corrupt("body", error))?;
+        let (heads, read) = (open.document.heads(), read_row(&form, open));
+        Ok(Self { form, heads, changed_s: open.changed_s, read, body, body_bytes: saved.len() })
+    }
+
+    fn fits(&self, form: &Arc<Form>, heads: &[ChangeHash], open: &OpenRecord) -> bool {
+        Arc::ptr_eq(&self.form, form) && self.heads == heads && self.changed_s == open.changed_s
     }
 }
 
@@ -260,6 +342,7 @@ pub(crate) fn received_ms(tx: &Connection, change: &ChangeHash) -> Result<Option
 }
 
 /// The reviews' mark of a record and the fields that its last return opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LastReview {
     pub(crate) mark: ReviewMark,
     pub(crate) reopened: Option<Vec<String>>,

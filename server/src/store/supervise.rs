@@ -1,6 +1,7 @@
 //! Quarantine, devices and units as far as one user's roles reach.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use fieldbook_core::access::{Role, Unit};
 use fieldbook_core::forms::{Edit, Form, Scalar};
@@ -144,7 +145,7 @@ impl Store {
                 return Ok(QuarantinePage { item: item(&row), writes: Vec::new(), admissible: false });
             };
             let mut document = match records::load(tx, row.record)? {
-                Some(open) => open.document,
+                Some(open) => Arc::unwrap_or_clone(open.document),
                 None => fieldbook_core::document::Document::create(row.record, created.definition())
                     .map_err(|error| StoreError::corrupt("creation", error))?,
             };

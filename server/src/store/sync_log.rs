@@ -15,6 +15,7 @@ use fieldbook_core::sync::{LogError, LogErrorKind, chain, from_cbor};
 use rusqlite::{Connection, OptionalExtension};
 use sha2::{Digest, Sha256};
 
+use super::foreseen::{Foreseen, RECORD_BYTES_MAX, RECORDS_MAX};
 use super::records::OpenRecord;
 use super::{Store, StoreError, devices, feeds, restored, units, users};
 
@@ -43,13 +44,14 @@ pub(crate) struct StoreLog<'a> {
     store: &'a Store,
     writer: Option<MutexGuard<'a, Connection>>,
     reader: Option<Connection>,
-    /// The record of the last taken change: runs of changes of one record load and save it once.
-    pub(super) open: Option<OpenRecord>,
+    /// The records that this transaction has changed: each is saved once, at its end.
+    open: Vec<OpenRecord>,
+    pub(super) foreseen: Foreseen,
 }
 
 impl<'a> StoreLog<'a> {
     pub(crate) fn new(store: &'a Store) -> Result<Self, StoreError> {
-        Ok(Self { store, writer: None, reader: Some(store.take_reader()?), open: None })
+        Ok(Self { store, writer: None, reader: Some(store.take_reader()?), open: Vec::new(), foreseen: Foreseen::default() })
     }
 
     fn connection(&self) -> Result<&Connection, LogError> {
@@ -82,13 +84,15 @@ impl<'a> StoreLog<'a> {
         })
     }
 
-    /// Writes what is pending of the open record.
+    /// Writes what is pending of the open records, in the order in which they were first changed.
     fn flush(&mut self) -> Result<(), LogError> {
-        if let Some(mut open) = self.open.take()
-            && open.dirty
-        {
-            let writer = self.writer.as_deref().ok_or_else(|| LogError::other("no transaction"))?;
-            self.store.save_record(writer, &mut open).map_err(|error| self.store.looked_into(error))?;
+        for mut open in std::mem::take(&mut self.open) {
+            if open.dirty {
+                let writer = self.writer.as_deref().ok_or_else(|| LogError::other("no transaction"))?;
+                let ready = self.foreseen.row(open.id);
+                let saved = self.store.save_record_as(writer, &mut open, ready);
+                saved.map_err(|error| self.store.looked_into(error))?;
+            }
         }
         Ok(())
     }
@@ -180,7 +184,8 @@ impl ServerLog for StoreLog<'_> {
     }
 
     fn rollback(&mut self) {
-        self.open = None;
+        self.open.clear();
+        self.foreseen = Foreseen::default();
         if let Some(writer) = self.writer.take()
             && !writer.is_autocommit()
             && let Err(error) = writer.execute_batch("ROLLBACK")
@@ -288,14 +293,25 @@ impl ServerLog for StoreLog<'_> {
         })
     }
 
+    fn foresee(&mut self, changes: &[TakenChange<'_>]) -> Result<(), LogError> {
+        let reader = self.reader.as_mut().ok_or_else(|| LogError::other("no connection"))?;
+        let tx = reader.transaction().map_err(sql)?;
+        self.foreseen = Foreseen::of(self.store, &tx, changes)?;
+        Ok(())
+    }
+
     fn take_change(&mut self, change: &TakenChange<'_>) -> Result<Fate, LogError> {
-        if self.open.as_ref().is_some_and(|open| open.id != change.record) {
+        let at = self.open.iter().position(|open| open.id == change.record);
+        let bytes: usize = self.open.iter().map(|open| open.body_bytes).sum();
+        if at.is_none() && (self.open.len() >= RECORDS_MAX || bytes > RECORD_BYTES_MAX) {
             self.flush()?;
         }
-        let mut open = self.open.take();
+        let mut open = at.map(|at| self.open.remove(at));
         let writer = self.writer.as_deref().ok_or_else(|| LogError::other("no transaction"))?;
-        let fate = self.store.take_change(writer, &mut open, change);
-        self.open = open;
+        let fate = self.store.take_change(writer, &mut open, &mut self.foreseen, change);
+        if let Some(open) = open {
+            self.open.insert(at.unwrap_or(self.open.len()), open);
+        }
         Ok(fate.map_err(|error| self.store.looked_into(error))?)
     }
 

@@ -2,20 +2,22 @@
 
 use fieldbook_core::access::Role;
 use fieldbook_core::forms::Form;
-use fieldbook_core::intake::{self, Refusal};
+use fieldbook_core::intake::Refusal;
 use fieldbook_core::protocol::{PURGED, Verdict, VerdictKind};
 use fieldbook_core::sync::server::{Fate, TakenChange, verdict_of};
 use rusqlite::{Connection, OptionalExtension};
 
 use super::again::Again;
-use super::records::{self, Accepted, OpenRecord};
+use super::foreseen::{Foreseen, Stand};
+use super::records::{Accepted, OpenRecord};
 use super::{Store, StoreError, purge, quarantine, reviews, units};
 
 fn refused(change: &TakenChange<'_>, reason: &str) -> Fate {
     Fate::NotTaken(Verdict::refused(change.hash, change.record, reason))
 }
 
-fn is_in_log(tx: &Connection, change: &TakenChange<'_>) -> Result<bool, StoreError> {
+/// Whether the change is in the log.
+pub(super) fn is_in_log(tx: &Connection, change: &TakenChange<'_>) -> Result<bool, StoreError> {
     let mut statement = tx.prepare_cached("SELECT 1 FROM entries WHERE hash = ?1")?;
     Ok(statement.query_row([change.hash.as_bytes()], |_| Ok(())).optional()?.is_some())
 }
@@ -27,6 +29,7 @@ impl Store {
         &self,
         tx: &Connection,
         open: &mut Option<OpenRecord>,
+        foreseen: &mut Foreseen,
         change: &TakenChange<'_>,
     ) -> Result<Fate, StoreError> {
         if is_in_log(tx, change)? {
@@ -45,7 +48,7 @@ impl Store {
             return Ok(refused(change, "unknown_form"));
         };
         if open.is_none() {
-            *open = records::load(tx, change.record)?;
+            *open = self.load(tx, change.record)?;
         }
         if let Some(known) = open.as_ref() {
             let head = known.document.record();
@@ -60,7 +63,8 @@ impl Store {
             None => self.new_record(tx, change.record, change.feed, created.definition(), change.received_ms)?,
         };
         let elsewhere = record.feed.id != *change.feed;
-        let fate = self.judge_once(tx, &mut record, &form, change, elsewhere.then_some("foreign_unit"));
+        let barred = elsewhere.then_some("foreign_unit");
+        let fate = self.judge_once(tx, &mut record, foreseen, &form, change, barred);
         // A record that none of whose changes was accepted is not here.
         if !record.fresh {
             *open = Some(record);
@@ -73,17 +77,18 @@ impl Store {
         &self,
         tx: &Connection,
         record: &mut OpenRecord,
+        foreseen: &mut Foreseen,
         form: &Form,
         change: &TakenChange<'_>,
         elsewhere: Option<&'static str>,
     ) -> Result<Fate, StoreError> {
         let Some(again) = Again::of(tx, &record.document, form, change)? else {
-            return self.judge(tx, record, form, change, elsewhere);
+            return self.judge(tx, record, foreseen, form, change, elsewhere);
         };
         if let Some(fate) = again.taken_before(self, tx, &record.document, change)? {
             return Ok(fate);
         }
-        let fate = self.judge(tx, record, form, change, elsewhere)?;
+        let fate = self.judge(tx, record, foreseen, form, change, elsewhere)?;
         let kept = match &fate {
             Fate::Accepted(_) => true,
             Fate::NotTaken(verdict) => verdict.kind == VerdictKind::Quarantined,
@@ -99,22 +104,25 @@ impl Store {
         &self,
         tx: &Connection,
         record: &mut OpenRecord,
+        foreseen: &mut Foreseen,
         form: &Form,
         change: &TakenChange<'_>,
         elsewhere: Option<&'static str>,
     ) -> Result<Fate, StoreError> {
         let roles: Vec<Role> = units::roles_at(tx, change.user, &record.feed.id.unit)?;
         let last = reviews::last(tx, record.id)?;
-        let rights = reviews::rights(&roles, last.as_ref());
         let barred = change.quarantine.or(elsewhere);
-        // Judged on a copy: what is barred or names another actor must leave the record as it is.
-        let mut judged = record.document.clone();
-        let refusal = match intake::admit(&mut judged, form.definition(), change.bytes, Some(&rights)) {
-            Ok(admitted) if admitted.actor != change.actor => return Ok(refused(change, "wrong_actor")),
-            Ok(admitted) if admitted.known => return Ok(refused(change, "system")),
-            Ok(admitted) => match barred {
+        let stand = Stand { heads: record.document.heads(), roles, last };
+        let judged = match foreseen.judged(change, &stand) {
+            Some(judged) => judged,
+            None => stand.judge(&record.document, form.definition(), change),
+        };
+        let refusal = match judged {
+            Ok((_, admitted)) if admitted.actor != change.actor => return Ok(refused(change, "wrong_actor")),
+            Ok((_, admitted)) if admitted.known => return Ok(refused(change, "system")),
+            Ok((document, admitted)) => match barred {
                 None => {
-                    record.document = judged;
+                    record.document = document;
                     let accepted = Accepted {
                         hash: change.hash,
                         bytes: change.bytes,

@@ -1,6 +1,7 @@
 //! Checks everything that is stored against everything else.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use fieldbook_core::document::Document;
 use fieldbook_core::ids::{ChangeHash, DeviceId, RecordId};
@@ -129,7 +130,7 @@ fn bodies(tx: &Connection) -> Result<Check, StoreError> {
         let id = RecordId(row.get(0)?);
         let heads = records::hashes(&row.get::<_, Vec<u8>>(1)?)?;
         check.count += 1;
-        let document: Option<Document> = match records::load(tx, id) {
+        let document: Option<Arc<Document>> = match records::load(tx, id) {
             Ok(open) => open.map(|open| open.document),
             Err(StoreError::Corrupt { .. }) => None,
             Err(other) => return Err(other),

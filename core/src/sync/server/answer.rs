@@ -16,6 +16,9 @@ use crate::sync::wire::{from_cbor, to_cbor};
 /// Entries and bytes of them that are read from the log at once.
 const PAGE_ENTRIES: usize = 256;
 const PAGE_BYTES: usize = 128 * 1024;
+/// Bytes of changes after which a phone that has nothing yet gets its first frame of them: it shows records while the
+/// others come.
+const FIRST_CHANGES_BYTES: usize = 4 * 1024;
 /// Verdicts that are read from the log at once.
 const PAGE_VERDICTS: usize = 128;
 /// Cursor sets remembered for a device: what it confirmed, and what it was last sent.
@@ -59,6 +62,8 @@ pub(super) struct Answer {
     more: bool,
     writer: FrameWriter,
     changes: Gathered,
+    /// The device has nothing yet, and no change was sent to it.
+    first: bool,
 }
 
 impl Answer {
@@ -82,6 +87,7 @@ impl Answer {
             step: Step::Hello,
             more: false,
             writer: FrameWriter::new(ZSTD_WINDOW_LOG_MAX),
+            first: false,
         };
         if answer.error.is_none() && !answer.caller.row.revoked {
             match answer.resolve(log) {
@@ -118,6 +124,7 @@ impl Answer {
                 }
                 let set = points.iter().map(|(point, _)| point.clone()).collect();
                 self.base = Some(CursorSet { log: self.log_id, registry: *registry, cursors: set });
+                self.first = cursors.is_empty();
                 points
             }
         };
@@ -298,7 +305,15 @@ impl Answer {
         if own.is_none() {
             self.changes.pack_later(*record, first.is_none(), creation, bytes.to_vec());
         }
-        if self.changes.is_full(self.writer.room()) { self.put_changes() } else { Ok(()) }
+        let room = if self.first { FIRST_CHANGES_BYTES } else { self.writer.room() };
+        if !self.changes.is_full(room) {
+            return Ok(());
+        }
+        self.put_changes()?;
+        if std::mem::take(&mut self.first) {
+            self.writer.cut_here().map_err(|failure| LogError::other(failure.to_string()))?;
+        }
+        Ok(())
     }
 
     /// Ends the message of changes that is being gathered.

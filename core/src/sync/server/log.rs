@@ -183,6 +183,15 @@ pub trait ServerLog {
     /// # Errors
     /// [`LogError`].
     fn claim_actor(&mut self, actor: &ActorId, device: &DeviceId, user: &UserId) -> Result<bool, LogError>;
+    /// Changes that are to be taken in the next transaction, in this order, their statement not verified yet: a store
+    /// may work out ahead, while others write, what it will answer. Nothing is stored, and what [`Self::take_change`]
+    /// answers must be as without this call.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn foresee(&mut self, _changes: &[TakenChange<'_>]) -> Result<(), LogError> {
+        Ok(())
+    }
     /// Puts a change through intake, into the log or the quarantine. In this order:
     ///
     /// 1. a hash that is in the log already: [`Fate::Known`]; in quarantine: its verdict again;

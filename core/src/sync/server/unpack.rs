@@ -7,8 +7,15 @@ use crate::protocol::transcode::{Known, UnpackError, Unpacked};
 use crate::protocol::{ChangesUp, ErrorAnswer, ErrorKind, FormRun, StatementUp};
 use crate::sync::LogError;
 
+/// Place of each change in its statement's list, and its forms; `None` where the message does not fit together.
+pub(super) fn places(message: &ChangesUp) -> Option<(Vec<u32>, Vec<&FormRun>)> {
+    let indices = indices(message)?;
+    let forms = forms(message, indices.len())?;
+    Some((indices, forms))
+}
+
 /// Place of each change in its statement's list, ascending.
-pub(super) fn indices(message: &ChangesUp) -> Option<Vec<u32>> {
+fn indices(message: &ChangesUp) -> Option<Vec<u32>> {
     let total = message.items.iter().try_fold(0_usize, |sum, (_, count)| sum.checked_add(*count as usize))?;
     if total > BATCH_CHANGES_MAX {
         return None;
@@ -21,7 +28,7 @@ pub(super) fn indices(message: &ChangesUp) -> Option<Vec<u32>> {
 }
 
 /// The forms of each of `count` changes.
-pub(super) fn forms(message: &ChangesUp, count: usize) -> Option<Vec<&FormRun>> {
+fn forms(message: &ChangesUp, count: usize) -> Option<Vec<&FormRun>> {
     let mut forms = Vec::with_capacity(count);
     for run in &message.forms {
         let room = count - forms.len();

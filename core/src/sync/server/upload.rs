@@ -1,12 +1,14 @@
 //! Takes a device's statements and changes, a transaction a frame.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::restored;
 use super::session::{Caller, Traffic};
 use super::unpack::{self, ServerKnown};
 use super::{Fate, Scope, ServerLog, StatementRow, TakenChange, error};
-use crate::ids::{ChangeHash, RecordId};
+use crate::access::FeedId;
+use crate::ids::{ActorId, ChangeHash, RecordId};
 use crate::limits::UNIT_CODE_BYTES_MAX;
 use crate::protocol::limits::{NAME_CHARS_MAX, PROTOCOL_VERSION};
 use crate::protocol::transcode::{self, Room, Unpacked};
@@ -62,8 +64,9 @@ impl Upload {
     ) -> Result<(), ErrorAnswer> {
         self.reader.push(bytes);
         while let Some(messages) = self.reader.next_frame()? {
+            let made_out = self.foresee(log, now_ms, &messages)?;
             log.begin()?;
-            match self.take_frame(log, now_ms, messages) {
+            match self.take_frame(log, now_ms, messages, made_out) {
                 Ok(frame) => {
                     log.commit()?;
                     frame.count_into(traffic);
@@ -79,7 +82,52 @@ impl Upload {
         Ok(())
     }
 
-    fn take_frame(&mut self, log: &mut dyn ServerLog, now_ms: i64, messages: Vec<Up>) -> Result<Frame, ErrorAnswer> {
+    /// Makes out, outside of the transaction, the bodies of as many messages as can be made out before any of them is
+    /// taken, and lets the store look at them. Whatever is wrong is found again when they are taken.
+    fn foresee(
+        &mut self,
+        log: &mut dyn ServerLog,
+        now_ms: i64,
+        messages: &[Up],
+    ) -> Result<VecDeque<Vec<Unpacked>>, ErrorAnswer> {
+        let mut made_out = VecDeque::new();
+        let mut stated = Vec::new();
+        for message in messages.iter().filter(|_| self.takes && !self.caller.header.probe) {
+            let Up::Changes(message) = message else { break };
+            let Some((indices, forms)) = unpack::places(message) else { break };
+            let feed_and_actor = match &message.signed {
+                Some(signed) => (signed.feed.clone(), signed.actor),
+                None => match self.statement(log, message.statement) {
+                    Ok(statement) => (statement.feed.clone(), statement.actor),
+                    Err(_) => break,
+                },
+            };
+            let mut room = self.room;
+            let mut known = ServerKnown { log, forms: &forms };
+            let Ok(bodies) = transcode::unpack(&message.packed, indices.len(), &mut room, &mut known) else { break };
+            self.room = room;
+            made_out.push_back(bodies);
+            stated.push((message, indices, forms, feed_and_actor));
+        }
+        let mut changes = Vec::new();
+        for ((message, indices, forms, (feed, actor)), bodies) in stated.iter().zip(&made_out) {
+            for ((index, body), form) in indices.iter().zip(bodies).zip(forms) {
+                let Some(hash) = body.hash else { continue };
+                let place = (message.statement, *index);
+                changes.push(self.taken(now_ms, place, (feed, *actor), form, body, hash));
+            }
+        }
+        log.foresee(&changes)?;
+        Ok(made_out)
+    }
+
+    fn take_frame(
+        &mut self,
+        log: &mut dyn ServerLog,
+        now_ms: i64,
+        messages: Vec<Up>,
+        mut made_out: VecDeque<Vec<Unpacked>>,
+    ) -> Result<Frame, ErrorAnswer> {
         let mut frame = Frame::new(&self.caller);
         if self.caller.header.probe {
             return Err(error(ErrorKind::Malformed, "a probe uploads nothing"));
@@ -87,7 +135,9 @@ impl Upload {
         let mut complete = false;
         for message in messages {
             match message {
-                Up::Changes(changes) => self.take_changes(log, now_ms, &mut frame, &changes)?,
+Up::Changes(changes) => {
+                    self.take_changes(log, now_ms, &mut frame, &changes, made_out.pop_front())?;
+                }
                 Up::Head(head) => restored::take_head(log, &self.server_key, &head)?,
                 Up::Returned(entry) => complete |= restored::take_returned(log, &entry)?,
                 Up::Part { .. } => return Err(error(ErrorKind::Malformed, "a part outside of a message")),
@@ -111,6 +161,7 @@ impl Upload {
         now_ms: i64,
         frame: &mut Frame,
         message: &ChangesUp,
+        made_out: Option<Vec<Unpacked>>,
     ) -> Result<(), ErrorAnswer> {
         let reaches = frame.row.statement + u64::from(message.signed.is_some());
         if message.statement > reaches {
@@ -121,12 +172,16 @@ impl Upload {
             return Ok(());
         }
         let garbled = || error(ErrorKind::Malformed, "a message of changes does not fit together");
-        let indices = unpack::indices(message).ok_or_else(garbled)?;
-        let forms = unpack::forms(message, indices.len()).ok_or_else(garbled)?;
-        let mut known = ServerKnown { log, forms: &forms };
-        let bodies = transcode::unpack(&message.packed, indices.len(), &mut self.room, &mut known);
-        let in_full = self.caller.header.in_full;
-        let bodies = bodies.map_err(|failure| unpack::answer_of(failure, in_full))?;
+        let (indices, forms) = unpack::places(message).ok_or_else(garbled)?;
+        let bodies = match made_out {
+            Some(bodies) => bodies,
+            None => {
+                let mut known = ServerKnown { log, forms: &forms };
+                let bodies = transcode::unpack(&message.packed, indices.len(), &mut self.room, &mut known);
+                let in_full = self.caller.header.in_full;
+                bodies.map_err(|failure| unpack::answer_of(failure, in_full))?
+            }
+        };
         let bodies: Vec<(u32, Unpacked)> = indices.into_iter().zip(bodies).collect();
         let statement = match &message.signed {
             Some(signed) => self.take_statement(log, frame, message.statement, signed, &bodies)?,
@@ -213,22 +268,7 @@ impl Upload {
             let verdict = Verdict::refused(hash, record, reason);
             return Ok(log.put_verdict(&self.caller.device, &verdict)?);
         }
-        let taken = TakenChange {
-            device: self.caller.device,
-            user: self.caller.row.user,
-            actor: statement.actor,
-            statement: number,
-            index: *index,
-            feed: &statement.feed,
-            record,
-            kind: &form.kind,
-            created_version: &form.created_version,
-            form_version: &form.form_version,
-            hash,
-            bytes: &body.bytes,
-            received_ms: now_ms,
-            quarantine: self.quarantine(statement),
-        };
+        let taken = self.taken(now_ms, (number, *index), (&statement.feed, statement.actor), form, body, hash);
         match log.take_change(&taken)? {
             Fate::Accepted(_) => frame.accepted += 1,
             Fate::Known => frame.known += 1,
@@ -240,10 +280,38 @@ impl Upload {
         Ok(())
     }
 
-    fn quarantine(&self, statement: &Statement) -> Option<&'static str> {
+    /// A change as the store is to take it.
+    fn taken<'a>(
+        &self,
+        received_ms: i64,
+        (statement, index): (u64, u32),
+        (feed, actor): (&'a FeedId, ActorId),
+        form: &'a FormRun,
+        body: &'a Unpacked,
+        hash: ChangeHash,
+    ) -> TakenChange<'a> {
+        TakenChange {
+            device: self.caller.device,
+            user: self.caller.row.user,
+            actor,
+            statement,
+            index,
+            feed,
+            record: body.record,
+            kind: &form.kind,
+            created_version: &form.created_version,
+            form_version: &form.form_version,
+            hash,
+            bytes: &body.bytes,
+            received_ms,
+            quarantine: self.quarantine(feed),
+        }
+    }
+
+    fn quarantine(&self, stated: &FeedId) -> Option<&'static str> {
         if self.caller.row.revoked {
             Some("revoked")
-        } else if self.scope.feeds.binary_search_by(|(feed, _)| feed.cmp(&statement.feed)).is_err() {
+        } else if self.scope.feeds.binary_search_by(|(feed, _)| feed.cmp(stated)).is_err() {
             Some("foreign_unit")
         } else {
             None
