@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use sha2::{Digest, Sha256};
+
 use super::ErrorKind;
 use super::enrol::Enrolment;
 use super::error::Fault;
@@ -64,11 +66,8 @@ impl<'s> StoreLog<'s> {
 
     fn apply(&self, write: &Write<'_>, feed: &FeedId, position: u64, notice: &Notice) -> Result<(), Fault> {
         match notice {
-            Notice::Form { kind, version, form } => {
-                write.put_form(kind, version, form)?;
-                self.book.forget_form(kind, version);
-                Ok(())
-            }
+            // It comes by itself.
+            Notice::Form { .. } => Ok(()),
             Notice::Actor { actor, device, user, name } => {
                 Ok(write.put_actor(&ActorRow { actor: *actor, device: *device, user: *user, name: name.clone() })?)
             }
@@ -439,6 +438,17 @@ impl PhoneLog for StoreLog<'_> {
             Err(fault) if fault.kind() == ErrorKind::NotFound => Ok(None),
             other => other.map(Some),
         })
+    }
+
+    fn has_form(&mut self, kind: &str, version: &str, hash: &[u8; 32]) -> Result<bool, LogError> {
+        let held = self.look(|view| Ok(view.form(kind, version)?))?;
+        Ok(held.is_some_and(|bytes| <[u8; 32]>::from(Sha256::digest(bytes)) == *hash))
+    }
+
+    fn put_form(&mut self, kind: &str, version: &str, form: &[u8]) -> Result<(), LogError> {
+        self.put(|write| Ok(write.put_form(kind, version, form)?))?;
+        self.book.forget_form(kind, version);
+        Ok(())
     }
 
     fn apply_notice(&mut self, feed: &FeedId, position: u64, notice: &Notice) -> Result<(), LogError> {

@@ -48,6 +48,8 @@ pub const STATEMENT_CHANGES_TARGET: usize = 250;
 pub const NAME_CHARS_MAX: usize = 128;
 /// Feeds that one device follows.
 pub const DEVICE_FEEDS_MAX: usize = 5_000;
+/// Forms that one request asks for: what is missing beyond is asked for by the next.
+pub const FORMS_WANTED_MAX: usize = 64;
 /// Unsent changes that a phone keeps for one record before it asks to sync.
 pub const RECORD_OUTBOX_MAX: usize = 1_000;
 /// Changes that one batch of transcoded changes holds.

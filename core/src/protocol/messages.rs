@@ -84,6 +84,10 @@ pub struct RequestHeader {
     /// Number of the last verdict that the device has stored; the server forgets it and those before it.
     #[n(8)]
     pub verdicts: u64,
+    /// Kind and version of the forms whose notices the device has, but not the forms themselves, in the order of their
+    /// notices; at most [`super::limits::FORMS_WANTED_MAX`].
+    #[n(9)]
+    pub forms: Option<Vec<(String, String)>>,
 }
 
 /// Upwards, inside frames.
@@ -259,6 +263,9 @@ pub enum Down {
         #[n(1)]
         feeds: Vec<LostFeed>,
     },
+    /// A form that a notice has named: CBOR of `FormDefinition`.
+    #[n(10)]
+    Form(#[n(0)] ByteVec),
 }
 
 /// One entry of a feed, at its position.

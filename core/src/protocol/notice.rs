@@ -1,6 +1,5 @@
 //! What the server itself says in a feed.
 
-use minicbor::bytes::ByteVec;
 use minicbor::{Decode, Encode};
 
 use crate::access::{Decision, Unit};
@@ -18,9 +17,9 @@ pub enum Notice {
         /// The version.
         #[n(1)]
         version: String,
-        /// The compiled form: CBOR of `FormDefinition`.
-        #[n(2)]
-        form: ByteVec,
+        /// SHA-256 of the compiled form, the CBOR of `FormDefinition`, which comes by itself.
+        #[cbor(n(2), with = "minicbor::bytes")]
+        form: [u8; 32],
     },
     /// Who writes under an actor (general feed of the device's unit).
     #[n(1)]

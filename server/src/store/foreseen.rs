@@ -11,7 +11,7 @@ use fieldbook_core::access::Role;
 use fieldbook_core::document::Document;
 use fieldbook_core::forms::FormDefinition;
 use fieldbook_core::ids::{ChangeHash, RecordId};
-use fieldbook_core::intake::{self, Admitted, Refusal};
+use fieldbook_core::intake::{self, Admitted, Refusal, Rights};
 use fieldbook_core::sync::server::TakenChange;
 use rusqlite::Connection;
 
@@ -35,13 +35,12 @@ pub(super) type Judgement = Result<(Arc<Document>, Admitted), Refusal>;
 
 impl Stand {
     /// Puts a change through intake; `document` stays as it is.
-    pub(super) fn judge(
-        &self,
-        document: &Arc<Document>,
-        form: &FormDefinition,
-        change: &TakenChange<'_>,
-    ) -> Judgement {
-        let rights = reviews::rights(&self.roles, self.last.as_ref());
+    pub(super) fn judge(&self, document: &Arc<Document>, form: &FormDefinition, change: &TakenChange<'_>) -> Judgement {
+        let rights = Rights {
+            roles: &self.roles,
+            last_review: self.last.as_ref().map(|last| &last.mark),
+            reopened: self.last.as_ref().and_then(|last| last.reopened.as_deref()),
+        };
         let (judged, admitted) = intake::judge(document, form, change.bytes, Some(&rights))?;
         Ok((judged.map_or_else(|| Arc::clone(document), Arc::new), admitted))
     }
@@ -92,8 +91,7 @@ impl Foreseen {
             || quarantine::verdict(tx, &change.hash)?.is_some()
             || purge::is_purged(tx, change.record)?;
         let created = store.form(tx, change.kind, change.created_version)?;
-        let (Some(created), Some(form), false) =
-            (created, store.form(tx, change.kind, change.form_version)?, settled)
+        let (Some(created), Some(form), false) = (created, store.form(tx, change.kind, change.form_version)?, settled)
         else {
             return Ok(());
         };
@@ -130,9 +128,8 @@ impl Foreseen {
     /// What was found of a change, if it stands on the same.
     pub(super) fn judged(&mut self, change: &TakenChange<'_>, stand: &Stand) -> Option<Judgement> {
         let judged = self.judged.remove(&change.hash)?;
-        let same = judged.record == change.record
-            && judged.form_version == change.form_version
-            && judged.stand == *stand;
+        let same =
+            judged.record == change.record && judged.form_version == change.form_version && judged.stand == *stand;
         same.then_some(judged.judgement)
     }
 

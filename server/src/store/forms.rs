@@ -9,6 +9,7 @@ use fieldbook_core::ids::RecordId;
 use fieldbook_core::limits::FORM_BYTES_MAX;
 use fieldbook_core::protocol::Notice;
 use rusqlite::{Connection, OptionalExtension};
+use sha2::{Digest, Sha256};
 
 use super::{Problem, Store, StoreError, feeds, records, units};
 
@@ -158,7 +159,7 @@ impl Store {
             (kind, version, unit, definition.area.word(), &bytes, now_ms),
         )?;
         let feed = feeds::feed_for(tx, unit, Area::General)?;
-        let notice = Notice::Form { kind: kind.clone(), version: version.clone(), form: bytes.into() };
+        let notice = Notice::Form { kind: kind.clone(), version: version.clone(), form: Sha256::digest(&bytes).into() };
         feeds::append_notice(tx, &feed, now_ms, None, &notice)?;
         Ok(Published::New { unit: unit.to_owned() })
     }

@@ -51,7 +51,13 @@ pub(crate) struct StoreLog<'a> {
 
 impl<'a> StoreLog<'a> {
     pub(crate) fn new(store: &'a Store) -> Result<Self, StoreError> {
-        Ok(Self { store, writer: None, reader: Some(store.take_reader()?), open: Vec::new(), foreseen: Foreseen::default() })
+        Ok(Self {
+            store,
+            writer: None,
+            reader: Some(store.take_reader()?),
+            open: Vec::new(),
+            foreseen: Foreseen::default(),
+        })
     }
 
     fn connection(&self) -> Result<&Connection, LogError> {
@@ -335,6 +341,12 @@ impl ServerLog for StoreLog<'_> {
     fn creation(&mut self, record: &RecordId, kind: &str, version: &str) -> Result<Option<ChangeHash>, LogError> {
         let form = self.store.form(self.connection()?, kind, version)?;
         Ok(form.and_then(|form| Document::creation_of(*record, form.definition()).ok()))
+    }
+
+    fn form(&mut self, kind: &str, version: &str) -> Result<Option<(String, Vec<u8>)>, LogError> {
+        let text = "SELECT unit, bytes FROM forms WHERE kind = ?1 AND version = ?2";
+        let mut statement = self.connection()?.prepare_cached(text).map_err(sql)?;
+        statement.query_row((kind, version), |row| Ok((row.get(0)?, row.get(1)?))).optional().map_err(sql)
     }
 
     fn put_taken(&mut self, device: &DeviceId, taken: (u64, u32)) -> Result<(), LogError> {

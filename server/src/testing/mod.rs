@@ -213,6 +213,7 @@ impl Phone {
             probe: false,
             in_full: true,
             verdicts: 0,
+            forms: None,
         });
         let mut body = varint(header.len());
         let signature = signing::sign(&self.key, signing::REQUEST, &header);

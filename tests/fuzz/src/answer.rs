@@ -199,8 +199,7 @@ pub fn honest_messages() -> Vec<Down> {
 
 /// A message that travels in parts: a form of 200 KB.
 pub fn long_message() -> Down {
-    let notice = Notice::Form { kind: "k".to_owned(), version: "1".to_owned(), form: vec![7; 200_000].into() };
-    Down::Entry { feed: 0, entry: Entry { position: 1, received_ms: 0, body: EntryBody::Notice(notice) } }
+    Down::Form(vec![7; 200_000].into())
 }
 
 fn seeds() -> Vec<Vec<u8>> {

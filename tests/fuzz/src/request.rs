@@ -102,6 +102,7 @@ pub fn header(cursors: Cursors) -> RequestHeader {
         probe: false,
         in_full: false,
         verdicts: 0,
+        forms: None,
     }
 }
 

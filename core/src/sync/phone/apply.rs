@@ -3,7 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use sha2::{Digest, Sha256};
+
 use super::exchange::Exchange;
+use super::state::WantedForm;
 use super::unpack::{self, Arrived};
 use super::{FeedEntry, Kept, OutboxChange, PhoneEvent, PhoneIdentity, PhoneLog, SyncError};
 use crate::access::{FeedId, Role};
@@ -130,6 +133,7 @@ impl<'a> Applier<'a> {
                 self.applied.failure = Some(answer);
                 Ok(())
             }
+            Down::Form(form) => self.form(&form),
             Down::Restored { awaiting, feeds } => self.restored(awaiting, &feeds),
             Down::Part { .. } => Err(SyncError::Protocol("a part outside of a message").into()),
         }
@@ -439,8 +443,29 @@ impl<'a> Applier<'a> {
     fn notice(&mut self, place: &Place, notice: &Notice) -> Result<(), Stop> {
         self.store_documents()?;
         self.log.apply_notice(&place.feed, place.position, notice)?;
-        let Notice::Form { kind, version, .. } = notice else { return Ok(()) };
-        self.applied.events.push(PhoneEvent::FormArrived { kind: kind.clone(), version: version.clone() });
+        if let Notice::Form { kind, version, form } = notice
+            && !self.log.has_form(kind, version, form)?
+        {
+            let wanted = WantedForm { kind: kind.clone(), version: version.clone(), hash: (*form).into() };
+            let forms = &mut self.exchange.state.forms;
+            forms.retain(|other| (&other.kind, &other.version) != (kind, version));
+            forms.push(wanted);
+            self.state_changed = true;
+        }
+        Ok(())
+    }
+
+    /// A form; one that no notice has named, or that is here, changes nothing.
+    fn form(&mut self, bytes: &[u8]) -> Result<(), Stop> {
+        let hash: [u8; 32] = Sha256::digest(bytes).into();
+        let Some(at) = self.exchange.state.forms.iter().position(|wanted| *wanted.hash == hash) else { return Ok(()) };
+        let WantedForm { kind, version, .. } = self.exchange.state.forms.remove(at);
+        let kind = kind.as_str();
+        self.state_changed = true;
+        self.exchange.progress = true;
+        self.store_documents()?;
+        self.log.put_form(kind, &version, bytes)?;
+        self.applied.events.push(PhoneEvent::FormArrived { kind: kind.to_owned(), version });
         let mut after = None;
         loop {
             let page = self.log.pending_records(kind, after.as_ref(), PAGE_PENDING)?;

@@ -97,6 +97,7 @@ impl Exchange {
             probe,
             in_full: state.in_full,
             verdicts: state.verdicts,
+            forms: request::forms(&state),
         };
         let request = Request { header: request::header(signer, &header), frames };
         let stats = Stats {

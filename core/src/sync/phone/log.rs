@@ -393,6 +393,16 @@ pub trait PhoneLog {
     /// # Errors
     /// [`LogError`].
     fn apply_notice(&mut self, feed: &FeedId, position: u64, notice: &Notice) -> Result<(), LogError>;
+    /// Whether exactly this form is here; `hash` is the SHA-256 of its bytes.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn has_form(&mut self, kind: &str, version: &str, hash: &[u8; 32]) -> Result<bool, LogError>;
+    /// Stores a form, which becomes the current one of its kind. The bytes are those that its notice named.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn put_form(&mut self, kind: &str, version: &str, form: &[u8]) -> Result<(), LogError>;
     /// Erases a record with all that belongs to it (document, outbox, pending, salt, drafts, verdicts, hashes), and
     /// remembers its id: it can never be stored again.
     ///

@@ -4,7 +4,7 @@ use super::state::{SyncState, transact};
 use super::{PhoneIdentity, PhoneLog, StoredStatement, Unstated};
 use crate::access::FeedId;
 use crate::ids::{ActorId, ChangeHash};
-use crate::protocol::limits::{BATCH_BYTES_TARGET, PROTOCOL_VERSION, STATEMENT_CHANGES_TARGET};
+use crate::protocol::limits::{BATCH_BYTES_TARGET, FORMS_WANTED_MAX, PROTOCOL_VERSION, STATEMENT_CHANGES_TARGET};
 use crate::protocol::{CursorState, Cursors, RequestHeader, Statement};
 use crate::sync::LogError;
 use crate::sync::cursors::{CursorPoint, CursorSet};
@@ -88,6 +88,13 @@ pub(super) fn cursors(
         signed: feed.head_position == feed.position,
     };
     Cursors::Full { log: Some(identity.log), registry: state.registry, cursors: feeds.iter().map(full).collect() }
+}
+
+/// The forms that are still to come.
+pub(super) fn forms(state: &SyncState) -> Option<Vec<(String, String)>> {
+    let wanted = state.forms.iter().take(FORMS_WANTED_MAX);
+    let wanted: Vec<_> = wanted.map(|form| (form.kind.clone(), form.version.clone())).collect();
+    (!wanted.is_empty()).then_some(wanted)
 }
 
 /// States what was saved since the last exchange: one statement a feed and actor, stored before anything is sent.

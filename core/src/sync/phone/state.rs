@@ -54,6 +54,21 @@ pub(super) struct SyncState {
     /// What the server lost and this phone has to give back.
     #[n(13)]
     pub(super) recalls: Vec<super::restored::Recall>,
+    /// Forms whose notices are here, but not the forms themselves, in the order of their notices.
+    #[n(14)]
+    pub(super) forms: Vec<WantedForm>,
+}
+
+/// A form that is still to come.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub(super) struct WantedForm {
+    #[n(0)]
+    pub(super) kind: String,
+    #[n(1)]
+    pub(super) version: String,
+    /// SHA-256 of its bytes.
+    #[n(2)]
+    pub(super) hash: ByteArray<32>,
 }
 
 impl SyncState {

@@ -1,12 +1,16 @@
 //! Writes the answer, pulling from the log what the next frame needs and no more.
 
+use std::collections::VecDeque;
+
 use super::gather::{Gathered, Place};
 use super::session::Caller;
 use super::{LogEntry, Scope, ServerLog, restored};
 use crate::access::{Area, FeedId};
 use crate::ids::LogId;
-use crate::protocol::limits::{DEVICE_FEEDS_MAX, EXCHANGE_DOWN_BYTES_TARGET, ZSTD_WINDOW_LOG_MAX};
-use crate::protocol::{CursorState, Cursors, Down, Entry, EntryBody, ErrorAnswer, ErrorKind, LostFeed, SignedHead};
+use crate::protocol::limits::{DEVICE_FEEDS_MAX, EXCHANGE_DOWN_BYTES_TARGET, FORMS_WANTED_MAX, ZSTD_WINDOW_LOG_MAX};
+use crate::protocol::{
+    CursorState, Cursors, Down, Entry, EntryBody, ErrorAnswer, ErrorKind, LostFeed, Notice, SignedHead,
+};
 use crate::sync::LogError;
 use crate::sync::cursors::{CursorPoint, CursorSet};
 use crate::sync::frames::FrameWriter;
@@ -39,6 +43,7 @@ enum Step {
     Feeds,
     /// Index into `order`.
     Entries(usize),
+    Forms,
     Heads(usize),
     Done,
     End,
@@ -64,6 +69,10 @@ pub(super) struct Answer {
     changes: Gathered,
     /// The device has nothing yet, and no change was sent to it.
     first: bool,
+    /// Kind and version of the forms whose notices the device has and that are still to be sent.
+    forms: VecDeque<(String, String)>,
+    /// A form is sent before the first record that needs it, the others last: records are listed while they come.
+    forms_last: bool,
 }
 
 impl Answer {
@@ -88,6 +97,8 @@ impl Answer {
             more: false,
             writer: FrameWriter::new(ZSTD_WINDOW_LOG_MAX),
             first: false,
+            forms: VecDeque::new(),
+            forms_last: false,
         };
         if answer.error.is_none() && !answer.caller.row.revoked {
             match answer.resolve(log) {
@@ -125,6 +136,7 @@ impl Answer {
                 let set = points.iter().map(|(point, _)| point.clone()).collect();
                 self.base = Some(CursorSet { log: self.log_id, registry: *registry, cursors: set });
                 self.first = cursors.is_empty();
+                self.forms_last = self.first || self.caller.header.forms.is_some();
                 points
             }
         };
@@ -185,6 +197,7 @@ impl Answer {
             Step::Verdicts(after) => self.verdicts(log, after)?,
             Step::Feeds => self.feeds()?,
             Step::Entries(at) => self.entries(log, at)?,
+            Step::Forms => self.form(log)?,
             Step::Heads(at) => self.head(signer, at, now_ms)?,
             Step::Done => self.done(log, signer)?,
             Step::End => Step::End,
@@ -252,13 +265,14 @@ impl Answer {
             let feeds = self.reaches.iter().map(|reach| (reach.point.feed.clone(), reach.point.epoch)).collect();
             self.put(&Down::Feeds { registry: self.scope.registry, feeds, roles: self.scope.roles.clone() })?;
         }
+        self.forms.extend(self.caller.header.forms.iter().flatten().take(FORMS_WANTED_MAX).cloned());
         Ok(Step::Entries(0))
     }
 
     fn entries(&mut self, log: &mut dyn ServerLog, at: usize) -> Result<Step, LogError> {
         let Some(&feed) = self.order.get(at) else {
             self.put_changes()?;
-            return Ok(Step::Heads(0));
+            return Ok(Step::Forms);
         };
         let reach = &self.reaches[feed];
         if reach.point.position >= reach.through {
@@ -293,8 +307,15 @@ impl Answer {
         let Entry { position, received_ms, body } = entry;
         let (EntryBody::Change { record, first, bytes }, Some(hash)) = (&body, hash) else {
             self.put_changes()?;
-            return self.put(&Down::Entry { feed, entry: Entry { position, received_ms, body } });
+            if let EntryBody::Notice(Notice::Form { kind, version, .. }) = &body {
+                self.forms.push_back((kind.clone(), version.clone()));
+            }
+            self.put(&Down::Entry { feed, entry: Entry { position, received_ms, body } })?;
+            return if self.forms_last { Ok(()) } else { self.put_forms(log, None) };
         };
+        if let Some(start) = first {
+            self.put_forms(log, Some(&start.kind))?;
+        }
         let own = stated.filter(|(device, ..)| *device == self.caller.device && !self.caller.header.in_full);
         let creation = match first {
             Some(start) if own.is_none() => log.creation(record, &start.kind, &start.created_version)?,
@@ -314,6 +335,38 @@ impl Answer {
             self.writer.cut_here().map_err(|failure| LogError::other(failure.to_string()))?;
         }
         Ok(())
+    }
+
+    /// Sends the forms that are due, of one kind or all, in the order of their notices.
+    fn put_forms(&mut self, log: &mut dyn ServerLog, kind: Option<&str>) -> Result<(), LogError> {
+        for _ in 0..self.forms.len() {
+            let Some(form) = self.forms.pop_front() else { break };
+            if kind.is_none_or(|kind| kind == form.0) {
+                self.put_form(log, &form)?;
+            } else {
+                self.forms.push_back(form);
+            }
+        }
+        Ok(())
+    }
+
+    /// One form, if it holds in a unit whose notices the device gets.
+    fn put_form(&mut self, log: &mut dyn ServerLog, (kind, version): &(String, String)) -> Result<(), LogError> {
+        let Some((unit, bytes)) = log.form(kind, version)? else { return Ok(()) };
+        let feed = FeedId { unit, area: Area::General };
+        let follows = self.scope.feeds.binary_search_by(|(followed, _)| followed.cmp(&feed)).is_ok();
+        if follows { self.put(&Down::Form(bytes.into())) } else { Ok(()) }
+    }
+
+    /// The next of the forms that no record needed so far.
+    fn form(&mut self, log: &mut dyn ServerLog) -> Result<Step, LogError> {
+        let Some(form) = self.forms.pop_front() else { return Ok(Step::Heads(0)) };
+        if self.writer.bytes_estimate() >= EXCHANGE_DOWN_BYTES_TARGET {
+            self.more = true;
+            return Ok(Step::Heads(0));
+        }
+        self.put_form(log, &form)?;
+        Ok(Step::Forms)
     }
 
     /// Ends the message of changes that is being gathered.

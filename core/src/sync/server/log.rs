@@ -228,6 +228,12 @@ pub trait ServerLog {
     /// [`LogError`].
     fn creation(&mut self, record: &RecordId, kind: &str, version: &str) -> Result<Option<ChangeHash>, LogError>;
 
+    /// A published form: the unit from which it holds downwards, and its bytes as its notice named them.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn form(&mut self, kind: &str, version: &str) -> Result<Option<(String, Vec<u8>)>, LogError>;
+
     /// Stores how far the device's bodies have come (any fate counts). Called once a transaction that took bodies.
     ///
     /// # Errors

@@ -92,7 +92,8 @@ impl Upload {
     ) -> Result<VecDeque<Vec<Unpacked>>, ErrorAnswer> {
         let mut made_out = VecDeque::new();
         let mut stated = Vec::new();
-        for message in messages.iter().filter(|_| self.takes && !self.caller.header.probe) {
+        let messages = if self.takes && !self.caller.header.probe { messages } else { &[] };
+        for message in messages {
             let Up::Changes(message) = message else { break };
             let Some((indices, forms)) = unpack::places(message) else { break };
             let feed_and_actor = match &message.signed {
@@ -135,7 +136,7 @@ impl Upload {
         let mut complete = false;
         for message in messages {
             match message {
-Up::Changes(changes) => {
+                Up::Changes(changes) => {
                     self.take_changes(log, now_ms, &mut frame, &changes, made_out.pop_front())?;
                 }
                 Up::Head(head) => restored::take_head(log, &self.server_key, &head)?,

@@ -424,16 +424,17 @@ impl PhoneLog for MemoryPhone {
             Some(version) => forms.iter().find(|form| form.version == version).cloned(),
         }))
     }
-    fn apply_notice(&mut self, _: &FeedId, _: u64, notice: &Notice) -> Answer<()> {
+    fn apply_notice(&mut self, _: &FeedId, _: u64, _: &Notice) -> Answer<()> {
         self.data.notices += 1;
-        if let Notice::Form { kind, form, .. } = notice {
-            let form: Option<FormDefinition> = fieldbook_core::sync::from_cbor(form);
-            let form = form.ok_or_else(|| LogError::other("no form"))?;
-            let forms = self.data.forms.entry(kind.clone()).or_default();
-            if !forms.iter().any(|held| held.version == form.version) {
-                forms.push(Arc::new(form));
-            }
-        }
+        Ok(())
+    }
+    fn has_form(&mut self, kind: &str, version: &str, _: &[u8; 32]) -> Answer<bool> {
+        Ok(self.form(kind, Some(version))?.is_some())
+    }
+    fn put_form(&mut self, kind: &str, _: &str, form: &[u8]) -> Answer<()> {
+        let form: Option<FormDefinition> = fieldbook_core::sync::from_cbor(form);
+        let form = form.ok_or_else(|| LogError::other("no form"))?;
+        self.data.forms.entry(kind.to_owned()).or_default().push(Arc::new(form));
         Ok(())
     }
     fn purge(&mut self, record: &RecordId) -> Answer<()> {

@@ -14,6 +14,7 @@ use fieldbook_core::sync::server::{
     DeviceRow, Fate, FeedHead, LogEntry, ReturnedState, Scope, ServerLog, StatementRow, TakenChange, verdict_of,
 };
 use fieldbook_core::sync::{LogError, chain, change_hash};
+use sha2::{Digest, Sha256};
 
 #[derive(Clone)]
 pub struct Device {
@@ -83,7 +84,7 @@ impl MemoryServer {
         let notice = Notice::Form {
             kind: form.kind.clone(),
             version: form.version.clone(),
-            form: fieldbook_core::sync::to_cbor(&form).into(),
+            form: Sha256::digest(fieldbook_core::sync::to_cbor(&form)).into(),
         };
         self.data.forms.push(Arc::new(form));
         self.append(&general(), now_ms, EntryBody::Notice(notice), None, None);
@@ -422,6 +423,10 @@ impl ServerLog for MemoryServer {
     fn creation(&mut self, record: &RecordId, _: &str, version: &str) -> Answer<Option<ChangeHash>> {
         let form = self.data.forms.iter().find(|form| form.version == version);
         Ok(form.and_then(|form| Document::creation_of(*record, form).ok()))
+    }
+    fn form(&mut self, kind: &str, version: &str) -> Answer<Option<(String, Vec<u8>)>> {
+        let form = self.data.forms.iter().find(|form| form.kind == kind && form.version == version);
+        Ok(form.map(|form| (general().unit, fieldbook_core::sync::to_cbor(&**form))))
     }
     fn put_taken(&mut self, device: &DeviceId, taken: (u64, u32)) -> Answer<()> {
         self.data.devices.get_mut(device).unwrap().row.taken = Some(taken);
