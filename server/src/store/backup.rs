@@ -8,7 +8,7 @@ use fieldbook_core::ports::Random;
 use fieldbook_sqlite::{KEY_BYTES, OpenError, copy_to};
 use rusqlite::{Connection, ErrorCode};
 
-use super::{Problem, SCHEMA_VERSION, Store, StoreError, connect, meta, restored};
+use super::{Problem, READER_CACHE_KIB, SCHEMA_VERSION, Store, StoreError, connect, meta, restored};
 use crate::data_folder::{self, file_error};
 
 /// Databases that were put aside by earlier restores, at most.
@@ -73,7 +73,7 @@ fn sync(path: &Path) -> Result<(), StoreError> {
 fn examined(path: &Path, key: &[u8; KEY_BYTES]) -> Result<(Connection, Vec<u8>), StoreError> {
     let foreign = || StoreError::from(Problem::new("backup_foreign"));
     let damaged = || StoreError::from(Problem::new("backup_damaged"));
-    let connection = match connect(path, key, None) {
+    let connection = match connect(path, key, None, READER_CACHE_KIB) {
         Ok(connection) => connection,
         Err(StoreError::Open(OpenError::WrongKeyOrNotADatabase)) => return Err(foreign()),
         Err(StoreError::Sqlite(error)) if is_damage(&error) => return Err(damaged()),
@@ -187,7 +187,7 @@ fn put_aside(dir: &Path, path: &Path, key: &[u8; KEY_BYTES], log: &[u8]) -> Resu
         (1..=ASIDE_MAX).map(|n| dir.join(format!("fieldbook.db.before-restore-{n}"))).find(|path| !path.exists());
     let aside = free.ok_or_else(|| Problem::new("file_exists").with("path", path.display()))?;
     // One that cannot be opened is why it is restored; whoever still runs on it would write beside the new one.
-    if let Ok(connection) = connect(path, key, None) {
+    if let Ok(connection) = connect(path, key, None, READER_CACHE_KIB) {
         let own = meta(&connection, "log").ok().flatten();
         if own.is_some_and(|own| own != log) {
             return Err(Problem::new("backup_other").into());

@@ -21,6 +21,13 @@ pub(crate) struct Feed {
     pub(crate) chain: [u8; 32],
 }
 
+impl Feed {
+    /// A feed that nothing was written to.
+    pub(crate) fn unwritten(id: &FeedId) -> Self {
+        Self { row: 0, id: id.clone(), epoch: 0, position: 0, chain: chain::START }
+    }
+}
+
 /// An entry to be appended.
 pub(crate) struct NewEntry<'a> {
     pub(crate) received_ms: i64,

@@ -1,7 +1,8 @@
 //! What was worked out for a frame's changes before the store's one writer was asked for.
 //!
-//! To judge a change and to read its record cost many times what it costs to write them. So both are done on a reader
-//! first, beside whatever others write, and used in the transaction only if all that they stand on is still so: the
+//! To judge a change and to read its record cost many times what it costs to write them. So both are done before the
+//! transaction, beside whatever others write, from what the writer's connection read in a moment (a reader's pages would
+//! have to be decrypted anew after each commit), and used in the transaction only if all that they stand on is still so: the
 //! record's heads, the author's roles, the last review, the newest form. Otherwise they are done again.
 
 use std::collections::HashMap;
@@ -9,13 +10,14 @@ use std::sync::Arc;
 
 use fieldbook_core::access::Role;
 use fieldbook_core::document::Document;
-use fieldbook_core::forms::FormDefinition;
+use fieldbook_core::forms::{Form, FormDefinition};
 use fieldbook_core::ids::{ChangeHash, RecordId};
 use fieldbook_core::intake::{self, Admitted, Refusal, Rights};
 use fieldbook_core::sync::server::TakenChange;
 use rusqlite::Connection;
 
-use super::records::{self, LastReview, OpenRecord, ReadyRow};
+use super::feeds::Feed;
+use super::records::{self, Fetched, LastReview, OpenRecord, ReadyRow};
 use super::{Store, StoreError, purge, quarantine, reviews, take, units};
 
 /// Records for which one frame is worked out ahead, and bytes of them; what an honest phone sends in one is less.
@@ -60,54 +62,108 @@ pub(crate) struct Foreseen {
     rows: HashMap<RecordId, ReadyRow>,
 }
 
-impl Foreseen {
-    /// Works out what [`Store::take_change`] will need for these changes, in this order.
-    pub(super) fn of(store: &Store, tx: &Connection, changes: &[TakenChange<'_>]) -> Result<Self, StoreError> {
-        let mut this = Self::default();
-        let mut open: HashMap<RecordId, OpenRecord> = HashMap::new();
+/// What the rows say of one record.
+struct Source {
+    fetched: Option<Fetched>,
+    created: Arc<Form>,
+    /// The newest of the kind.
+    newest: Arc<Form>,
+    roles: Vec<Role>,
+    last: Option<LastReview>,
+}
+
+/// All that working ahead needs of the database.
+pub(super) struct Gathered<'c> {
+    changes: Vec<(&'c TakenChange<'c>, Arc<Form>)>,
+    sources: HashMap<RecordId, Source>,
+}
+
+impl<'c> Gathered<'c> {
+    /// Reads it for changes that are to be taken in this order.
+    pub(super) fn of(store: &Store, tx: &Connection, changes: &'c [TakenChange<'c>]) -> Result<Self, StoreError> {
+        let mut this = Self { changes: Vec::new(), sources: HashMap::new() };
         for change in changes {
-            let bytes: usize = open.values().map(|open| open.body_bytes).sum();
-            if open.len() >= RECORDS_MAX || bytes > RECORD_BYTES_MAX {
+            if this.sources.len() >= RECORDS_MAX {
                 break;
             }
-            this.foresee(store, tx, &mut open, change)?;
-        }
-        for open in open.into_values().filter(|open| open.dirty) {
-            if let Some(form) = store.current_form(tx, &open.kind)? {
-                this.rows.insert(open.id, ReadyRow::of(form, &open)?);
-            }
+            this.gather(store, tx, change)?;
         }
         Ok(this)
     }
 
-    fn foresee(
-        &mut self,
-        store: &Store,
-        tx: &Connection,
-        open: &mut HashMap<RecordId, OpenRecord>,
-        change: &TakenChange<'_>,
-    ) -> Result<(), StoreError> {
+    fn gather(&mut self, store: &Store, tx: &Connection, change: &'c TakenChange<'c>) -> Result<(), StoreError> {
         let settled = take::is_in_log(tx, change)?
             || quarantine::verdict(tx, &change.hash)?.is_some()
             || purge::is_purged(tx, change.record)?;
-        let created = store.form(tx, change.kind, change.created_version)?;
-        let (Some(created), Some(form), false) = (created, store.form(tx, change.kind, change.form_version)?, settled)
-        else {
-            return Ok(());
+        let forms = (
+            store.form(tx, change.kind, change.created_version)?,
+            store.form(tx, change.kind, change.form_version)?,
+            store.current_form(tx, change.kind)?,
+        );
+        let ((Some(created), Some(form), Some(newest)), false) = (forms, settled) else { return Ok(()) };
+        if !self.sources.contains_key(&change.record) {
+            let fetched = records::fetch(tx, change.record, Some(&store.documents))?;
+            let unit = fetched.as_ref().map_or(&change.feed.unit, |fetched| &fetched.feed.id.unit);
+            let roles = units::roles_at(tx, change.user, unit)?;
+            let last = reviews::last(tx, change.record)?;
+            self.sources.insert(change.record, Source { fetched, created, newest, roles, last });
+        }
+        self.changes.push((change, form));
+        Ok(())
+    }
+}
+
+/// A record on its way through its changes.
+struct Underway {
+    record: OpenRecord,
+    newest: Arc<Form>,
+    roles: Vec<Role>,
+    last: Option<LastReview>,
+}
+
+impl Underway {
+    fn begin(store: &Store, source: Source, change: &TakenChange<'_>) -> Result<Self, StoreError> {
+        let Source { fetched, created, newest, roles, last } = source;
+        let record = match fetched {
+            Some(fetched) => fetched.open(Some(&store.documents))?,
+            None => {
+                let created = Document::create(change.record, created.definition());
+                let created = created.map_err(|error| StoreError::corrupt("creation", error))?;
+                records::blank(change.record, Feed::unwritten(change.feed), Arc::new(created), change.received_ms)
+            }
         };
-        let mut record = match open.remove(&change.record) {
-            Some(record) => record,
-            None => match store.load(tx, change.record)? {
-                Some(record) => record,
-                None => {
-                    let created = Document::create(change.record, created.definition());
-                    let created = created.map_err(|error| StoreError::corrupt("creation", error))?;
-                    records::blank(tx, change.record, change.feed, Arc::new(created), change.received_ms)?
-                }
-            },
-        };
-        let roles = units::roles_at(tx, change.user, &record.feed.id.unit)?;
-        let stand = Stand { heads: record.document.heads(), roles, last: reviews::last(tx, record.id)? };
+        Ok(Self { record, newest, roles, last })
+    }
+}
+
+impl Foreseen {
+    /// Works out what [`Store::take_change`] will need, without the database.
+    pub(super) fn of(store: &Store, gathered: Gathered<'_>) -> Result<Self, StoreError> {
+        let Gathered { changes, mut sources } = gathered;
+        let mut this = Self::default();
+        let mut underway: HashMap<RecordId, Underway> = HashMap::new();
+        for (change, form) in changes {
+            let bytes: usize = underway.values().map(|underway| underway.record.body_bytes).sum();
+            if bytes > RECORD_BYTES_MAX {
+                break;
+            }
+            if let Some(source) = sources.remove(&change.record) {
+                underway.insert(change.record, Underway::begin(store, source, change)?);
+            }
+            if let Some(underway) = underway.get_mut(&change.record) {
+                this.judge(underway, &form, change);
+            }
+        }
+        for Underway { record, newest, .. } in underway.into_values().filter(|underway| underway.record.dirty) {
+            this.rows.insert(record.id, ReadyRow::of(newest, &record)?);
+        }
+        Ok(this)
+    }
+
+    fn judge(&mut self, underway: &mut Underway, form: &Form, change: &TakenChange<'_>) {
+        let record = &mut underway.record;
+        let (roles, last) = (underway.roles.clone(), underway.last.clone());
+        let stand = Stand { heads: record.document.heads(), roles, last };
         let judgement = stand.judge(&record.document, form.definition(), change);
         let barred = change.quarantine.is_some() || record.feed.id != *change.feed;
         if let (Ok((document, admitted)), false) = (&judgement, barred)
@@ -121,8 +177,6 @@ impl Foreseen {
         }
         let form_version = change.form_version.to_owned();
         self.judged.insert(change.hash, Judged { stand, record: change.record, form_version, judgement });
-        open.insert(change.record, record);
-        Ok(())
     }
 
     /// What was found of a change, if it stands on the same.

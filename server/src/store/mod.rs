@@ -58,6 +58,13 @@ pub const SCHEMA_VERSION: i64 = 1;
 const BUSY_TIMEOUT_MS: u64 = 15_000;
 /// Readers kept open when idle.
 const READERS_KEPT_MAX: usize = 4;
+/// Pages that the writer holds decrypted: intake reads and writes where it did a moment ago.
+const WRITER_CACHE_KIB: i64 = 32 * 1024;
+/// The same of a reader; it forgets them with every commit of another connection.
+const READER_CACHE_KIB: i64 = 4 * 1024;
+/// Pages of the write-ahead log after which a commit brings it into the database: a page that changes again and again
+/// is brought over once. 16 MB.
+const CHECKPOINT_PAGES: i64 = 4_000;
 /// Prepared statements kept per connection.
 const STATEMENTS_KEPT: usize = 128;
 
@@ -85,10 +92,12 @@ impl std::fmt::Debug for Store {
     }
 }
 
-fn connect(path: &Path, key: &[u8; KEY_BYTES], vfs: Option<&str>) -> Result<Connection, StoreError> {
+fn connect(path: &Path, key: &[u8; KEY_BYTES], vfs: Option<&str>, cache_kib: i64) -> Result<Connection, StoreError> {
     let connection = fieldbook_sqlite::open(path, key, vfs)?;
     connection.busy_timeout(Duration::from_millis(BUSY_TIMEOUT_MS))?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+    connection.pragma_update(None, "cache_size", -cache_kib)?;
+    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
     Ok(connection)
 }
 
@@ -148,7 +157,7 @@ impl Store {
     ) -> Result<Self, StoreError> {
         let key = crate::data_folder::prepare(dir, key_file, random.as_ref())?;
         let path = dir.join("fieldbook.db");
-        let mut writer = connect(&path, &key, vfs)?;
+        let mut writer = connect(&path, &key, vfs, WRITER_CACHE_KIB)?;
         migrate(&mut writer, &path)?;
         let tx = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let log = match meta(&tx, "log")? {
@@ -240,7 +249,7 @@ impl Store {
     /// A reading connection, to be given back.
     pub(crate) fn take_reader(&self) -> Result<Connection, StoreError> {
         let idle = locked(&self.readers).pop();
-        idle.map_or_else(|| connect(&self.path, &self.key, self.vfs.as_deref()), Ok)
+        idle.map_or_else(|| connect(&self.path, &self.key, self.vfs.as_deref(), READER_CACHE_KIB), Ok)
     }
 
     /// Takes back a reading connection outside any transaction.

@@ -12,11 +12,12 @@ use fieldbook_core::sync::chain;
 use rusqlite::{Connection, OptionalExtension};
 use serde_json::{Value as Json, json};
 
+use super::documents::Documents;
 use super::feeds::{self, Feed, NewEntry};
 use super::{Store, StoreError, reviews};
 
 /// zstd level of bodies: they are written with every change and read seldom.
-const BODY_ZSTD_LEVEL: i32 = 3;
+const BODY_ZSTD_LEVEL: i32 = 1;
 /// Characters of a record's search text.
 const SEARCH_CHARS_MAX: usize = 2_000;
 
@@ -67,24 +68,31 @@ fn inflate(body: &[u8]) -> Result<Vec<u8>, StoreError> {
     zstd::bulk::decompress(body, size).map_err(|error| StoreError::corrupt("body", error))
 }
 
-fn body(tx: &Connection, id: RecordId) -> Result<(Arc<Document>, usize), StoreError> {
-    let mut statement = tx.prepare_cached("SELECT body FROM bodies WHERE record = ?1")?;
-    let body: Vec<u8> = statement.query_row([id.as_bytes()], |row| row.get(0))?;
-    let body = inflate(&body)?;
-    let document = Document::load(&body).map_err(|error| StoreError::corrupt("body", error))?;
-    Ok((Arc::new(document), body.len()))
+/// A record as its rows hold it.
+pub(crate) struct Fetched {
+    id: RecordId,
+    kind: String,
+    pub(crate) feed: Feed,
+    salt: [u8; 8],
+    received_ms: i64,
+    changed_s: i64,
+    heads: Vec<u8>,
+    content: Content,
 }
 
-/// The record as it is stored, if it is here.
-pub(crate) fn load(tx: &Connection, id: RecordId) -> Result<Option<OpenRecord>, StoreError> {
-    open(tx, id, |_| body(tx, id))
+enum Content {
+    /// Compressed.
+    Packed(Vec<u8>),
+    /// Loaded before, of so many bytes.
+    Loaded(Arc<Document>, usize),
 }
 
-fn open(
+/// The record's rows, if it is here; of the body only what `documents` lacks.
+pub(crate) fn fetch(
     tx: &Connection,
     id: RecordId,
-    document: impl FnOnce(Vec<u8>) -> Result<(Arc<Document>, usize), StoreError>,
-) -> Result<Option<OpenRecord>, StoreError> {
+    documents: Option<&Documents>,
+) -> Result<Option<Fetched>, StoreError> {
     let sql = "SELECT kind, feed, salt, received_ms, changed_s, heads FROM records WHERE id = ?1";
     let mut statement = tx.prepare_cached(sql)?;
     type Found = (String, i64, [u8; 8], i64, i64, Vec<u8>);
@@ -95,39 +103,53 @@ fn open(
         .optional()?;
     let Some((kind, feed, salt, received_ms, changed_s, heads)) = found else { return Ok(None) };
     let feed = feeds::feed_by_row(tx, feed)?;
-    let (document, body_bytes) = document(heads)?;
-    let (fresh, dirty) = (false, false);
-    Ok(Some(OpenRecord { id, kind, feed, document, body_bytes, salt, received_ms, changed_s, fresh, dirty }))
+    let content = match documents.and_then(|documents| documents.at(id, &heads)) {
+        Some((document, bytes)) => Content::Loaded(document, bytes),
+        None => {
+            let mut statement = tx.prepare_cached("SELECT body FROM bodies WHERE record = ?1")?;
+            Content::Packed(statement.query_row([id.as_bytes()], |row| row.get(0))?)
+        }
+    };
+    Ok(Some(Fetched { id, kind, feed, salt, received_ms, changed_s, heads, content }))
+}
+
+impl Fetched {
+    /// The record in hand; a document that had to be loaded is kept in `documents`.
+    pub(crate) fn open(self, documents: Option<&Documents>) -> Result<OpenRecord, StoreError> {
+        let Self { id, kind, feed, salt, received_ms, changed_s, heads, content } = self;
+        let (document, body_bytes) = match content {
+            Content::Loaded(document, bytes) => (document, bytes),
+            Content::Packed(body) => {
+                let body = inflate(&body)?;
+                let document = Document::load(&body).map_err(|error| StoreError::corrupt("body", error))?;
+                let document = Arc::new(document);
+                if let Some(documents) = documents {
+                    documents.keep(id, heads, Arc::clone(&document), body.len());
+                }
+                (document, body.len())
+            }
+        };
+        let (fresh, dirty) = (false, false);
+        Ok(OpenRecord { id, kind, feed, document, body_bytes, salt, received_ms, changed_s, fresh, dirty })
+    }
+}
+
+/// The record as it is stored, if it is here.
+pub(crate) fn load(tx: &Connection, id: RecordId) -> Result<Option<OpenRecord>, StoreError> {
+    fetch(tx, id, None)?.map(|fetched| fetched.open(None)).transpose()
 }
 
 /// A record of which nothing is stored.
-pub(crate) fn blank(
-    tx: &Connection,
-    id: RecordId,
-    feed: &FeedId,
-    document: Arc<Document>,
-    received_ms: i64,
-) -> Result<OpenRecord, StoreError> {
-    let feed = match feeds::feed(tx, feed)? {
-        Some(feed) => feed,
-        None => Feed { row: 0, id: feed.clone(), epoch: 0, position: 0, chain: chain::START },
-    };
+pub(crate) fn blank(id: RecordId, feed: Feed, document: Arc<Document>, received_ms: i64) -> OpenRecord {
     let kind = document.record().kind.clone();
     let (body_bytes, salt, changed_s, fresh, dirty) = (0, [0; 8], 0, true, false);
-    Ok(OpenRecord { id, kind, feed, document, body_bytes, salt, received_ms, changed_s, fresh, dirty })
+    OpenRecord { id, kind, feed, document, body_bytes, salt, received_ms, changed_s, fresh, dirty }
 }
 
 impl Store {
     /// As [`load`], but the document may be one that was loaded before.
     pub(crate) fn load(&self, tx: &Connection, id: RecordId) -> Result<Option<OpenRecord>, StoreError> {
-        open(tx, id, |heads| {
-            if let Some(kept) = self.documents.at(id, &heads) {
-                return Ok(kept);
-            }
-            let (document, bytes) = body(tx, id)?;
-            self.documents.keep(id, heads, Arc::clone(&document), bytes);
-            Ok((document, bytes))
-        })
+        fetch(tx, id, Some(&self.documents))?.map(|fetched| fetched.open(Some(&self.documents))).transpose()
     }
 
     /// A record that is not here yet; nothing is stored.
@@ -140,7 +162,8 @@ impl Store {
         received_ms: i64,
     ) -> Result<OpenRecord, StoreError> {
         let document = Document::create(id, form).map_err(|error| StoreError::corrupt("creation", error))?;
-        let mut open = blank(tx, id, feed, Arc::new(document), received_ms)?;
+        let feed = feeds::feed(tx, feed)?.unwrap_or_else(|| Feed::unwritten(feed));
+        let mut open = blank(id, feed, Arc::new(document), received_ms);
         self.random.fill(&mut open.salt);
         Ok(open)
     }

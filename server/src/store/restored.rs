@@ -1,6 +1,8 @@
 //! A database that was restored from a backup: the epoch that begins with it, what devices give back, and the
 //! administrator's word that it may serve again.
 
+use std::sync::Arc;
+
 use fieldbook_core::access::FeedId;
 use fieldbook_core::ids::{ChangeHash, RecordId};
 use fieldbook_core::intake;
@@ -237,7 +239,9 @@ impl Store {
             }
         };
         // It was judged once already, and this server signed for that.
-        let Ok(admitted) = intake::admit(&mut open.document, form.definition(), bytes, None) else { return Ok(false) };
+        let Ok(admitted) = intake::admit(Arc::make_mut(&mut open.document), form.definition(), bytes, None) else {
+            return Ok(false);
+        };
         let accepted = Accepted { hash, bytes, time_s: admitted.time_s, received_ms: entry.received_ms, stated: None };
         self.append_change(tx, &mut open, &accepted)?;
         self.save_record(tx, &mut open)?;

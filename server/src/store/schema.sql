@@ -1,3 +1,4 @@
+-- Tables with large rows have row ids: a lookup in one without reads whole rows on its way down.
 CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE units (
   code TEXT PRIMARY KEY, name TEXT NOT NULL, parent TEXT REFERENCES units(code), division TEXT
@@ -40,7 +41,7 @@ CREATE TABLE entries (
   feed INTEGER NOT NULL REFERENCES feeds(id), position INTEGER NOT NULL, received_ms INTEGER NOT NULL, record BLOB,
   hash BLOB, device BLOB, statement INTEGER, item INTEGER, chain BLOB NOT NULL, body BLOB NOT NULL,
   PRIMARY KEY (feed, position)
-) STRICT, WITHOUT ROWID;
+) STRICT;
 CREATE UNIQUE INDEX entries_hash ON entries(hash) WHERE hash IS NOT NULL;
 CREATE INDEX entries_record ON entries(record, feed, position) WHERE record IS NOT NULL;
 CREATE TABLE records (
@@ -49,14 +50,14 @@ CREATE TABLE records (
   heads BLOB NOT NULL, values_json TEXT NOT NULL, conflicts_json TEXT NOT NULL, problems_json TEXT NOT NULL,
   conflict_count INTEGER NOT NULL, problem_count INTEGER NOT NULL, search TEXT NOT NULL,
   received_ms INTEGER NOT NULL, changed_s INTEGER NOT NULL, serial INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
+) STRICT;
 CREATE INDEX records_kind ON records(kind, serial);
 CREATE INDEX records_serial ON records(serial);
-CREATE TABLE bodies (record BLOB PRIMARY KEY REFERENCES records(id), body BLOB NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE bodies (record BLOB PRIMARY KEY REFERENCES records(id), body BLOB NOT NULL) STRICT;
 CREATE TABLE statements (
   device BLOB NOT NULL, number INTEGER NOT NULL, hash BLOB NOT NULL, bytes BLOB NOT NULL, signature BLOB NOT NULL,
   received_ms INTEGER NOT NULL, PRIMARY KEY (device, number)
-) STRICT, WITHOUT ROWID;
+) STRICT;
 -- What a device must still be told, numbered per device.
 CREATE TABLE verdicts (
   device BLOB NOT NULL, number INTEGER NOT NULL, hash BLOB NOT NULL, verdict BLOB NOT NULL,
@@ -80,7 +81,7 @@ CREATE TABLE reviews (
   record BLOB NOT NULL, number INTEGER NOT NULL, decision TEXT NOT NULL, heads BLOB NOT NULL, submission TEXT,
   reasons TEXT NOT NULL, fields TEXT NOT NULL, reviewer BLOB NOT NULL, reviewer_name TEXT NOT NULL,
   time_ms INTEGER NOT NULL, values_json TEXT NOT NULL, form_version TEXT NOT NULL, PRIMARY KEY (record, number)
-) STRICT, WITHOUT ROWID;
+) STRICT;
 CREATE TABLE sessions (
   token_hash BLOB PRIMARY KEY, user BLOB NOT NULL REFERENCES users(id), created_ms INTEGER NOT NULL,
   seen_ms INTEGER NOT NULL, expires_ms INTEGER NOT NULL
@@ -94,7 +95,7 @@ CREATE TABLE audit (
 CREATE TABLE returned (
   unit TEXT NOT NULL, area TEXT NOT NULL, chain BLOB NOT NULL, position INTEGER NOT NULL, state INTEGER NOT NULL,
   record BLOB, received_ms INTEGER, body BLOB, PRIMARY KEY (unit, area, chain)
-) STRICT, WITHOUT ROWID;
+) STRICT;
 CREATE INDEX returned_position ON returned(unit, area, state, position);
 -- Records that were erased for ever. The same ids stand in the list that is kept outside the database.
 CREATE TABLE purged (record BLOB PRIMARY KEY, purged_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;

@@ -15,7 +15,7 @@ use fieldbook_core::sync::{LogError, LogErrorKind, chain, from_cbor};
 use rusqlite::{Connection, OptionalExtension};
 use sha2::{Digest, Sha256};
 
-use super::foreseen::{Foreseen, RECORD_BYTES_MAX, RECORDS_MAX};
+use super::foreseen::{Foreseen, Gathered, RECORD_BYTES_MAX, RECORDS_MAX};
 use super::records::OpenRecord;
 use super::{Store, StoreError, devices, feeds, restored, units, users};
 
@@ -65,6 +65,14 @@ impl<'a> StoreLog<'a> {
             (Some(writer), _) => Ok(writer),
             (None, Some(reader)) => Ok(reader),
             (None, None) => Err(LogError::other("no connection")),
+        }
+    }
+
+    /// Reads on the writer's connection, whose pages are at hand.
+    fn look<T>(&self, work: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, LogError> {
+        match &self.writer {
+            Some(writer) => Ok(work(writer)?),
+            None => Ok(work(&self.store.writer())?),
         }
     }
 
@@ -300,9 +308,12 @@ impl ServerLog for StoreLog<'_> {
     }
 
     fn foresee(&mut self, changes: &[TakenChange<'_>]) -> Result<(), LogError> {
-        let reader = self.reader.as_mut().ok_or_else(|| LogError::other("no connection"))?;
-        let tx = reader.transaction().map_err(sql)?;
-        self.foreseen = Foreseen::of(self.store, &tx, changes)?;
+        let gathered = {
+            let mut writer = self.store.writer();
+            let tx = writer.transaction().map_err(sql)?;
+            Gathered::of(self.store, &tx, changes)?
+        };
+        self.foreseen = Foreseen::of(self.store, gathered)?;
         Ok(())
     }
 
@@ -324,7 +335,7 @@ impl ServerLog for StoreLog<'_> {
     fn record_by_prefix(&mut self, prefix: &[u8; RECORD_PREFIX_BYTES]) -> Result<Option<RecordId>, LogError> {
         let (least, greatest): ([u8; 16], [u8; 16]) = range(prefix);
         let text = "SELECT id FROM records WHERE id BETWEEN ?1 AND ?2 LIMIT 2";
-        Ok(one(self.connection()?, text, &[&least, &greatest]).map_err(sql)?.map(RecordId))
+        Ok(self.look(|tx| Ok(one(tx, text, &[&least, &greatest])?))?.map(RecordId))
     }
 
     fn change_by_prefix(
@@ -335,7 +346,7 @@ impl ServerLog for StoreLog<'_> {
         let (least, greatest): ([u8; 32], [u8; 32]) = range(prefix);
         let text = "SELECT hash FROM entries WHERE hash >= ?1 AND hash <= ?2 AND record = ?3 \
                     UNION SELECT hash FROM quarantine WHERE hash >= ?1 AND hash <= ?2 AND record = ?3 LIMIT 2";
-        Ok(one(self.connection()?, text, &[&least, &greatest, &record.as_bytes()]).map_err(sql)?.map(ChangeHash))
+        Ok(self.look(|tx| Ok(one(tx, text, &[&least, &greatest, &record.as_bytes()])?))?.map(ChangeHash))
     }
 
     fn creation(&mut self, record: &RecordId, kind: &str, version: &str) -> Result<Option<ChangeHash>, LogError> {
