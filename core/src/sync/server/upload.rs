@@ -92,23 +92,24 @@ impl Upload {
     ) -> Result<VecDeque<Vec<Unpacked>>, ErrorAnswer> {
         let mut made_out = VecDeque::new();
         let mut stated = Vec::new();
+        let mut last: Option<(u64, FeedId, ActorId)> = None;
         let messages = if self.takes && !self.caller.header.probe { messages } else { &[] };
         for message in messages {
             let Up::Changes(message) = message else { break };
             let Some((indices, forms)) = unpack::places(message) else { break };
-            let feed_and_actor = match &message.signed {
-                Some(signed) => (signed.feed.clone(), signed.actor),
-                None => match self.statement(log, message.statement) {
-                    Ok(statement) => (statement.feed.clone(), statement.actor),
-                    Err(_) => break,
-                },
-            };
+            if let Some(signed) = &message.signed {
+                last = Some((message.statement, signed.feed.clone(), signed.actor));
+            } else if last.as_ref().is_none_or(|(number, ..)| *number != message.statement) {
+                let Ok(statement) = self.statement(log, message.statement) else { break };
+                last = Some((statement.number, statement.feed.clone(), statement.actor));
+            }
+            let Some((_, feed, actor)) = last.clone() else { break };
             let mut room = self.room;
             let mut known = ServerKnown { log, forms: &forms };
             let Ok(bodies) = transcode::unpack(&message.packed, indices.len(), &mut room, &mut known) else { break };
             self.room = room;
             made_out.push_back(bodies);
-            stated.push((message, indices, forms, feed_and_actor));
+            stated.push((message, indices, forms, (feed, actor)));
         }
         let mut changes = Vec::new();
         for ((message, indices, forms, (feed, actor)), bodies) in stated.iter().zip(&made_out) {

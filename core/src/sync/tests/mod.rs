@@ -1,6 +1,7 @@
 //! Exchanges between phones and a server in memory, with real documents and intake.
 
 mod breaks;
+mod forms;
 mod frames;
 mod phone_log;
 mod property;

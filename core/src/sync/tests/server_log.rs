@@ -365,12 +365,14 @@ impl ServerLog for MemoryServer {
         if self.data.purged.contains(&change.record) {
             return refused("purged");
         }
-        let Some(form) = self.data.forms.last().cloned() else { return refused("unknown_form") };
+        let of_kind = |form: &&Arc<FormDefinition>| form.kind == change.kind;
+        let Some(form) = self.data.forms.iter().rfind(of_kind).cloned() else { return refused("unknown_form") };
         let mut stored = match self.data.records.get(&change.record) {
             Some(stored) => stored.clone(),
             None => {
                 let forms = &self.data.forms;
-                let Some(created) = forms.iter().find(|form| form.version == change.created_version) else {
+                let created = forms.iter().filter(of_kind).find(|form| form.version == change.created_version);
+                let Some(created) = created else {
                     return refused("unknown_form");
                 };
                 Stored {
@@ -420,8 +422,8 @@ impl ServerLog for MemoryServer {
         let all: BTreeSet<ChangeHash> = known.into_iter().chain(set_apart.map(|(hash, _)| *hash)).collect();
         Ok(one(all.into_iter().filter(|hash| hash.0.starts_with(prefix))))
     }
-    fn creation(&mut self, record: &RecordId, _: &str, version: &str) -> Answer<Option<ChangeHash>> {
-        let form = self.data.forms.iter().find(|form| form.version == version);
+    fn creation(&mut self, record: &RecordId, kind: &str, version: &str) -> Answer<Option<ChangeHash>> {
+        let form = self.data.forms.iter().find(|form| form.kind == kind && form.version == version);
         Ok(form.and_then(|form| Document::creation_of(*record, form).ok()))
     }
     fn form(&mut self, kind: &str, version: &str) -> Answer<Option<(String, Vec<u8>)>> {
