@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use fieldbook_core::access::FeedId;
 use fieldbook_core::document::Document;
 use fieldbook_core::ids::{ChangeHash, RecordId};
-use fieldbook_core::protocol::{ChangesDown, Down, Entry, EntryBody, Notice, RecordStart, SignedHead};
+use fieldbook_core::protocol::{ChangesDown, Down, Entry, EntryBody, RecordStart, SignedHead};
 use fieldbook_core::sync::phone::{Exchange, PhoneLog};
 use fieldbook_core::sync::{chain, from_cbor, signing, to_cbor};
 use sha2::{Digest, Sha256};

@@ -205,6 +205,11 @@ impl Disk {
         self.0.state().full = full;
     }
 
+    /// Whether no file grows now.
+    pub fn is_full(&self) -> bool {
+        self.0.state().full
+    }
+
     /// What another process finds after this one died. All handles are dead from now on.
     pub fn restart(&self, unsynced: Unsynced, chance: &mut Chance) {
         let mut state = self.0.state();

@@ -5,6 +5,7 @@ use super::restores::{self, Stage};
 use super::world::World;
 use super::{Wrong, checks, forms, office, work};
 use fieldbook_core::access::Role;
+use fieldbook_server::store::StoreError;
 
 /// Writes after which a fault strikes, at most.
 const WRITES_MAX: usize = 60;
@@ -118,6 +119,12 @@ pub fn start_server(world: &mut World) -> Result<(), Wrong> {
             world.ether.note(format_args!("the server dies as it starts: {error}"));
             world.office.stop(Unsynced::Torn);
             Ok(())
+        }
+        // A purge that a full disk interrupted is done before anything is served: somebody has to make room first.
+        Err(StoreError::DiskFull) if world.office.disk.is_full() => {
+            world.ether.note("the server does not start for want of room, and is given some");
+            world.office.disk.set_full(false);
+            start_server(world)
         }
         Err(error) => Err(format!("the server does not start: {error}")),
     }
