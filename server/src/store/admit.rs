@@ -1,6 +1,7 @@
 //! Takes quarantined changes into the log after all, each with what waited only for it.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use fieldbook_core::access::FeedId;
 use fieldbook_core::document::RawChange;
@@ -161,10 +162,11 @@ impl Admission<'_> {
     fn whole(&mut self, row: &QuarantineRow, rights: Option<&Rights<'_>>) -> Result<Result<(), Refusal>, StoreError> {
         let unknown = || Problem::new("kind_unknown").with("kind", &row.kind);
         let form = self.store.form(self.tx, &row.kind, &row.form_version)?.ok_or_else(unknown)?;
-        let admitted = match intake::admit(Arc::make_mut(&mut self.open.document), form.definition(), &row.bytes, rights) {
-            Ok(admitted) => admitted,
-            Err(refusal) => return Ok(Err(refusal)),
-        };
+        let admitted =
+            match intake::admit(Arc::make_mut(&mut self.open.document), form.definition(), &row.bytes, rights) {
+                Ok(admitted) => admitted,
+                Err(refusal) => return Ok(Err(refusal)),
+            };
         let accepted = Accepted {
             hash: row.hash,
             bytes: &row.bytes,

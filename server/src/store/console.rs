@@ -216,7 +216,8 @@ impl Store {
             }
         };
         let Some(change) = change else { return Ok(None) };
-        intake::admit(Arc::make_mut(&mut open.document), form.definition(), &change.bytes, Some(rights)).map_err(refusal)?;
+        intake::admit(Arc::make_mut(&mut open.document), form.definition(), &change.bytes, Some(rights))
+            .map_err(refusal)?;
         let root = units::root(tx)?.map_or_else(|| user.unit.clone(), |root| root.code);
         if !self.claim(tx, change.actor, self.actors.device, user, &root)? {
             return Err(StoreError::corrupt("actor", "it belongs to another device"));

@@ -12,7 +12,7 @@ use fieldbook_core::access::Role;
 use fieldbook_core::document::Document;
 use fieldbook_core::forms::{Form, FormDefinition};
 use fieldbook_core::ids::{ChangeHash, RecordId};
-use fieldbook_core::intake::{self, Admitted, Refusal, Rights};
+use fieldbook_core::intake::{self, Admitted, Refusal};
 use fieldbook_core::sync::server::TakenChange;
 use rusqlite::Connection;
 
@@ -38,11 +38,7 @@ pub(super) type Judgement = Result<(Arc<Document>, Admitted), Refusal>;
 impl Stand {
     /// Puts a change through intake; `document` stays as it is.
     pub(super) fn judge(&self, document: &Arc<Document>, form: &FormDefinition, change: &TakenChange<'_>) -> Judgement {
-        let rights = Rights {
-            roles: &self.roles,
-            last_review: self.last.as_ref().map(|last| &last.mark),
-            reopened: self.last.as_ref().and_then(|last| last.reopened.as_deref()),
-        };
+        let rights = reviews::rights(&self.roles, self.last.as_ref());
         let (judged, admitted) = intake::judge(document, form, change.bytes, Some(&rights))?;
         Ok((judged.map_or_else(|| Arc::clone(document), Arc::new), admitted))
     }
