@@ -40,6 +40,15 @@ pub fn prepare(dir: &Path, key_file: Option<&Path>, random: &dyn Random) -> Resu
     }
 }
 
+/// Writes a file (mode 0600) that is not there yet.
+///
+/// # Errors
+/// [`StoreError::File`], also where it is there.
+pub(crate) fn write_private(path: &Path, text: &str) -> Result<(), StoreError> {
+    let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    made.and_then(|mut file| file.write_all(text.as_bytes())).map_err(file_error(path))
+}
+
 fn parse(path: &Path, text: &str) -> Result<[u8; KEY_BYTES], StoreError> {
     let mut key = [0; KEY_BYTES];
     hex::decode_to_slice(text.trim(), &mut key)

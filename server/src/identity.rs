@@ -18,6 +18,8 @@ use crate::store::{StoreError, meta, set_meta};
 pub const TLS_NAME: &str = "fieldbook.internal";
 /// TLS sessions that can be resumed.
 const TLS_SESSIONS_KEPT: usize = 20_000;
+/// Characters of a line of PEM (RFC 7468 §2).
+const PEM_LINE_CHARS: usize = 64;
 /// What an Ed25519 private key has in front of its 32 bytes in PKCS #8 (RFC 8410 §7).
 const PKCS8_PREFIX: [u8; 16] = [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
 
@@ -45,6 +47,14 @@ fn pkcs8(key: &SigningKey) -> PrivatePkcs8KeyDer<'static> {
     let mut der = PKCS8_PREFIX.to_vec();
     der.extend_from_slice(key.as_bytes());
     PrivatePkcs8KeyDer::from(der)
+}
+
+fn pem(label: &str, der: &[u8]) -> String {
+    use base64::Engine;
+    let text = base64::engine::general_purpose::STANDARD.encode(der);
+    let lines: Vec<&[u8]> = text.as_bytes().chunks(PEM_LINE_CHARS).collect();
+    let body = lines.iter().map(|line| String::from_utf8_lossy(line)).collect::<Vec<_>>().join("\n");
+    format!("-----BEGIN {label}-----\n{body}\n-----END {label}-----\n")
 }
 
 fn key_pair(key: &SigningKey) -> Result<KeyPair, rcgen::Error> {
@@ -108,6 +118,14 @@ impl Identity {
     #[must_use]
     pub fn signing_key_signature(&self) -> [u8; 64] {
         signing::sign(&self.root, signing::SERVER_KEY, self.signing.verifying_key().as_bytes())
+    }
+
+    /// The leaf's certificate and key as PEM, for a proxy that ends TLS before this server. Phones then trust the proxy as
+    /// they trust the server, and the server's signatures as ever; the root's key stays here.
+    #[must_use]
+    pub fn leaf_pem(&self) -> (String, String) {
+        let key = pkcs8(&self.leaf);
+        (pem("CERTIFICATE", &self.leaf_certificate), pem("PRIVATE KEY", key.secret_pkcs8_der()))
     }
 
     /// TLS 1.3 only, X25519 only, the leaf alone, sessions resumable, HTTP/1.1.

@@ -142,11 +142,23 @@ const CATALOGUE: &[(&str, &str, &str)] = &[
     ("cli record show", "显示一条记录", "Show a record"),
     ("cli record show --json", "以 JSON 输出", "As JSON"),
     (
+        "cli record move",
+        "把记录连同全部历史转到另一单位；可同时转多条（如家庭及其走访）",
+        "Move records with their whole history to another unit, all or none",
+    ),
+    ("cli record move --to", "转入单位的代码", "Code of the unit that they go to"),
+    ("cli record move --reason", "原因，写入操作日志；不要写姓名", "Why, for the audit trail; name nobody"),
+    (
         "cli record purge",
         "永久删除一条记录：服务器和所有手机，不能恢复",
         "Erase a record for ever, here and on every phone",
     ),
     ("cli record purge --reason", "原因，写入操作日志；不要写姓名", "Why, for the audit trail; name nobody"),
+    (
+        "cli certificate",
+        "把服务器的 TLS 证书和私钥写入文件夹，供前置代理（如 nginx）使用",
+        "Write the server's TLS certificate and key into a folder, for a proxy before it such as nginx",
+    ),
     ("cli verify", "核对日志链、正文、签名", "Check chains, bodies and signatures"),
     (
         "cli backup",
@@ -189,6 +201,12 @@ const CATALOGUE: &[(&str, &str, &str)] = &[
     ("form_mind", "；注意：{detail}", "; mind: {detail}"),
     ("form_published", "已发布 {kind} {version} 到 {unit}{mind}", "published {kind} {version} at {unit}{mind}"),
     ("form_known", "{kind} {version} 先前已发布，内容相同", "{kind} {version} was published before, unchanged"),
+    (
+        "certificate_written",
+        "已写入 {folder}：fieldbook.crt 和 fieldbook.key。私钥只可给代理读取。",
+        "written into {folder}: fieldbook.crt and fieldbook.key. Let nobody but the proxy read the key",
+    ),
+    ("records_moved", "已把 {count} 条记录转到 {unit}", "{count} records belong to {unit} now"),
     (
         "record_purged",
         "记录 {record} 已永久删除；各手机下次同步时删除。已有的备份仍含有它，请按期销毁。",
@@ -319,6 +337,11 @@ const CATALOGUE: &[(&str, &str, &str)] = &[
     ("form_too_large", "表单 {kind} 过大（最多 {max} 字节）。", "Form {kind} is too large (at most {max} bytes)."),
     ("kind_unknown", "没有类别 {kind}。", "No kind {kind}."),
     ("record_unknown", "没有记录 {record}。", "No record {record}."),
+    (
+        "form_not_there",
+        "单位 {unit} 收不到类别 {kind} 的表单，记录不能转去：只能在表单所发布的单位及其下级之间转。",
+        "Unit {unit} does not get the form of kind {kind}: its records move only among the units that do.",
+    ),
     ("signed_out", "请先登录。", "Please sign in."),
     ("login_refused", "登录名或密码不正确。", "Login or password is wrong."),
     ("too_many_attempts", "尝试次数过多，请 15 分钟后再试。", "Too many attempts; try again in 15 minutes."),

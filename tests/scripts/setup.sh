@@ -1,10 +1,13 @@
 #!/usr/bin/env bash
 # Installs what building and testing need and is missing: through apt as root, else names it in one line.
 set -euo pipefail
+# Where Debian keeps servers; an ordinary user's path leaves it out.
+PATH=$PATH:/usr/sbin
 
 declare -A package_of=(
   [cc]=build-essential [make]=make [git]=git [java]=openjdk-17-jdk-headless [javac]=openjdk-17-jdk-headless
   [mvn]=maven [zbarimg]=zbar-tools [strace]=strace
+  [nginx]=nginx-light
 )
 
 missing=()

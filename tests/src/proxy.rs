@@ -29,6 +29,8 @@ pub struct Line {
     pub delay_ms: u64,
     /// Cuts the connection once, after this many bytes of both directions; 0 = never.
     pub cut_after_bytes: u64,
+    /// Cuts every connection after this many bytes of its own, of both directions; 0 = never.
+    pub cut_each_after_bytes: u64,
 }
 
 /// What crossed the line so far.
@@ -126,9 +128,15 @@ impl Wire {
         self.counters.up.load(Relaxed) + self.counters.down.load(Relaxed)
     }
 
-    /// True once when the line breaks: exactly one caller sees it.
-    fn breaks(&self) -> bool {
-        let limit = self.line().cut_after_bytes;
+    /// True when a connection that has carried so many bytes of its own, or the line, breaks: exactly one caller sees it.
+    fn breaks(&self, before: u64, carried: u64) -> bool {
+        let line = self.line();
+        let limit = line.cut_each_after_bytes;
+        if limit > 0 && before < limit && carried >= limit {
+            self.counters.cuts.fetch_add(1, Relaxed);
+            return true;
+        }
+        let limit = line.cut_after_bytes;
         let due = limit > 0 && self.carried() - self.carried_before.load(Relaxed) >= limit;
         due && self.armed.swap(false, Relaxed) && {
             self.counters.cuts.fetch_add(1, Relaxed);
@@ -199,20 +207,30 @@ async fn connection(phone: TcpStream, server: std::net::SocketAddr, wire: Arc<Wi
     let _ = server.set_nodelay(true);
     let (phone_read, phone_write) = phone.into_split();
     let (server_read, server_write) = server.into_split();
-    let flights = Arc::new(Flights::default());
+    let (flights, carried) = (Flights::default(), AtomicU64::new(0));
+    let both = Both { wire: &wire, flights: &flights, carried: &carried };
     tokio::select! {
-        () = pump(phone_read, server_write, &wire, true, &flights) => {}
-        () = pump(server_read, phone_write, &wire, false, &flights) => {}
+        () = pump(phone_read, server_write, both, true) => {}
+        () = pump(server_read, phone_write, both, false) => {}
     }
+}
+
+/// What both directions of one connection share.
+#[derive(Clone, Copy)]
+struct Both<'a> {
+    wire: &'a Wire,
+    flights: &'a Flights,
+    /// Bytes that this connection has carried.
+    carried: &'a AtomicU64,
 }
 
 async fn pump(
     mut from: tokio::net::tcp::OwnedReadHalf,
     mut to: tokio::net::tcp::OwnedWriteHalf,
-    wire: &Wire,
+    both: Both<'_>,
     up: bool,
-    flights: &Flights,
 ) {
+    let Both { wire, flights, carried } = both;
     let (send, mut arrive) = mpsc::channel::<(Instant, Vec<u8>)>(PIECES_IN_FLIGHT);
     let deliver = async move {
         while let Some((at, piece)) = arrive.recv().await {
@@ -233,7 +251,8 @@ async fn pump(
             let seen = flights.see(up, &buffer[..count]);
             wire.counters.records.fetch_add(seen.records, Relaxed);
             wire.counters.requests.fetch_add(seen.answered, Relaxed);
-            if wire.breaks() || send.send((at, buffer[..count].to_vec())).await.is_err() {
+            let before = carried.fetch_add(count as u64, Relaxed);
+            if wire.breaks(before, before + count as u64) || send.send((at, buffer[..count].to_vec())).await.is_err() {
                 return;
             }
         }

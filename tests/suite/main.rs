@@ -12,6 +12,7 @@ mod enrolled_again;
 mod erased;
 mod inside;
 mod intake;
+mod moves;
 mod office;
 mod phone;
 mod purge;

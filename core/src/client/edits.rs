@@ -154,6 +154,7 @@ impl Fieldbook {
             created_version: definition.version.clone(),
             feed: FeedId { unit: enrolment.unit.code, area: definition.area },
             salt: None,
+            moves: 0,
         };
         Ok(Held { document: Document::create(id, definition)?, meta, new: true })
     }

@@ -111,8 +111,18 @@ impl From<Fault> for LogError {
     }
 }
 
+/// What is kept of the entry of a record that is not here any more.
+fn leaf(salt: Option<[u8; 8]>, hash: Option<ChangeHash>, body: Option<&[u8]>) -> Option<Vec<u8>> {
+    let leaf = match (hash, body) {
+        (Some(hash), _) => chain::change_leaf(&salt?, &hash),
+        (None, body) => chain::body_leaf(&from_cbor::<EntryBody>(body?)?)?,
+    };
+    Some(to_cbor(&EntryBody::Erased(leaf)))
+}
+
 fn outbox_change(row: OutboxRow) -> OutboxChange {
-    OutboxChange { hash: row.hash, record: row.record, statement: row.statement, status: row.state, bytes: row.bytes }
+    let OutboxRow { hash, record, feed, statement, state: status, bytes, .. } = row;
+    OutboxChange { hash, record, feed, statement, status, bytes }
 }
 
 fn unsent(view: View<'_>, row: OutboxRow) -> Result<Unsent, Fault> {
@@ -221,7 +231,7 @@ impl PhoneLog for StoreLog<'_> {
     }
 
     fn remove_unfollowed(&mut self) -> Result<bool, LogError> {
-        self.put(|write| Ok(write.remove_unfollowed()?))
+        self.put(|write| Ok(write.remove_unfollowed(&|salt, hash, body| leaf(Some(salt), hash, body))?))
     }
 
     fn put_cursor(&mut self, feed: &FeedId, position: u64, chain: &[u8; 32]) -> Result<(), LogError> {
@@ -351,7 +361,11 @@ impl PhoneLog for StoreLog<'_> {
         self.put(|write| Ok(write.set_change_state(hash, status)?))
     }
 
-    fn add_to_outbox(&mut self, record: &RecordId, change: &RawChange) -> Result<(), LogError> {
+    fn set_entered(&mut self, hash: &ChangeHash, feed: &FeedId, position: u64) -> Result<(), LogError> {
+        self.put(|write| Ok(write.set_entered(hash, feed, position)?))
+    }
+
+    fn add_to_outbox(&mut self, record: &RecordId, feed: &FeedId, change: &RawChange) -> Result<(), LogError> {
         self.put(|write| {
             let view = write.view();
             let meta = view.meta(record)?.ok_or_else(|| Fault::internal("an outbox change without a record"))?;
@@ -362,7 +376,7 @@ impl PhoneLog for StoreLog<'_> {
                 kind: meta.kind,
                 created_version: meta.created_version,
                 form_version,
-                feed: meta.feed,
+                feed: feed.clone(),
                 actor: change.actor,
                 state: ChangeState::Unstated,
                 statement: None,
@@ -459,14 +473,7 @@ impl PhoneLog for StoreLog<'_> {
         self.book.forget_document(record);
         self.put(|write| {
             let salt = write.view().meta(record)?.and_then(|meta| meta.salt);
-            let leaf = |hash: Option<ChangeHash>, body: Option<&[u8]>| {
-                let leaf = match (hash, body) {
-                    (Some(hash), _) => chain::change_leaf(&salt?, &hash),
-                    (None, body) => chain::body_leaf(&from_cbor::<EntryBody>(body?)?)?,
-                };
-                Some(to_cbor(&EntryBody::Erased(leaf)))
-            };
-            Ok(write.purge(record, &leaf)?)
+            Ok(write.purge(record, &|hash, body| leaf(salt, hash, body))?)
         })
     }
 
@@ -474,8 +481,8 @@ impl PhoneLog for StoreLog<'_> {
         self.look(|view| Ok(view.is_purged(record)?))
     }
 
-    fn move_record(&mut self, record: &RecordId, to: &FeedId) -> Result<(), LogError> {
-        self.put(|write| Ok(write.move_record(record, to)?))
+    fn move_record(&mut self, record: &RecordId, to: &FeedId, number: u64) -> Result<(), LogError> {
+        self.put(|write| Ok(write.move_record(record, to, number)?))
     }
 
     fn put_pending(&mut self, entry: &PendingEntry) -> Result<(), LogError> {

@@ -98,6 +98,7 @@ impl Fieldbook {
                 created_version: first.created_version.clone(),
                 feed: first.feed.clone(),
                 salt: None,
+                moves: 0,
             };
             write.put_meta(id, &meta)?;
         }
@@ -121,6 +122,7 @@ impl Fieldbook {
                 created_version: head.created_version,
                 feed: FeedId { unit, area: form.area },
                 salt: None,
+                moves: 0,
             };
             write.put_meta(id, &meta)?;
         }

@@ -263,7 +263,7 @@ impl Run<'_> {
             Ok(events) => {
                 note_events(report, &events, book.language());
                 stats.set(exchange.stats());
-                ControlFlow::Continue(())
+                if exchange.has_enough() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             }
             Err(error) => {
                 stopped = Some(Stop::from(error));

@@ -32,6 +32,8 @@ pub struct RecordMeta {
     pub feed: FeedId,
     /// Key of its chain leaves; `None` until its first entry came.
     pub salt: Option<[u8; 8]>,
+    /// Number of the record's last move that was heard of; 0 = none was.
+    pub moves: u64,
 }
 
 /// An accepted change that this app cannot apply: kept raw, shown as "needs a newer app".

@@ -291,14 +291,14 @@ pub enum EntryBody {
         /// The record.
         #[n(0)]
         record: RecordId,
-        /// With a record's first entry in this feed.
+        /// With a record's first entry in this feed, and with its first one after it came back.
         #[n(1)]
         first: Option<RecordStart>,
         /// Raw automerge change.
         #[n(2)]
         bytes: ByteVec,
     },
-    /// A record left for another feed (kept for transfers).
+    /// A record left for another feed: its entries before this one are [`EntryBody::Erased`].
     #[n(1)]
     MovedOut {
         /// The record.
@@ -307,8 +307,11 @@ pub enum EntryBody {
         /// Where it went.
         #[n(1)]
         to: FeedId,
+        /// Grows with each move of the record, and beyond all before with an epoch.
+        #[n(2)]
+        number: u64,
     },
-    /// A record arrived from another feed with the changes that follow.
+    /// A record arrived from another feed. All its changes and reviews follow, in order, as entries of this feed.
     #[n(2)]
     MovedIn {
         /// The record.
@@ -317,6 +320,9 @@ pub enum EntryBody {
         /// Where it came from.
         #[n(1)]
         from: FeedId,
+        /// Grows with each move of the record, and beyond all before with an epoch.
+        #[n(2)]
+        number: u64,
     },
     /// A record is erased everywhere and for ever.
     #[n(3)]
@@ -345,6 +351,9 @@ pub struct RecordStart {
     /// Key of the record's chain leaves, drawn by the server; dies with a purge.
     #[cbor(n(2), with = "minicbor::bytes")]
     pub salt: [u8; 8],
+    /// Number of the move that brought the record into this feed; `None` in the feed that it began in.
+    #[n(3)]
+    pub moved: Option<u64>,
 }
 
 /// The server's signature over a feed's head.

@@ -10,6 +10,9 @@ use super::{StoreError, View, Write};
 use crate::access::FeedId;
 use crate::ids::{ChangeHash, RecordId};
 
+/// As [`super::LeafOf`], with the salt of the record.
+pub type SaltedLeafOf<'a> = &'a dyn Fn([u8; 8], Option<ChangeHash>, Option<&[u8]>) -> Option<Vec<u8>>;
+
 /// A followed feed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FeedCursor {
@@ -164,20 +167,28 @@ impl Write<'_> {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn remove_unfollowed(&self) -> Result<bool, StoreError> {
+    pub fn remove_unfollowed(&self, leaf_of: SaltedLeafOf<'_>) -> Result<bool, StoreError> {
         let failed = |error| self.failed("removing records of other feeds", error);
         let mut statement = self
             .connection
             .prepare_cached(
                 "SELECT id, EXISTS(SELECT 1 FROM outbox o WHERE o.record = r.id AND o.state < 2)
-                         OR EXISTS(SELECT 1 FROM verdict v WHERE v.record = r.id AND v.settled = 0)
+                         OR EXISTS(SELECT 1 FROM verdict v WHERE v.record = r.id AND v.settled = 0),
+                        iif(r.moves > 0, r.salt, NULL)
                  FROM record r WHERE NOT EXISTS(SELECT 1 FROM feed f WHERE f.unit = r.unit AND f.area = r.area)",
             )
             .map_err(failed)?;
-        let rows = statement.query_map([], |row| Ok((RecordId(row.get(0)?), row.get(1)?))).map_err(failed)?;
-        let records: Vec<(RecordId, bool)> = rows.collect::<Result<_, _>>().map_err(failed)?;
-        let (waiting, gone): (Vec<_>, Vec<_>) = records.iter().partition(|(_, waits)| *waits);
-        gone.iter().try_for_each(|(id, _)| self.remove_record(id))?;
+        type Left = (RecordId, bool, Option<[u8; 8]>);
+        let rows = statement.query_map([], |row| Ok((RecordId(row.get(0)?), row.get(1)?, row.get(2)?)));
+        let records: Vec<Left> = rows.map_err(failed)?.collect::<Result<_, _>>().map_err(failed)?;
+        let (waiting, gone): (Vec<_>, Vec<_>) = records.iter().partition(|(_, waits, _)| *waits);
+        for (id, _, salt) in gone {
+            // The feed that a record moved out of is still followed, and its entries must still prove what they did.
+            if let Some(salt) = salt {
+                self.leave_leaves(id, &|hash, body| leaf_of(*salt, hash, body)).map_err(failed)?;
+            }
+            self.remove_record(id)?;
+        }
         Ok(waiting.is_empty())
     }
 
@@ -276,16 +287,16 @@ impl Write<'_> {
         self.refresh_sync_where(waiting, &values)
     }
 
-    /// The record belongs to `to` from now on. If the phone does not follow that feed, it leaves by
-    /// [`Write::remove_unfollowed`].
+    /// The record belongs to `to` from now on, by its move `number`. If the phone does not follow that feed, it leaves by
+    /// [`Write::remove_unfollowed`]. Unsent changes stay what they were made for: the server judges them by that.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn move_record(&self, record: &RecordId, to: &FeedId) -> Result<(), StoreError> {
-        let values: [&dyn ToSql; 3] = [&record.as_bytes(), &to.unit, &area_number(to.area)];
-        self.feed_sql("UPDATE record SET unit = ?2, area = ?3 WHERE id = ?1", &values)?;
-        // What is not stated yet is meant for the record's new feed.
-        self.feed_sql("UPDATE outbox SET unit = ?2, area = ?3 WHERE record = ?1 AND state = 0", &values)?;
+    pub fn move_record(&self, record: &RecordId, to: &FeedId, number: u64) -> Result<(), StoreError> {
+        self.feed_sql(
+            "UPDATE record SET unit = ?2, area = ?3, moves = ?4 WHERE id = ?1",
+            &[&record.as_bytes(), &to.unit, &area_number(to.area), &stored(number)],
+        )?;
         Ok(())
     }
 }

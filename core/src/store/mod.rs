@@ -33,7 +33,7 @@ pub use disk::SystemDisk;
 pub use draft::{Draft, DraftKey};
 pub use erase::{erase_files, forget_erased, is_marked_erased, mark_erased};
 pub use error::StoreError;
-pub use feed::{FeedCursor, FeedEntryRow};
+pub use feed::{FeedCursor, FeedEntryRow, SaltedLeafOf};
 pub use open::{Store, View, Write};
 pub use outbox::{NotTakenRow, OutboxRow, StatementRow, VerdictRow};
 pub use person::{PersonEntry, PersonHit, PersonKey};

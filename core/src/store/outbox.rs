@@ -45,7 +45,7 @@ pub struct OutboxRow {
     pub created_version: String,
     /// Form version that the save was made under.
     pub form_version: String,
-    /// Feed of the record when it was made.
+    /// Feed of the record when it was made; once it has entered a feed, that one.
     pub feed: FeedId,
     /// The actor that it carries.
     pub actor: ActorId,
@@ -410,6 +410,19 @@ impl Write<'_> {
             &[&number, &index],
         )?;
         self.refresh_sync_where("SELECT DISTINCT record FROM outbox WHERE state = 1", &[])
+    }
+
+    /// An own change came back as the entry at `position` of `feed`, which may be another than it was made for: nothing
+    /// if it is not in the outbox. It is no longer put before the user as not taken.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn set_entered(&self, hash: &ChangeHash, feed: &FeedId, position: u64) -> Result<(), StoreError> {
+        self.outbox_sql(
+            "UPDATE outbox SET unit = ?2, area = ?3 WHERE hash = ?1 AND (unit <> ?2 OR area <> ?3)",
+            &[&hash.as_bytes(), &feed.unit, &area_number(feed.area)],
+        )?;
+        self.set_change_state(hash, ChangeState::Entered(position))
     }
 
     /// Sets where an own change stands; nothing if it is not in the outbox. One that entered a feed, itself or by another

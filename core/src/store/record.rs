@@ -4,6 +4,7 @@ use fieldbook_sqlite::rusqlite::{self, OptionalExtension, params};
 use sha2::{Digest, Sha256};
 
 use super::open::SCRUB;
+use super::outbox::stored;
 use super::person::PersonEntry;
 use super::search::index_text;
 use super::{RecordRow, StoreError, View, Write, codec, read};
@@ -148,7 +149,7 @@ impl View<'_> {
     /// [`StoreError`].
     pub fn meta(&self, id: &RecordId) -> Result<Option<RecordMeta>, StoreError> {
         self.connection
-            .prepare_cached("SELECT kind, created_version, unit, area, salt FROM record WHERE id = ?1")
+            .prepare_cached("SELECT kind, created_version, unit, area, salt, moves FROM record WHERE id = ?1")
             .and_then(|mut s| {
                 s.query_row([id.as_bytes()], |row| {
                     Ok(RecordMeta {
@@ -156,6 +157,7 @@ impl View<'_> {
                         created_version: row.get(1)?,
                         feed: FeedId { unit: row.get(2)?, area: area_of_number(row.get(3)?) },
                         salt: row.get(4)?,
+                        moves: row.get::<_, i64>(5)?.unsigned_abs(),
                     })
                 })
                 .optional()
@@ -225,9 +227,10 @@ impl Write<'_> {
         }
         self.connection
             .prepare_cached(
-                "INSERT INTO record(id, kind, created_version, unit, area, salt) VALUES(?1, ?2, ?3, ?4, ?5, ?6)
+                "INSERT INTO record(id, kind, created_version, unit, area, salt, moves)
+                 VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)
                  ON CONFLICT(id) DO UPDATE SET kind = ?2, created_version = ?3, unit = ?4, area = ?5,
-                 salt = coalesce(?6, salt)",
+                 salt = coalesce(?6, salt), moves = ?7",
             )
             .and_then(|mut s| {
                 s.execute(params![
@@ -236,7 +239,8 @@ impl Write<'_> {
                     meta.created_version,
                     meta.feed.unit,
                     area_number(meta.feed.area),
-                    meta.salt
+                    meta.salt,
+                    stored(meta.moves)
                 ])
             })
             .map_err(|error| self.failed("storing what is known of a record", error))?;
@@ -330,7 +334,8 @@ impl Write<'_> {
         remove().map_err(|error| self.failed(doing, error))
     }
 
-    fn leave_leaves(&self, id: &RecordId, leaf_of: LeafOf<'_>) -> rusqlite::Result<()> {
+    /// Keeps of the record's entries no more than `leaf_of` makes of them.
+    pub(super) fn leave_leaves(&self, id: &RecordId, leaf_of: LeafOf<'_>) -> rusqlite::Result<()> {
         let mut listed = self.connection.prepare("SELECT n, hash, body FROM feed_entry WHERE record = ?1")?;
         let entries = listed.query_map([id.as_bytes()], |row| {
             let hash = row.get::<_, Option<[u8; 32]>>(1)?.map(ChangeHash);

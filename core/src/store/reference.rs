@@ -242,7 +242,7 @@ impl Write<'_> {
         Ok(())
     }
 
-    /// Stores a review; nothing if it is there already.
+    /// Stores a review; nothing if it is there already: a record that moves brings its reviews along.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -250,7 +250,8 @@ impl Write<'_> {
         self.connection
             .prepare_cached(
                 "INSERT OR IGNORE INTO review(record, unit, area, position, submission, bytes)
-                 VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
+                 SELECT ?1, ?2, ?3, ?4, ?5, ?6
+                 WHERE NOT EXISTS(SELECT 1 FROM review WHERE record = ?1 AND bytes = ?6)",
             )
             .and_then(|mut s| {
                 s.execute(params![

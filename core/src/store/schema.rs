@@ -39,9 +39,11 @@ CREATE INDEX not_taken_by_record ON not_taken(record);
 
 -- seq: 0 = no document yet; else grows with every write within a kind, so that the latest change is the largest.
 -- sync: 0 saved here, 1 sent, 2 at the township, 3 on the server, 4 not taken.
+-- moves: number of its last move between feeds that was heard of.
 CREATE TABLE record(
   n INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, kind TEXT NOT NULL, created_version TEXT NOT NULL,
   unit TEXT NOT NULL, area INTEGER NOT NULL, salt BLOB, seq INTEGER NOT NULL DEFAULT 0,
+  moves INTEGER NOT NULL DEFAULT 0,
   state INTEGER NOT NULL DEFAULT 0, sync INTEGER NOT NULL DEFAULT 0, changed_ms INTEGER NOT NULL DEFAULT 0,
   conflicts INTEGER NOT NULL DEFAULT 0, problems INTEGER NOT NULL DEFAULT 0, index_digest BLOB,
   submission TEXT, title TEXT NOT NULL DEFAULT '', list TEXT NOT NULL DEFAULT '{}', heads BLOB NOT NULL DEFAULT x'');

@@ -92,6 +92,7 @@ fn status_of(word: &str) -> StatusCode {
         | "has_problems"
         | "own_record"
         | "wrong_state"
+        | "form_not_there"
         | "heads_unknown"
         | "depends_on_quarantined" => StatusCode::CONFLICT,
         "value_refused" | "field_unknown" | "reasons_missing" => StatusCode::UNPROCESSABLE_ENTITY,

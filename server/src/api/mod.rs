@@ -3,6 +3,7 @@
 mod decisions;
 mod error;
 mod kinds;
+mod moves;
 mod records;
 mod session;
 mod supervise;
@@ -86,6 +87,7 @@ fn console() -> OpenApiRouter<App> {
         .routes(routes!(decisions::resolve))
         .routes(routes!(decisions::edit))
         .routes(routes!(decisions::decide))
+        .routes(routes!(moves::move_record))
         .routes(routes!(decisions::purge))
         .routes(routes!(supervise::quarantine))
         .routes(routes!(supervise::quarantined))

@@ -1,5 +1,6 @@
 //! What each command does.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use fieldbook_core::access::{Role, Unit};
@@ -29,11 +30,22 @@ pub(super) fn execute(
         Task::Form(FormTask::Check { files }) => Ok(records::check(language, files)),
         Task::Form(task) => records::form(language, &*open()?, task),
         Task::Record(task) => records::record(language, &*open()?, task),
+        Task::Certificate { folder } => certificate(language, &*open()?, folder),
         Task::Verify => records::verify(language, &*open()?),
         Task::Backup { file } => backup::backup(language, &*open()?, file),
         Task::Restore { file } => backup::restore(language, options, file),
         Task::Restored(task) => backup::restored(language, &*open()?, task.task.as_ref()),
     }
+}
+
+/// Writes certificate and key for a proxy that ends TLS; the key for nobody but its owner.
+fn certificate(language: Language, store: &Store, folder: &Path) -> Result<bool, StoreError> {
+    let (certificate, key) = store.identity().leaf_pem();
+    for (name, pem) in [("fieldbook.crt", certificate), ("fieldbook.key", key)] {
+        crate::data_folder::write_private(&folder.join(name), &pem)?;
+    }
+    say(language, "certificate_written", &[("folder", folder.display().to_string())]);
+    Ok(true)
 }
 
 fn serve_until_stopped(language: Language, store: &Arc<Store>, task: &Serve) -> Result<bool, StoreError> {

@@ -33,6 +33,10 @@ pub(super) enum Task {
     Form(FormTask),
     #[command(subcommand)]
     Record(RecordTask),
+    Certificate {
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
     Verify,
     Backup {
         #[arg(value_name = "FILE")]
@@ -147,6 +151,14 @@ pub(super) enum RecordTask {
         id: String,
         #[arg(long)]
         json: bool,
+    },
+    Move {
+        #[arg(required = true, value_name = "ID")]
+        ids: Vec<String>,
+        #[arg(long, value_name = "CODE")]
+        to: String,
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
     },
     Purge {
         id: String,

@@ -90,7 +90,7 @@ fn record_id(text: &str) -> Result<RecordId, Problem> {
     text.parse().map_err(|_| Problem::new("record_unknown").with("record", text))
 }
 
-/// `record list`, `record show`, `record purge`.
+/// `record list`, `record show`, `record move`, `record purge`.
 pub(super) fn record(language: Language, store: &Store, task: &RecordTask) -> Result<bool, StoreError> {
     match task {
         RecordTask::List { kind } => {
@@ -117,6 +117,11 @@ pub(super) fn record(language: Language, store: &Store, task: &RecordTask) -> Re
             } else {
                 show(language, &page);
             }
+        }
+        RecordTask::Move { ids, to, reason } => {
+            let records = ids.iter().map(|id| record_id(id)).collect::<Result<Vec<_>, _>>()?;
+            store.move_records(None, &records, to, reason)?;
+            say(language, "records_moved", &[("count", records.len().to_string()), ("unit", to.clone())]);
         }
         RecordTask::Purge { id, reason } => {
             let record = record_id(id)?;

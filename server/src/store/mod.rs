@@ -12,6 +12,7 @@ mod foreseen;
 mod forms;
 mod listing;
 mod mask;
+mod moves;
 mod page;
 mod purge;
 mod quarantine;

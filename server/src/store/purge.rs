@@ -30,8 +30,15 @@ fn feed_of(tx: &Connection, record: RecordId) -> Result<Option<FeedId>, StoreErr
     Ok(Some(FeedId { unit, area: console::area(&area)? }))
 }
 
+/// The feeds that have held the record.
+fn feeds_with(tx: &Connection, record: RecordId) -> Result<Vec<FeedId>, StoreError> {
+    let mut statement = tx.prepare_cached("SELECT DISTINCT feed FROM entries WHERE record = ?1")?;
+    let rows = statement.query_map([record.as_bytes()], |row| row.get::<_, i64>(0))?.collect::<Result<Vec<_>, _>>()?;
+    rows.into_iter().map(|row| Ok(feeds::feed_by_row(tx, row)?.id)).collect()
+}
+
 /// Leaves of the record's entries only their leaf, so that the chain still closes.
-fn erase_entries(tx: &Connection, record: RecordId) -> Result<(), StoreError> {
+pub(crate) fn erase_entries(tx: &Connection, record: RecordId) -> Result<(), StoreError> {
     let salt: Option<[u8; 8]> =
         tx.query_row("SELECT salt FROM records WHERE id = ?1", [record.as_bytes()], |row| row.get(0)).optional()?;
     let mut listed = tx.prepare_cached("SELECT feed, position, hash, body FROM entries WHERE record = ?1")?;
@@ -67,6 +74,7 @@ fn erase_rows(tx: &Connection, record: RecordId) -> Result<(), StoreError> {
         "DELETE FROM quarantine WHERE record = ?1",
         "UPDATE returned SET state = 2, body = NULL WHERE record = ?1",
         "DELETE FROM reviews WHERE record = ?1",
+        "DELETE FROM moves WHERE record = ?1",
         "DELETE FROM bodies WHERE record = ?1",
         "DELETE FROM records WHERE id = ?1",
     ] {
@@ -112,7 +120,7 @@ impl Store {
         self.scrub()
     }
 
-    /// Erases a record and says so in `feed`; nothing if it is erased already.
+    /// Erases a record and says so in `feed` and in every other that has held it; nothing if it is erased already.
     pub(crate) fn erase(&self, tx: &Connection, record: RecordId, feed: &FeedId) -> Result<(), StoreError> {
         if is_purged(tx, record)? {
             return Ok(());
@@ -125,7 +133,10 @@ impl Store {
         let body = EntryBody::Purge { record };
         let leaf = chain::body_leaf(&body).ok_or_else(|| StoreError::corrupt("purge", "no leaf"))?;
         let new = NewEntry { received_ms: now_ms, record: Some(record), hash: None, stated: None, leaf, body: &body };
-        feeds::append(tx, &mut feeds::feed_for(tx, &feed.unit, feed.area)?, &new)?;
+        let others = feeds_with(tx, record)?.into_iter().filter(|other| other != feed);
+        for feed in std::iter::once(feed.clone()).chain(others) {
+            feeds::append(tx, &mut feeds::feed_for(tx, &feed.unit, feed.area)?, &new)?;
+        }
         Ok(())
     }
 

@@ -182,6 +182,7 @@ impl Store {
             kind: open.kind.clone(),
             created_version: open.document.record().created_version.clone(),
             salt: open.salt,
+            moved: None,
         });
         let body = EntryBody::Change { record: open.id, first, bytes: change.bytes.to_vec().into() };
         let new = NewEntry {

@@ -213,7 +213,8 @@ impl Store {
                 Ok(true)
             }
             EntryBody::Notice(notice) => self.take_notice_back(tx, entry, notice),
-            // A leaf says nothing any more; what was moved is where its changes are.
+            EntryBody::MovedIn { record, number, .. } => self.move_again(tx, *record, *number, &entry.feed.unit),
+            // A leaf says nothing any more; where a record went is said there.
             _ => Ok(true),
         }
     }

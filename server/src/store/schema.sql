@@ -36,11 +36,11 @@ CREATE TABLE feeds (
 ) STRICT;
 -- body: CBOR of EntryBody as every follower but the author gets it. hash: of the change, for entries that hold one;
 -- device, statement, item: which signed statement vouches for it, none for the server's own. All four are empty for
--- what remains of a purged record's entry: its leaf.
+-- what remains of the entry of a record that was purged or has moved on: its leaf. moved: it came here with its record.
 CREATE TABLE entries (
   feed INTEGER NOT NULL REFERENCES feeds(id), position INTEGER NOT NULL, received_ms INTEGER NOT NULL, record BLOB,
   hash BLOB, device BLOB, statement INTEGER, item INTEGER, chain BLOB NOT NULL, body BLOB NOT NULL,
-  PRIMARY KEY (feed, position)
+  moved INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (feed, position)
 ) STRICT;
 CREATE UNIQUE INDEX entries_hash ON entries(hash) WHERE hash IS NOT NULL;
 CREATE INDEX entries_record ON entries(record, feed, position) WHERE record IS NOT NULL;
@@ -97,5 +97,22 @@ CREATE TABLE returned (
   record BLOB, received_ms INTEGER, body BLOB, PRIMARY KEY (unit, area, chain)
 ) STRICT;
 CREATE INDEX returned_position ON returned(unit, area, state, position);
+-- Moves of records between feeds: number as the entries have it, position of the entry in the feed that it left.
+CREATE TABLE moves (
+  record BLOB NOT NULL, number INTEGER NOT NULL, from_feed INTEGER NOT NULL REFERENCES feeds(id),
+  position INTEGER NOT NULL, to_feed INTEGER NOT NULL REFERENCES feeds(id), moved_ms INTEGER NOT NULL,
+  PRIMARY KEY (record, number)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX moves_from ON moves(from_feed, position);
+-- Devices that have not named a cursor behind the last entry by which a record left the feed; seen: the last one that
+-- they did name since. What such a device wrote of a record that left beyond `seen` is judged as if it were there.
+CREATE TABLE unaware (
+  device BLOB NOT NULL, feed INTEGER NOT NULL REFERENCES feeds(id), seen INTEGER NOT NULL, PRIMARY KEY (device, feed)
+) STRICT, WITHOUT ROWID;
+-- Authors that a unit was told of because a record of theirs moved there; all others stand in the general feed of the
+-- unit that they belong to.
+CREATE TABLE told (
+  unit TEXT NOT NULL REFERENCES units(code), actor BLOB NOT NULL, PRIMARY KEY (unit, actor)
+) STRICT, WITHOUT ROWID;
 -- Records that were erased for ever. The same ids stand in the list that is kept outside the database.
 CREATE TABLE purged (record BLOB PRIMARY KEY, purged_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;

@@ -8,6 +8,7 @@ use fieldbook_core::document::Document;
 use fieldbook_core::ids::{ActorId, ChangeHash, DeviceId, LogId, RecordId, UserId};
 use fieldbook_core::protocol::limits::{CHANGE_PREFIX_BYTES, DEVICE_FEEDS_MAX, RECORD_PREFIX_BYTES};
 use fieldbook_core::protocol::{Entry, Notice, Point, Returned, Verdict};
+use fieldbook_core::sync::cursors::CursorPoint;
 use fieldbook_core::sync::server::{
     DeviceRow, Fate, FeedHead, LogEntry, ReturnedState, Scope, ServerLog, StatementRow, TakenChange,
 };
@@ -17,7 +18,7 @@ use sha2::{Digest, Sha256};
 
 use super::foreseen::{Foreseen, Gathered, RECORD_BYTES_MAX, RECORDS_MAX};
 use super::records::OpenRecord;
-use super::{Store, StoreError, devices, feeds, restored, units, users};
+use super::{Store, StoreError, devices, feeds, moves, restored, units, users};
 
 /// Change of a device's clock error that is worth a write.
 const CLOCK_STEP_MS: u64 = 60 * 1000;
@@ -266,6 +267,14 @@ impl ServerLog for StoreLog<'_> {
         })
     }
 
+    fn awaits_cursors(&mut self, device: &DeviceId) -> Result<bool, LogError> {
+        Ok(moves::awaits(self.connection()?, device)?)
+    }
+
+    fn note_seen(&mut self, device: &DeviceId, seen: &[CursorPoint]) -> Result<(), LogError> {
+        self.write(|tx| moves::note_seen(tx, device, seen))
+    }
+
     fn statement(&mut self, device: &DeviceId, number: u64) -> Result<Option<StatementRow>, LogError> {
         let text = "SELECT bytes, signature, hash FROM statements WHERE device = ?1 AND number = ?2";
         let mut statement = self.connection()?.prepare_cached(text).map_err(sql)?;
@@ -466,7 +475,9 @@ impl ServerLog for StoreLog<'_> {
     ) -> Result<Vec<LogEntry>, LogError> {
         let tx = self.connection()?;
         let Some(feed) = feeds::feed(tx, feed)? else { return Ok(Vec::new()) };
-        let text = "SELECT position, received_ms, body, device, hash, chain, statement, item FROM entries \
+        // What moved here with its record comes to its author too as a body: the author's phone may have let go of it.
+        let text = "SELECT position, received_ms, body, iif(moved, NULL, device), hash, chain, statement, item \
+                    FROM entries \
                     WHERE feed = ?1 AND position > ?2 AND position <= ?3 ORDER BY position LIMIT ?4";
         let mut statement = tx.prepare_cached(text).map_err(sql)?;
         let mut rows = statement.query((feed.row, after, through, limit)).map_err(sql)?;

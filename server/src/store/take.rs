@@ -10,7 +10,7 @@ use rusqlite::{Connection, OptionalExtension};
 use super::again::Again;
 use super::foreseen::{Foreseen, Stand};
 use super::records::{Accepted, OpenRecord};
-use super::{Store, StoreError, purge, quarantine, reviews, units};
+use super::{Store, StoreError, moves, purge, quarantine, reviews, units};
 
 fn refused(change: &TakenChange<'_>, reason: &str) -> Fate {
     Fate::NotTaken(Verdict::refused(change.hash, change.record, reason))
@@ -62,9 +62,13 @@ impl Store {
             Some(record) => record,
             None => self.new_record(tx, change.record, change.feed, created.definition(), change.received_ms)?,
         };
-        let elsewhere = record.feed.id != *change.feed;
-        let barred = elsewhere.then_some("foreign_unit");
-        let fate = self.judge_once(tx, &mut record, foreseen, &form, change, barred);
+        let here = record.feed.id == *change.feed;
+        let late = !here && moves::is_late(tx, change)?;
+        let elsewhere = (!here && !late).then_some("foreign_unit");
+        let fate = self.judge_once(tx, &mut record, foreseen, &form, change, elsewhere);
+        if late && matches!(fate, Ok(Fate::Accepted(_))) {
+            self.tell_author(tx, &record.feed.id.unit, change.actor)?;
+        }
         // A record that none of whose changes was accepted is not here.
         if !record.fresh {
             *open = Some(record);
@@ -109,7 +113,8 @@ impl Store {
         change: &TakenChange<'_>,
         elsewhere: Option<&'static str>,
     ) -> Result<Fate, StoreError> {
-        let roles: Vec<Role> = units::roles_at(tx, change.user, &record.feed.id.unit)?;
+        // The record's own unit, or the one that it was in when the change was made.
+        let roles: Vec<Role> = units::roles_at(tx, change.user, &change.feed.unit)?;
         let last = reviews::last(tx, record.id)?;
         let barred = change.quarantine.or(elsewhere);
         let stand = Stand { heads: record.document.heads(), roles, last };

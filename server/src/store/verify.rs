@@ -120,11 +120,19 @@ fn leaf_of(body: &EntryBody, hash: Option<ChangeHash>, salts: &BTreeMap<RecordId
     }
 }
 
-/// Each record's body holds exactly the changes of its entries, and its row the body's heads.
+/// Each record's body holds exactly the changes of its entries, all of them in the feed that it is in, and its row the
+/// body's heads.
 fn bodies(tx: &Connection) -> Result<Check, StoreError> {
     let mut check = Check::new("records");
     let mut ids = tx.prepare("SELECT id, heads FROM records")?;
-    let mut logged = tx.prepare("SELECT hash FROM entries WHERE record = ?1 AND hash IS NOT NULL")?;
+    let mut logged = tx.prepare(
+        "SELECT hash FROM entries WHERE record = ?1 AND hash IS NOT NULL
+           AND feed = (SELECT feed FROM records WHERE id = ?1)",
+    )?;
+    let mut strays = tx.prepare(
+        "SELECT count(*) FROM entries WHERE record = ?1 AND hash IS NOT NULL
+           AND feed <> (SELECT feed FROM records WHERE id = ?1)",
+    )?;
     let mut rows = ids.query([])?;
     while let Some(row) = rows.next()? {
         let id = RecordId(row.get(0)?);
@@ -145,6 +153,8 @@ fn bodies(tx: &Connection) -> Result<Check, StoreError> {
         check.hold(held == entries, || {
             format!("{id}: the body holds {} changes, the log {}", held.len(), entries.len())
         });
+        let left: u64 = strays.query_row([id.as_bytes()], |row| row.get(0))?;
+        check.hold(left == 0, || format!("{id}: {left} changes are left in a feed that it is not in"));
         check.hold(document.heads() == heads, || format!("{id}: the row names other heads than the body"));
     }
     Ok(check)

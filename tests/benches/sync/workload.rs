@@ -17,9 +17,9 @@ use super::day::{Extent, Held, Measured, Scenario, play};
 use super::report::median;
 
 /// 300 ms each way, as fast as the machine.
-const FAR: Line = Line { bits_per_s: 0, delay_ms: 300, cut_after_bytes: 0 };
+const FAR: Line = Line { bits_per_s: 0, delay_ms: 300, cut_after_bytes: 0, cut_each_after_bytes: 0 };
 /// 60 kbit/s and 300 ms each way.
-const SLOW: Line = Line { bits_per_s: 60_000, delay_ms: 300, cut_after_bytes: 0 };
+const SLOW: Line = Line { bits_per_s: 60_000, delay_ms: 300, cut_after_bytes: 0, cut_each_after_bytes: 0 };
 /// Seconds of a round trip on both.
 const ROUND_TRIP_S: f64 = 0.6;
 

@@ -81,7 +81,15 @@ impl Server {
     /// # Errors
     /// When it does not come up.
     pub fn start(data: &Path) -> Result<Self, Failure> {
-        Self::start_at(data, "127.0.0.1:0")
+        Self::start_at(data, "127.0.0.1:0", &[])
+    }
+
+    /// The same without TLS, for a proxy that ends it.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn start_plain(data: &Path) -> Result<Self, Failure> {
+        Self::start_at(data, "127.0.0.1:0", &["--plain-http"])
     }
 
     /// Starts it again where it was, after [`Server::end`].
@@ -89,15 +97,16 @@ impl Server {
     /// # Errors
     /// When it does not come up.
     pub fn start_again(&mut self) -> Result<(), Failure> {
-        *self = Self::start_at(&self.data, &self.address.to_string())?;
+        *self = Self::start_at(&self.data, &self.address.to_string(), &[])?;
         Ok(())
     }
 
-    fn start_at(data: &Path, listen: &str) -> Result<Self, Failure> {
+    fn start_at(data: &Path, listen: &str, more: &[&str]) -> Result<Self, Failure> {
         let mut child = Command::new(program("fieldbook-server")?)
             .arg("--data")
             .arg(data)
             .args(["--lang", "en", "serve", "--listen", listen])
+            .args(more)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -106,7 +115,7 @@ impl Server {
         let mut address = None;
         let mut pin = None;
         for line in BufReader::new(printed).lines().map_while(Result::ok) {
-            if let Some(rest) = line.split("https://").nth(1) {
+            if let Some(rest) = line.split("://").nth(1) {
                 address = rest.split([' ', '/']).next().and_then(|text| text.parse().ok());
             }
             if let Some(rest) = line.strip_prefix("root pin: ") {

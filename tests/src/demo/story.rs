@@ -17,7 +17,7 @@ pub const FAMILY: &str = "5b1f6f0e-3a57-4c55-9d0c-8f7f3f2a1c01";
 /// Records of the measured workload in the story.
 pub const WORKLOAD_RECORDS: u32 = 240;
 /// The bad line: 60 kbit/s, 600 ms round trip.
-const BAD: Line = Line { bits_per_s: 60_000, delay_ms: 300, cut_after_bytes: 0 };
+const BAD: Line = Line { bits_per_s: 60_000, delay_ms: 300, cut_after_bytes: 0, cut_each_after_bytes: 0 };
 /// Where the line of the first phone breaks.
 const CUT_AFTER_BYTES: u64 = 60_000;
 /// The field on which both phones disagree.

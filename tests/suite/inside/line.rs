@@ -58,6 +58,7 @@ struct State {
     /// Exchanges to come before the fault, and the fault.
     fault: Option<(usize, Fault)>,
     carried: Vec<Carried>,
+    recorded: Vec<Vec<u8>>,
 }
 
 /// A line to one server.
@@ -80,6 +81,16 @@ impl Line {
     /// What was carried since this was asked last.
     pub(crate) fn carried(&self) -> Vec<Carried> {
         std::mem::take(&mut self.locked().carried)
+    }
+
+    /// The requests that were sent since this was asked last, as somebody on the way saw them.
+    pub(crate) fn recorded(&self) -> Vec<Vec<u8>> {
+        std::mem::take(&mut self.locked().recorded)
+    }
+
+    /// A request comes once more; what the server answers.
+    pub(crate) fn send_again(&self, request: &[u8]) -> Result<Vec<Vec<u8>>, ErrorAnswer> {
+        self.ask(request)
     }
 
     fn locked(&self) -> std::sync::MutexGuard<'_, State> {
@@ -145,6 +156,7 @@ impl Transport for Wire {
         let (header, frames) = split(&body);
         let carried = Carried { header: header.len(), up: lengths(&frames), down: Vec::new() };
         line.locked().carried.push(carried);
+        line.locked().recorded.push(body.clone());
         let broken = || {
             // Whoever looks at the phone now sees it as the break left it.
             cancel.cancel();

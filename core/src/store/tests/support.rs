@@ -46,7 +46,7 @@ pub fn aid() -> FeedId {
 }
 
 pub fn meta(kind: &str) -> RecordMeta {
-    RecordMeta { kind: kind.to_owned(), created_version: "1".to_owned(), feed: aid(), salt: None }
+    RecordMeta { kind: kind.to_owned(), created_version: "1".to_owned(), feed: aid(), salt: None, moves: 0 }
 }
 
 pub fn person(number: &str, title: &str) -> PersonEntry {

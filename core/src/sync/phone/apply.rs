@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use super::exchange::Exchange;
 use super::state::WantedForm;
 use super::unpack::{self, Arrived};
-use super::{FeedEntry, Kept, OutboxChange, PhoneEvent, PhoneIdentity, PhoneLog, SyncError};
+use super::{FeedEntry, Kept, OutboxChange, PhoneEvent, PhoneIdentity, PhoneLog, SyncError, moves};
 use crate::access::{FeedId, Role};
 use crate::document::{ChangeState, Document, PendingEntry, RecordMeta};
 use crate::forms::FormDefinition;
@@ -37,6 +37,8 @@ pub(super) struct Applied {
     pub(super) done: Option<(bool, bool)>,
     /// The answer ended with this error.
     pub(super) failure: Option<ErrorAnswer>,
+    /// Nothing more is read: what comes next must wait until this phone has sent something.
+    pub(super) held_back: bool,
 }
 
 /// Why a frame was not applied.
@@ -103,6 +105,11 @@ impl<'a> Applier<'a> {
             }
             if !self.exchange.hello_seen && !matches!(message, Down::Hello { .. }) {
                 return Err(SyncError::Protocol("an answer begins with Hello").into());
+            }
+            if moves::must_wait(self.log, self.exchange, &message)? {
+                moves::hold_back(self.exchange);
+                (self.state_changed, self.applied.held_back) = (true, true);
+                break;
             }
             self.message(message)?;
         }
@@ -291,7 +298,7 @@ impl<'a> Applier<'a> {
             (false, true) => stats.changes_transcoded += 1,
             (false, false) => stats.changes_raw += 1,
         }
-        self.log.set_status(&change.hash, ChangeState::Entered(place.position))?;
+        self.log.set_entered(&change.hash, &place.feed, place.position)?;
         if purged { Ok(()) } else { self.enter(&place, change.record, change.hash, &change.bytes) }
     }
 
@@ -330,33 +337,34 @@ impl<'a> Applier<'a> {
     }
 
     fn start(&mut self, place: &Place, record: &RecordId, first: &RecordStart) -> Result<[u8; 8], Stop> {
-        let (kind, created_version) = match self.log.record_meta(record)? {
-            // A record that was made here keeps what its creation change says.
-            Some(meta) => (meta.kind, meta.created_version),
-            None => (first.kind.clone(), first.created_version.clone()),
-        };
-        let meta = RecordMeta { kind, created_version, feed: place.feed.clone(), salt: Some(first.salt) };
+        let meta = moves::begin(self.log.record_meta(record)?, &place.feed, first);
         self.log.put_record_meta(record, &meta)?;
         Ok(first.salt)
     }
 
     fn effect(&mut self, place: &Place, body: EntryBody) -> Result<(), Stop> {
         match body {
-            EntryBody::MovedOut { record, to } => {
-                self.store_documents()?;
-                self.log.move_record(&record, &to)?;
-                self.exchange.state.leaving = true;
-                self.state_changed = true;
-            }
-            EntryBody::MovedIn { record, .. } => {
-                self.store_documents()?;
-                if self.log.record_meta(&record)?.is_some() {
-                    self.log.move_record(&record, &place.feed)?;
-                }
-            }
+            EntryBody::MovedOut { record, to, number } => self.moved(&record, &to, number)?,
+            EntryBody::MovedIn { record, number, .. } => self.moved(&record, &place.feed, number)?,
             EntryBody::Purge { record } => self.erase(record)?,
             EntryBody::Notice(notice) => self.notice(place, &notice)?,
             EntryBody::Change { .. } | EntryBody::Erased(_) => {}
+        }
+        Ok(())
+    }
+
+    /// A record that is here belongs to another feed. Feeds come in any order: the latest move counts.
+    fn moved(&mut self, record: &RecordId, to: &FeedId, number: u64) -> Result<(), Stop> {
+        self.store_documents()?;
+        if self.log.record_meta(record)?.is_none_or(|meta| meta.moves >= number) {
+            return Ok(());
+        }
+        self.log.move_record(record, to, number)?;
+        self.exchange.state.leaving = true;
+        self.state_changed = true;
+        if let Some(document) = self.log.document(record)? {
+            let conflicts = self.log.put_document(record, &document)?;
+            self.applied.events.push(PhoneEvent::RecordChanged { record: *record, conflicts });
         }
         Ok(())
     }

@@ -47,6 +47,8 @@ enum End {
     Done { more: bool, revoked: bool },
     /// Nothing more is read; exchange again.
     Stopped,
+    /// The same, however much of the answer is still to come.
+    HeldBack,
     /// An error was returned.
     Failed,
 }
@@ -139,6 +141,12 @@ impl Exchange {
         self.end.is_some()
     }
 
+    /// The rest of the answer, of which much may come, is of no use: whoever reads it had better end the connection.
+    #[must_use]
+    pub fn has_enough(&self) -> bool {
+        self.end == Some(End::HeldBack)
+    }
+
     /// Takes the next piece of the answer body. Every whole frame in it is applied and durable when this returns.
     ///
     /// # Errors
@@ -167,9 +175,12 @@ impl Exchange {
         log.begin()?;
         let result = Applier::new(&mut *log, self).frame(messages);
         match result {
-            Ok(Applied { events, done, failure }) => {
+            Ok(Applied { events, done, failure, held_back }) => {
                 log.commit()?;
                 self.stats.frames_down += 1;
+                if held_back {
+                    self.end = Some(End::HeldBack);
+                }
                 if let Some((more, revoked)) = done {
                     self.end = Some(End::Done { more, revoked });
                 }
@@ -238,7 +249,7 @@ impl Exchange {
     pub fn finish(self, log: &mut dyn PhoneLog, random: &dyn Random) -> Result<Outcome, SyncError> {
         let (more, revoked) = match self.end {
             Some(End::Done { more, revoked }) => (more, revoked),
-            Some(End::Stopped) => return Ok(self.outcome(true, false, Vec::new())),
+            Some(End::Stopped | End::HeldBack) => return Ok(self.outcome(true, false, Vec::new())),
             Some(End::Failed) | None => return Err(SyncError::Broken),
         };
         let mut state = SyncState::load(log)?;

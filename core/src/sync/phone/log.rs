@@ -65,7 +65,7 @@ pub enum Kept {
 pub struct Unstated {
     /// The record.
     pub record: RecordId,
-    /// The feed of the record: its unit and the area of its kind.
+    /// The feed that the record was in when the change was made: its unit and the area of its kind.
     pub feed: FeedId,
     /// The actor that the change carries.
     pub actor: ActorId,
@@ -116,6 +116,8 @@ pub struct OutboxChange {
     pub hash: ChangeHash,
     /// The record.
     pub record: RecordId,
+    /// The feed that the record was in when the change was made; once it has entered a feed, that one.
+    pub feed: FeedId,
     /// Statement number and position in its list, once stated.
     pub statement: Option<(u64, u32)>,
     /// Where it stands.
@@ -313,19 +315,25 @@ pub trait PhoneLog {
     /// # Errors
     /// [`LogError`].
     fn own_change(&mut self, statement: u64, index: u32) -> Result<Option<OutboxChange>, LogError>;
-    /// Sets where an own change stands; nothing if it is not in the outbox. A change that becomes
-    /// [`ChangeState::Entered`] was taken after all (a supervisor admitted it): what [`PhoneLog::settle`] stored of it
-    /// for the user goes.
+    /// Sets where an own change stands that has not entered a feed; nothing if it is not in the outbox.
     ///
     /// # Errors
     /// [`LogError`].
     fn set_status(&mut self, hash: &ChangeHash, status: ChangeState) -> Result<(), LogError>;
-    /// Adds a change that this installation issued again to the end of the outbox, as [`ChangeState::Unstated`].
-    /// The document that holds it is stored by [`PhoneLog::put_document`] in the same transaction.
+    /// An own change came back as the entry at `position` of `feed`: it is [`ChangeState::Entered`] there, whichever
+    /// feed it was made for. What [`PhoneLog::settle`] stored of it for the user goes: it was taken after all. Nothing
+    /// if it is not in the outbox.
     ///
     /// # Errors
     /// [`LogError`].
-    fn add_to_outbox(&mut self, record: &RecordId, change: &RawChange) -> Result<(), LogError>;
+    fn set_entered(&mut self, hash: &ChangeHash, feed: &FeedId, position: u64) -> Result<(), LogError>;
+    /// Adds a change that this installation issued again to the end of the outbox, as [`ChangeState::Unstated`], for
+    /// the feed that the change was made for that it stands for. The document that holds it is stored by
+    /// [`PhoneLog::put_document`] in the same transaction.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn add_to_outbox(&mut self, record: &RecordId, feed: &FeedId, change: &RawChange) -> Result<(), LogError>;
     /// Stores a verdict by its change.
     ///
     /// # Errors
@@ -414,12 +422,12 @@ pub trait PhoneLog {
     /// # Errors
     /// [`LogError`].
     fn is_purged(&mut self, record: &RecordId) -> Result<bool, LogError>;
-    /// The record belongs to `to` from now on; if the phone does not follow that feed, it leaves by
-    /// [`PhoneLog::remove_unfollowed`].
+    /// The record belongs to `to` from now on, by its move `number`; if the phone does not follow that feed, it leaves
+    /// by [`PhoneLog::remove_unfollowed`]. Own changes stay what they were made for.
     ///
     /// # Errors
     /// [`LogError`].
-    fn move_record(&mut self, record: &RecordId, to: &FeedId) -> Result<(), LogError>;
+    fn move_record(&mut self, record: &RecordId, to: &FeedId, number: u64) -> Result<(), LogError>;
 
     /// Keeps an entry that cannot be applied.
     ///

@@ -4,6 +4,7 @@
 mod apply;
 mod exchange;
 mod log;
+mod moves;
 mod outcome;
 mod reissue;
 mod request;

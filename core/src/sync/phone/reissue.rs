@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::apply::merge_waiting;
 use super::state::transact;
 use super::{NotTaken, OutboxChange, PhoneEvent, PhoneLog, SyncError};
+use crate::access::FeedId;
 use crate::document::{ChangeState, Document, DocumentError, RawChange, TouchedField};
 use crate::forms::{Edit, FieldPath, FormDefinition};
 use crate::ids::{ActorId, ChangeHash, RecordId};
@@ -91,8 +92,10 @@ impl Run<'_> {
                 log.set_status(&change.hash, ChangeState::Withdrawn)?;
             }
         }
-        for change in &done.issued {
-            log.add_to_outbox(record, change)?;
+        for (instead_of, change) in &done.issued {
+            // It was made for the feed that the record was in then: the server judges it by that.
+            let feed = outbox.get(instead_of).map(|own| &own.feed).unwrap_or(&case.feed);
+            log.add_to_outbox(record, feed, change)?;
         }
         let conflicts = log.put_document(record, &done.document)?;
         log.settle(record, &done.not_taken)?;
@@ -137,14 +140,16 @@ impl Run<'_> {
                 verdicts.insert(change.hash, verdict);
             }
         }
-        let (record, forked) = (*record, self.forked);
-        Ok(Some(Case { record, document, rebuilt, dropped, verdicts, form, forked }))
+        let (record, feed, forked) = (*record, meta.feed, self.forked);
+        Ok(Some(Case { record, feed, document, rebuilt, dropped, verdicts, form, forked }))
     }
 }
 
 /// One record with changes that have to be left out.
 struct Case {
     record: RecordId,
+    /// Where it is now.
+    feed: FeedId,
     document: Document,
     /// Without the dropped changes.
     rebuilt: Document,
@@ -158,7 +163,8 @@ struct Case {
 /// What became of a [`Case`].
 struct Done {
     document: Document,
-    issued: Vec<RawChange>,
+    /// What is issued again, each behind the change that it stands for.
+    issued: Vec<(ChangeHash, RawChange)>,
     not_taken: Vec<NotTaken>,
 }
 
@@ -166,14 +172,14 @@ impl Case {
     fn issue_again(&self, actor: ActorId) -> Done {
         let mut document = self.rebuilt.clone();
         let mut heads_of: BTreeMap<ChangeHash, Vec<ChangeHash>> = BTreeMap::new();
-        let mut issued: Vec<RawChange> = Vec::new();
+        let mut issued: Vec<(ChangeHash, RawChange)> = Vec::new();
         let mut not_taken = Vec::new();
         for change in &self.dropped {
             let mut at: Vec<ChangeHash> = change
                 .deps
                 .iter()
                 .flat_map(|dep| heads_of.get(dep).cloned().unwrap_or_else(|| vec![*dep]))
-                .chain(issued.last().map(|last| last.hash))
+                .chain(issued.last().map(|(_, last)| last.hash))
                 .collect();
             if let Some(by) = self.taken_by(&change.hash) {
                 // Another change in the log holds it: what builds on it goes on from there.
@@ -185,7 +191,7 @@ impl Case {
             let (kept, left) = self.sort_out(change);
             let (again, failed) = write(&mut document, &self.form, &at, actor, change.time_s, kept);
             heads_of.insert(change.hash, again.as_ref().map_or(at, |again| vec![again.hash]));
-            issued.extend(again);
+            issued.extend(again.map(|again| (change.hash, again)));
             let fields: Vec<TouchedField> = left.iter().chain(&failed).map(TouchedField::from).collect();
             if !fields.is_empty() {
                 not_taken.push(self.not_taken(change, fields));

@@ -139,7 +139,8 @@ fn body_of(log: &mut dyn PhoneLog, feed: &FeedId, entry: FeedEntry) -> Result<Op
             let Some(bytes) = bytes_of(log, feed, &record, &hash)? else {
                 return Ok(Some(EntryBody::Erased(chain::change_leaf(&salt, &hash))));
             };
-            let first = RecordStart { kind: meta.kind, created_version: meta.created_version, salt };
+            let (kind, created_version) = (meta.kind, meta.created_version);
+            let first = RecordStart { kind, created_version, salt, moved: None };
             Ok(Some(EntryBody::Change { record, first: Some(first), bytes: bytes.into() }))
         }
     }

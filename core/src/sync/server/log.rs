@@ -6,6 +6,7 @@ use crate::ids::{ActorId, ChangeHash, DeviceId, LogId, RecordId, UserId};
 use crate::protocol::limits::{CHANGE_PREFIX_BYTES, RECORD_PREFIX_BYTES};
 use crate::protocol::{Entry, Point, Returned, StatementHash, Verdict};
 use crate::sync::LogError;
+use crate::sync::cursors::CursorPoint;
 
 /// What the server knows of a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -167,6 +168,19 @@ pub trait ServerLog {
     /// [`LogError`].
     fn put_cursor_sets(&mut self, device: &DeviceId, sets: &[Vec<u8>]) -> Result<(), LogError>;
 
+    /// A record left a feed that the device follows, and no request of the device has yet named a cursor at or behind
+    /// that entry.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn awaits_cursors(&mut self, device: &DeviceId) -> Result<bool, LogError>;
+    /// What a request of the device says that it has seen: what it writes from then on of a record that left one of
+    /// these feeds before is `foreign_unit`. Asked for by [`ServerLog::awaits_cursors`].
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn note_seen(&mut self, device: &DeviceId, seen: &[CursorPoint]) -> Result<(), LogError>;
+
     /// A statement of a device.
     ///
     /// # Errors
@@ -196,9 +210,10 @@ pub trait ServerLog {
     ///
     /// 1. a hash that is in the log already: [`Fate::Known`]; in quarantine: its verdict again;
     /// 2. an unknown record is created by its kind and version (`unknown_form` refuses); a known one must have the
-    ///    same kind and version (else refused `wrong_record`) and be in `feed` (else quarantined `foreign_unit`);
-    ///    a purged one refuses (`purged`);
-    /// 3. intake with the author's rights at the record's unit; [`crate::sync::server::verdict_of`] turns a refusal into
+    ///    same kind and version (else refused `wrong_record`) and be in `feed`, or have left it by an entry that the
+    ///    device has not seen ([`ServerLog::note_seen`]; else quarantined `foreign_unit`); a purged one refuses
+    ///    (`purged`);
+    /// 3. intake with the author's rights at the unit of `feed`; [`crate::sync::server::verdict_of`] turns a refusal into
     ///    a fate: what depends on a quarantined change is quarantined as `depends_on_quarantined`;
     /// 4. `quarantine`, if given, is the reason for what intake would accept;
     /// 5. append: salt at the record's first entry, chain by [`crate::sync::chain`], body and read row.

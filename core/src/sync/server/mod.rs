@@ -5,6 +5,7 @@ mod answer;
 mod gather;
 mod log;
 mod restored;
+mod seen;
 mod session;
 mod unpack;
 mod upload;

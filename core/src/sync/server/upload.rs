@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::restored;
 use super::session::{Caller, Traffic};
 use super::unpack::{self, ServerKnown};
-use super::{Fate, Scope, ServerLog, StatementRow, TakenChange, error};
+use super::{Fate, Scope, ServerLog, StatementRow, TakenChange, error, seen};
 use crate::access::FeedId;
 use crate::ids::{ActorId, ChangeHash, RecordId};
 use crate::limits::UNIT_CODE_BYTES_MAX;
@@ -45,6 +45,7 @@ impl From<FrameError> for ErrorAnswer {
 
 impl Upload {
     pub(super) fn new(log: &mut dyn ServerLog, server_key: [u8; 32], caller: Caller) -> Result<Self, ErrorAnswer> {
+        seen::note(log, &caller)?;
         let scope = log.scope(&caller.device)?;
         let takes = restored::takes_uploads(log, &caller.device, &caller.header.cursors)?;
         let room = Room::default();

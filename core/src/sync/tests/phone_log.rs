@@ -77,14 +77,21 @@ impl MemoryPhone {
     pub fn save(&mut self, record: RecordId, time_s: i64, edits: &[Edit]) -> Option<ChangeHash> {
         let form = self.form_now("household");
         let feed = FeedId { unit: self.unit.clone(), area: Area::Aid };
-        let meta = RecordMeta { kind: "household".to_owned(), created_version: form.version.clone(), feed, salt: None };
+        let meta = RecordMeta {
+            kind: "household".to_owned(),
+            created_version: form.version.clone(),
+            feed,
+            salt: None,
+            moves: 0,
+        };
         self.data.metas.entry(record).or_insert(meta);
         let document = self.data.documents.entry(record);
         let document = Arc::make_mut(document.or_insert_with(|| Document::create(record, &form).unwrap().into()));
         let at = document.heads();
         let change = document.edit(&form, &at, self.data.actor, time_s, edits).unwrap()?;
         let hash = change.hash;
-        self.add_to_outbox(&record, &change).unwrap();
+        let feed = self.data.metas[&record].feed.clone();
+        self.add_to_outbox(&record, &feed, &change).unwrap();
         Some(hash)
     }
 
@@ -212,9 +219,8 @@ impl PhoneLog for MemoryPhone {
                 self.data.lost.remove(hash);
             }
         }
-        let metas = self.data.metas.clone();
         self.data.outbox.retain(|own| {
-            let here = metas.get(&own.record).is_some_and(|meta| meta.feed == head.feed);
+            let here = own.feed == head.feed;
             !(here && matches!(own.status, ChangeState::Entered(position) if position <= head.position))
         });
         Ok(())
@@ -272,7 +278,7 @@ impl PhoneLog for MemoryPhone {
         let open = self.data.outbox.iter().filter(|own| own.status == ChangeState::Unstated);
         let found = open.take(limit).map(|own| Unstated {
             record: own.record,
-            feed: self.data.metas[&own.record].feed.clone(),
+            feed: own.feed.clone(),
             actor: self.data.documents[&own.record].change(&own.hash).unwrap().actor,
             hash: own.hash,
             size: own.bytes.len(),
@@ -365,10 +371,18 @@ impl PhoneLog for MemoryPhone {
         }
         Ok(())
     }
-    fn add_to_outbox(&mut self, record: &RecordId, change: &RawChange) -> Answer<()> {
+    fn set_entered(&mut self, hash: &ChangeHash, feed: &FeedId, position: u64) -> Answer<()> {
+        if let Some(own) = self.own(hash) {
+            own.feed = feed.clone();
+            own.status = ChangeState::Entered(position);
+        }
+        Ok(())
+    }
+    fn add_to_outbox(&mut self, record: &RecordId, feed: &FeedId, change: &RawChange) -> Answer<()> {
         self.data.outbox.push(OutboxChange {
             hash: change.hash,
             record: *record,
+            feed: feed.clone(),
             statement: None,
             status: ChangeState::Unstated,
             bytes: change.bytes.clone(),
@@ -456,8 +470,9 @@ impl PhoneLog for MemoryPhone {
     fn is_purged(&mut self, record: &RecordId) -> Answer<bool> {
         Ok(self.data.purged.contains(record))
     }
-    fn move_record(&mut self, record: &RecordId, to: &FeedId) -> Answer<()> {
-        self.data.metas.get_mut(record).ok_or_else(|| LogError::other("no such record"))?.feed = to.clone();
+    fn move_record(&mut self, record: &RecordId, to: &FeedId, number: u64) -> Answer<()> {
+        let meta = self.data.metas.get_mut(record).ok_or_else(|| LogError::other("no such record"))?;
+        (meta.feed, meta.moves) = (to.clone(), number);
         Ok(())
     }
     fn put_pending(&mut self, entry: &PendingEntry) -> Answer<()> {

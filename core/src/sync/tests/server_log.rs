@@ -10,6 +10,7 @@ use fieldbook_core::forms::FormDefinition;
 use fieldbook_core::ids::{ActorId, ChangeHash, DeviceId, LogId, RecordId, UserId};
 use fieldbook_core::intake::{self, Rights};
 use fieldbook_core::protocol::{Entry, EntryBody, Notice, Point, RecordStart, Returned, StatementHash, Verdict};
+use fieldbook_core::sync::cursors::CursorPoint;
 use fieldbook_core::sync::server::{
     DeviceRow, Fate, FeedHead, LogEntry, ReturnedState, Scope, ServerLog, StatementRow, TakenChange, verdict_of,
 };
@@ -128,7 +129,8 @@ impl MemoryServer {
         let first = stored.salt.is_none().then(|| {
             let mut salt = [7; 8];
             salt.copy_from_slice(&change.hash.as_bytes()[8..16]);
-            RecordStart { kind: stored.kind.clone(), created_version: stored.created_version.clone(), salt }
+            let (kind, created_version) = (stored.kind.clone(), stored.created_version.clone());
+            RecordStart { kind, created_version, salt, moved: None }
         });
         let salt = stored.salt.or(first.as_ref().map(|first| first.salt)).unwrap();
         stored.salt = Some(salt);
@@ -340,6 +342,12 @@ impl ServerLog for MemoryServer {
     fn put_cursor_sets(&mut self, device: &DeviceId, sets: &[Vec<u8>]) -> Answer<()> {
         assert!(sets.len() <= 2);
         self.data.devices.get_mut(device).unwrap().cursor_sets = sets.to_vec();
+        Ok(())
+    }
+    fn awaits_cursors(&mut self, _: &DeviceId) -> Answer<bool> {
+        Ok(false)
+    }
+    fn note_seen(&mut self, _: &DeviceId, _: &[CursorPoint]) -> Answer<()> {
         Ok(())
     }
     fn statement(&mut self, device: &DeviceId, number: u64) -> Answer<Option<StatementRow>> {
