@@ -58,7 +58,9 @@ fn show_the_same(phones: &[&Phone], record: RecordId) {
         assert_eq!((&view.values, &view.heads, &view.unit), (&first.values, &first.heads, &first.unit));
         assert_eq!((view.history.len(), view.reviews.len()), (first.history.len(), first.reviews.len()));
         let authors = |view: &fieldbook_core::client::RecordView| {
-            view.history.iter().map(|change| change.author.clone()).collect::<Vec<_>>()
+            let mut authors: Vec<_> = view.history.iter().map(|change| change.author.clone()).collect();
+            authors.sort();
+            authors
         };
         assert_eq!(authors(&view), authors(&first));
         assert_eq!(view.sync, SyncState::OnServer);

@@ -139,8 +139,8 @@ impl SyncListener for Watching<'_> {
     fn progress(&self, progress: Progress) {
         let mut moved = self.moved.lock().unwrap();
         let connection = self.line.counted().connections as usize;
-        let before = moved.last().copied().unwrap_or(0);
-        moved.resize(connection.max(moved.len()), before);
+        let (count, before) = (moved.len(), moved.last().copied().unwrap_or(0));
+        moved.resize(connection.max(count), before);
         if let Some(last) = moved.last_mut() {
             *last = (*last).max(progress.changes_sent + progress.changes_received);
         }

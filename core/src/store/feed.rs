@@ -181,13 +181,13 @@ impl Write<'_> {
         type Left = (RecordId, bool, Option<[u8; 8]>);
         let rows = statement.query_map([], |row| Ok((RecordId(row.get(0)?), row.get(1)?, row.get(2)?)));
         let records: Vec<Left> = rows.map_err(failed)?.collect::<Result<_, _>>().map_err(failed)?;
-        let (waiting, gone): (Vec<_>, Vec<_>) = records.iter().partition(|(_, waits, _)| *waits);
+        let (waiting, gone): (Vec<_>, Vec<_>) = records.into_iter().partition(|(_, waits, _)| *waits);
         for (id, _, salt) in gone {
             // The feed that a record moved out of is still followed, and its entries must still prove what they did.
             if let Some(salt) = salt {
-                self.leave_leaves(id, &|hash, body| leaf_of(*salt, hash, body)).map_err(failed)?;
+                self.leave_leaves(&id, &|hash, body| leaf_of(salt, hash, body)).map_err(failed)?;
             }
-            self.remove_record(id)?;
+            self.remove_record(&id)?;
         }
         Ok(waiting.is_empty())
     }

@@ -120,7 +120,7 @@ fn ends_well(world: &Inside, phones: &[Phone], done: &Done) {
             let view = phone.record(record);
             assert_eq!((view.unit.as_str(), view.sync), (done.unit[&record], SyncState::OnServer), "{name}: {record}");
             let mut wrote: Vec<&str> =
-                view.history.iter().flat_map(|save| &save.wrote).map(|field| field.shown.as_str()).collect();
+                view.history.iter().flat_map(|save| &save.touched).map(|field| field.shown.as_str()).collect();
             wrote.sort_unstable();
             let mut saved: Vec<&str> = done.saves[&record].iter().map(String::as_str).collect();
             saved.sort_unstable();

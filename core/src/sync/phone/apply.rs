@@ -10,7 +10,7 @@ use super::state::WantedForm;
 use super::unpack::{self, Arrived};
 use super::{FeedEntry, Kept, OutboxChange, PhoneEvent, PhoneIdentity, PhoneLog, SyncError, moves};
 use crate::access::{FeedId, Role};
-use crate::document::{ChangeState, Document, PendingEntry, RecordMeta};
+use crate::document::{ChangeState, Document, PendingEntry};
 use crate::forms::FormDefinition;
 use crate::ids::{ChangeHash, LogId, RecordId};
 use crate::intake::{self, Refusal};

@@ -74,11 +74,11 @@ fn send_own_again(log: &mut dyn PhoneLog, feed: &FeedId, above: u64) -> Result<(
     }
     for (record, hashes) in records {
         let waiting = log.outbox_of(&record)?;
-        let Some(document) = log.document(&record)? else { continue };
+        let (Some(document), Some(meta)) = (log.document(&record)?, log.record_meta(&record)?) else { continue };
         for hash in hashes.iter().filter(|hash| !waiting.iter().any(|own| own.hash == **hash)) {
             let Some(change) = document.change(hash) else { continue };
             if log.is_own_actor(&change.actor)? {
-                log.add_to_outbox(&record, &change)?;
+                log.add_to_outbox(&record, &meta.feed, &change)?;
             }
         }
     }
