@@ -69,7 +69,7 @@ pub(super) struct Applier<'a> {
     /// Feeds whose cursor moved and is not stored yet.
     moved: BTreeSet<usize>,
     pub(super) state_changed: bool,
-    applied: Applied,
+    pub(super) applied: Applied,
 }
 
 /// An entry's place: what errors and pending entries name.
@@ -353,22 +353,6 @@ impl<'a> Applier<'a> {
         Ok(())
     }
 
-    /// A record that is here belongs to another feed. Feeds come in any order: the latest move counts.
-    fn moved(&mut self, record: &RecordId, to: &FeedId, number: u64) -> Result<(), Stop> {
-        self.store_documents()?;
-        if self.log.record_meta(record)?.is_none_or(|meta| meta.moves >= number) {
-            return Ok(());
-        }
-        self.log.move_record(record, to, number)?;
-        self.exchange.state.leaving = true;
-        self.state_changed = true;
-        if let Some(document) = self.log.document(record)? {
-            let conflicts = self.log.put_document(record, &document)?;
-            self.applied.events.push(PhoneEvent::RecordChanged { record: *record, conflicts });
-        }
-        Ok(())
-    }
-
     /// The record was purged: nothing of it stays, not even what was never sent.
     fn erase(&mut self, record: RecordId) -> Result<(), Stop> {
         self.documents.remove(&record);
@@ -486,7 +470,7 @@ impl<'a> Applier<'a> {
         }
     }
 
-    fn store_documents(&mut self) -> Result<(), Stop> {
+    pub(super) fn store_documents(&mut self) -> Result<(), Stop> {
         let changed: Vec<RecordId> =
             self.documents.iter().filter(|(_, held)| held.changed).map(|(record, _)| *record).collect();
         for record in changed {

@@ -1,9 +1,11 @@
 //! A record that leaves its feed: what was made of it before this phone heard of that must be sent first.
 
+use super::apply::{Applier, Stop};
 use super::exchange::Exchange;
-use super::{PhoneLog, SyncError};
+use super::{PhoneEvent, PhoneLog, SyncError};
 use crate::access::FeedId;
 use crate::document::{ChangeState, RecordMeta};
+use crate::ids::RecordId;
 use crate::protocol::{Down, Entry, EntryBody, RecordStart};
 
 /// Records with open verdicts that are looked through.
@@ -48,5 +50,23 @@ pub(super) fn begin(known: Option<RecordMeta>, feed: &FeedId, first: &RecordStar
             salt,
             moves,
         },
+    }
+}
+
+impl Applier<'_> {
+    /// A record that is here belongs to another feed. Feeds come in any order: the latest move counts.
+    pub(super) fn moved(&mut self, record: &RecordId, to: &FeedId, number: u64) -> Result<(), Stop> {
+        self.store_documents()?;
+        if self.log.record_meta(record)?.is_none_or(|meta| meta.moves >= number) {
+            return Ok(());
+        }
+        self.log.move_record(record, to, number)?;
+        self.exchange.state.leaving = true;
+        self.state_changed = true;
+        if let Some(document) = self.log.document(record)? {
+            let conflicts = self.log.put_document(record, &document)?;
+            self.applied.events.push(PhoneEvent::RecordChanged { record: *record, conflicts });
+        }
+        Ok(())
     }
 }

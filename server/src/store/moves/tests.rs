@@ -93,7 +93,8 @@ async fn a_device_that_did_not_follow_the_old_unit_cannot_write_there() {
     server.store.move_records(None, &[record], "b", "x").unwrap();
     let mut new = server.phone("才旦", "a", Role::Field).await;
     let write = async |phone: &mut crate::testing::Phone, value: &str| {
-        let mut document = server.store.read(|tx| records::load(tx, record)).unwrap().unwrap().document;
+        let open = server.store.read(|tx| records::load(tx, record)).unwrap().unwrap();
+        let mut document = Document::clone(&open.document);
         phone.unit = "a".to_owned();
         let change = phone.save(&mut document, START_MS, &[set("name", value)]);
         verdicts(&phone.sync(&server, record, &[change]).await)
