@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 
 use fieldbook_core::access::FeedId;
 use fieldbook_core::document::Document;
+use fieldbook_core::forms::FormDefinition;
 use fieldbook_core::ids::{ChangeHash, RecordId};
-use fieldbook_core::protocol::{ChangesDown, Down, Entry, EntryBody, RecordStart, SignedHead};
+use fieldbook_core::protocol::{ChangesDown, Down, Entry, RecordStart, SignedHead};
 use fieldbook_core::sync::phone::{Exchange, PhoneLog};
 use fieldbook_core::sync::{chain, from_cbor, signing, to_cbor};
 use sha2::{Digest, Sha256};
@@ -93,9 +94,6 @@ fn repair(parts: &mut [Vec<u8>], data: &phone_log::Data) {
             }
             Down::Entry { feed, entry } => {
                 let Some(place) = feeds.get_mut(feed as usize) else { continue };
-                if let EntryBody::Notice(notice) = &entry.body {
-                    let _ = forms.apply_notice(&place.0, entry.position, notice);
-                }
                 let entry = Entry { position: place.2 + 1, ..entry };
                 if let Some(leaf) = chain::body_leaf(&entry.body) {
                     place.2 += 1;
@@ -115,6 +113,12 @@ fn repair(parts: &mut [Vec<u8>], data: &phone_log::Data) {
                 let head = SignedHead { log, feed: held, epoch, position, chain, time_ms, signature: [0; 64] };
                 let SignedHead { time_ms, signature, .. } = signing::sign_head(&server_signer(), head);
                 Down::Head { feed, time_ms, signature }
+            }
+            Down::Form(form) => {
+                if let Some(definition) = from_cbor::<FormDefinition>(&form) {
+                    let _ = forms.put_form(&definition.kind, &definition.version, &form);
+                }
+                Down::Form(form)
             }
             other => other,
         };
