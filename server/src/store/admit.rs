@@ -192,7 +192,7 @@ impl Admission<'_> {
         let unknown = || Problem::new("kind_unknown").with("kind", &row.kind);
         let form = self.store.form(self.tx, &row.kind, &row.form_version)?.ok_or_else(unknown)?;
         let edits = self.around.edits(&self.open.document, &form, &row.hash, &row.bytes);
-        let mut edits = edits.ok_or_else(|| Problem::new("value_refused").with("detail", &row.hash))?;
+        let mut edits = edits.ok_or_else(|| Problem::new("value_refused").with("detail", row.hash))?;
         edits.retain(|edit| row.fields.contains(&edit.path().to_string()));
         let heads = self.open.document.maximal(&self.behind(row, again)?);
         let all = Rights { roles: fieldbook_core::access::Role::ALL, last_review: None, reopened: None };

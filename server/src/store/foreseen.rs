@@ -6,6 +6,7 @@
 //! record's heads, the author's roles, the last review, the newest form. Otherwise they are done again.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use fieldbook_core::access::Role;
@@ -97,12 +98,12 @@ impl<'c> Gathered<'c> {
             store.current_form(tx, change.kind)?,
         );
         let ((Some(created), Some(form), Some(newest)), false) = (forms, settled) else { return Ok(()) };
-        if !self.sources.contains_key(&change.record) {
+        if let Entry::Vacant(place) = self.sources.entry(change.record) {
             let fetched = records::fetch(tx, change.record, Some(&store.documents))?;
             let unit = fetched.as_ref().map_or(&change.feed.unit, |fetched| &fetched.feed.id.unit);
             let roles = units::roles_at(tx, change.user, unit)?;
             let last = reviews::last(tx, change.record)?;
-            self.sources.insert(change.record, Source { fetched, created, newest, roles, last });
+            place.insert(Source { fetched, created, newest, roles, last });
         }
         self.changes.push((change, form));
         Ok(())

@@ -51,9 +51,12 @@ pub struct Data {
     pub purged: BTreeSet<RecordId>,
     pub epoch: u32,
     pub awaiting: bool,
-    /// Entries beyond the log, by feed and chain: position, state, and content while it is staged.
-    pub returned: BTreeMap<(FeedId, [u8; 32]), (u64, ReturnedState, Option<Returned>)>,
+    /// Entries beyond the log, by feed and chain.
+    pub returned: BTreeMap<(FeedId, [u8; 32]), Held>,
 }
+
+/// Position of an entry beyond the log, its state, and its content while it is staged.
+type Held = (u64, ReturnedState, Option<Returned>);
 
 pub struct MemoryServer {
     pub log: LogId,
