@@ -4,7 +4,7 @@ use fieldbook_core::access::{Area, Decision};
 use fieldbook_core::document::Document;
 use fieldbook_core::forms::{Edit, FieldPath, FormDefinition, Scalar};
 use fieldbook_core::ids::{ChangeHash, RecordId};
-use fieldbook_server::store::Asked;
+use fieldbook_server::store::{Asked, StoreError};
 
 use super::Wrong;
 use super::forms::{FIELDS, STAGE};
@@ -17,7 +17,7 @@ use super::world::World;
 /// Pages open at the console.
 const PAGES_MAX: usize = 4;
 /// Records that a world loses for ever, at most.
-const PURGES_MAX: usize = 3;
+const PURGES_MAX: usize = 4;
 
 /// A record as somebody at the console read it.
 pub struct Page {
@@ -30,18 +30,18 @@ pub struct Page {
 
 /// The supervisor reads, writes, decides, admits; now and then a record is erased for ever.
 pub fn work(world: &mut World) -> Result<(), Wrong> {
-    let drawn = world.chance.below(17);
+    let drawn = world.chance.below(18);
     match world.restore {
         Stage::NoBackup | Stage::Confirmed => {}
         // What only the server knows would be lost with it; what it erased is not.
-        Stage::BackedUp if drawn == 16 => {}
+        Stage::BackedUp if drawn >= 16 => {}
         Stage::BackedUp | Stage::Waits => return Ok(()),
     }
     match drawn {
         0..=5 => read_page(world),
         6..=11 => write_page(world),
         12..=13 => decide(world),
-        16 if world.plan.purges => purge(world),
+        16..=17 if world.plan.purges => purge(world),
         _ => admit(world),
     }
 }
@@ -137,22 +137,34 @@ fn purge(world: &mut World) -> Result<(), Wrong> {
     if world.purged.len() >= PURGES_MAX {
         return Ok(());
     }
-    let held = match office::records(&store) {
-        Ok(held) => held,
+    let asked = || Ok::<_, StoreError>((office::records(&store)?, store.quarantine_list(boss.id, 0)?));
+    let (held, waiting) = match asked() {
+        Ok(asked) => asked,
         Err(error) => return server_failed(world, "listing", &error),
     };
-    // The oldest are what phones work on most.
-    let near = held.len().min(6);
-    let Some(held) = world.chance.pick(&held[..near]) else { return Ok(()) };
-    let done = store.purge_record(Some(&boss), held.id, "it was made by mistake");
-    world.ether.note(format_args!("the supervisor purges {}: {}", held.id, done.is_ok()));
+    let held: Vec<RecordId> = held.iter().map(|held| held.id).collect();
+    let waiting: Vec<RecordId> = waiting.iter().filter_map(|item| item.record.parse().ok()).collect();
+    let chosen = match world.chance.below(3) {
+        0 => world.chance.pick(&waiting),
+        1 => {
+            // What two phones have made by one list, of which one may not have been here since.
+            let times = |record: &RecordId| world.made.iter().filter(|made| made.record == *record).count();
+            let twice: Vec<RecordId> = held.iter().filter(|record| times(record) > 1).copied().collect();
+            world.chance.pick(&twice).and_then(|record| held.iter().find(|held| *held == record))
+        }
+        // The oldest are what phones work on most.
+        _ => world.chance.pick(&held[..held.len().min(6)]),
+    };
+    let Some(record) = chosen.copied() else { return Ok(()) };
+    let done = store.purge_record(Some(&boss), record, "it was made by mistake");
+    world.ether.note(format_args!("the supervisor purges {record}: {}", done.is_ok()));
     match done {
         Ok(()) => {
-            world.purged.insert(held.id);
+            world.purged.insert(record);
             Ok(())
         }
         Err(error) => {
-            world.perhaps_purged.insert(held.id);
+            world.perhaps_purged.insert(record);
             server_failed(world, "purging", &error)
         }
     }

@@ -104,6 +104,8 @@ pub struct OpenForm {
     pub handle: Arc<FormHandle>,
     /// What stood at each place.
     pub shown: Seen,
+    /// What stood there when the same person saved something else of the record since.
+    pub later: Seen,
 }
 
 /// A running app.
@@ -159,6 +161,10 @@ pub struct Device {
     pub troubled: bool,
     /// What it may read.
     pub reach: Reach,
+    /// Messages that it was sent, but for those with which every answer begins and ends.
+    pub told: Arc<AtomicU64>,
+    /// It is out of reach of any network until then, true time.
+    pub away_until_ms: i64,
     /// A moment to which it may fall back.
     pub snapshot: Option<Snapshot>,
     ether: Arc<Ether>,
@@ -187,6 +193,8 @@ impl Device {
             doubtful: false,
             troubled: false,
             reach: Reach::default(),
+            told: Arc::default(),
+            away_until_ms: i64::MIN,
             snapshot: None,
             ether: Arc::clone(ether),
             chance,
@@ -234,7 +242,11 @@ impl Device {
     /// Looks at everything on its way to this phone: what its user may not read must not be there.
     fn watch(&self) -> Watch {
         let (ether, reach, name) = (Arc::clone(&self.ether), Arc::clone(&self.reach), self.name.clone());
+        let told = Arc::clone(&self.told);
         Arc::new(move |message: &Down| {
+            if !matches!(message, Down::Hello { .. } | Down::Done { .. }) {
+                told.fetch_add(1, Ordering::SeqCst);
+            }
             for (unit, area) in model::markers(&to_cbor(message)) {
                 let Some(area) = Area::from_word(&area) else { continue };
                 if !locked(&reach).contains(&(unit.clone(), area)) {

@@ -1,11 +1,17 @@
 //! What goes wrong in a world.
 
+use std::collections::BTreeSet;
+
+use fieldbook_core::access::Role;
+use fieldbook_server::store::StoreError;
+use fieldbook_core::client::HistoryView;
+use fieldbook_core::ids::ChangeHash;
+
+use super::device::Device;
 use super::disk::Unsynced;
 use super::restores::{self, Stage};
 use super::world::World;
 use super::{Wrong, checks, forms, office, work};
-use fieldbook_core::access::Role;
-use fieldbook_server::store::StoreError;
 
 /// Writes after which a fault strikes, at most.
 const WRITES_MAX: usize = 60;
@@ -28,7 +34,7 @@ pub fn happen(world: &mut World) -> Result<(), Wrong> {
         weight(plan.clocks, 2),
         weight(plan.clones, 3),
         weight(plan.roles, 2),
-        weight(plan.revocations, 1),
+        weight(plan.revocations, 2),
         weight(plan.versions, 2),
         weight(plan.restores, 6),
     ];
@@ -280,12 +286,34 @@ fn role(world: &mut World) -> Result<(), Wrong> {
     }
 }
 
+/// A phone, preferably one that has been out of reach and has much to send.
+fn lost_phone(world: &mut World) -> Option<usize> {
+    let now_ms = world.ether.now_ms();
+    let away = |(_, device): &(usize, &Device)| device.process.is_some() && device.away_until_ms > now_ms;
+    let away: Vec<usize> = world.devices.iter().enumerate().skip(1).filter(away).map(|(number, _)| number).collect();
+    world.chance.pick(&away).copied().or_else(|| world.some_phone())
+}
+
+/// What a phone has not sent when it is revoked is as late as what is written on it later.
+fn unsent_is_late(world: &mut World, number: usize, logged: &BTreeSet<ChangeHash>) {
+    let Some(process) = world.devices[number].process.as_ref().filter(|process| process.sync.is_none()) else { return };
+    for written in world.model.written.iter_mut().filter(|one| one.device == Some(number)) {
+        let Ok(view) = process.book.record(written.record) else { continue };
+        let is_it = |saved: &&HistoryView| saved.touched.iter().any(|one| one.value.as_str() == Some(&written.text));
+        written.late |= view.history.iter().find(is_it).is_some_and(|saved| !logged.contains(&saved.change));
+    }
+}
+
 fn revoke(world: &mut World) -> Result<(), Wrong> {
-    let (Some(store), Some(number)) = (world.office.store(), world.some_phone()) else { return Ok(()) };
+    let (Some(store), Some(number)) = (world.office.store(), lost_phone(world)) else { return Ok(()) };
     let name = world.devices[number].name.clone();
     if world.devices[number].doubtful {
         return Ok(());
     }
+    let logged = match office::logged(&store) {
+        Ok(logged) => logged,
+        Err(error) => return work::server_failed(world, "listing", &error),
+    };
     let revoked = store.devices().and_then(|devices| {
         let device = devices.iter().find(|device| device.name == name);
         device.map_or(Ok(false), |device| store.revoke_device(device.id))
@@ -295,6 +323,7 @@ fn revoke(world: &mut World) -> Result<(), Wrong> {
             world.devices[number].revoked = true;
             world.model.cut_off.insert(number);
             world.ether.note(format_args!("{name} is revoked"));
+            unsent_is_late(world, number, &logged);
             Ok(())
         }
         Ok(false) => Ok(()),

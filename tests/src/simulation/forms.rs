@@ -1,4 +1,4 @@
-//! The small forms of the simulated office: one kind for each of three areas, in versions that grow.
+//! The small forms of the simulated office: one kind for each of four areas, in versions that grow.
 
 use fieldbook_core::access::Area;
 use fieldbook_core::forms::{Form, compile_sheets};
@@ -6,7 +6,8 @@ use fieldbook_core::forms::{Form, compile_sheets};
 use super::Wrong;
 
 /// Kinds, each with its area.
-pub const KINDS: [(&str, Area); 3] = [("note", Area::Aid), ("case", Area::Legal), ("money", Area::Finance)];
+pub const KINDS: [(&str, Area); 4] =
+    [("note", Area::Aid), ("case", Area::Legal), ("money", Area::Finance), ("camp", Area::Screening)];
 /// Newest version.
 pub const VERSION_MAX: u32 = 3;
 /// Text fields outside of rows that field staff write.

@@ -15,6 +15,7 @@ mod model;
 mod net;
 mod office;
 mod restores;
+mod screens;
 mod tasks;
 mod vfs;
 mod work;

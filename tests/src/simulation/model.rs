@@ -28,6 +28,8 @@ pub struct Written {
     pub device: Option<usize>,
     /// What stood there when its author began.
     pub seen: Vec<String>,
+    /// What may count as seen too: it stood there when the same person saved something else of the record meanwhile.
+    pub perhaps: Vec<String>,
     /// The save returned well: it must not be lost.
     pub promised: bool,
     /// Its phone had been revoked.
@@ -75,7 +77,15 @@ impl Model {
     ) {
         let seen = seen.get(place).cloned().unwrap_or_default();
         let late = device.is_some_and(|number| self.cut_off.contains(&number));
-        self.written.push(Written { record, place: place.to_owned(), text, device, seen, promised, late });
+        let (place, perhaps) = (place.to_owned(), Vec::new());
+        self.written.push(Written { record, place, text, device, seen, perhaps, promised, late });
+    }
+
+    /// Whoever wrote last may have seen these texts too.
+    pub fn perhaps_saw(&mut self, texts: Vec<String>) {
+        if let Some(last) = self.written.last_mut() {
+            last.perhaps = texts;
+        }
     }
 
     /// Whoever wrote what is not promised any more, from the `first` writing on.
@@ -92,25 +102,37 @@ impl Model {
         self.blurred.extend(records);
     }
 
-    /// The texts that stand at each place of a record, given those that took effect.
+    /// The texts that stand at each place of a record, given those that took effect: those that must, and those that may.
     #[must_use]
-    pub fn standing(&self, record: &RecordId, effective: &BTreeSet<&str>) -> BTreeMap<&str, BTreeSet<&str>> {
+    pub fn standing(&self, record: &RecordId, effective: &BTreeSet<&str>) -> BTreeMap<&str, Standing<'_>> {
         let counted: Vec<&Written> = self
             .written
             .iter()
             .filter(|written| written.record == *record && effective.contains(written.text.as_str()))
             .collect();
-        let mut standing: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        let mut standing: BTreeMap<&str, Standing<'_>> = BTreeMap::new();
         for written in &counted {
-            let replaced =
-                counted.iter().any(|later| later.place == written.place && later.seen.contains(&written.text));
+            let later = || counted.iter().filter(|later| later.place == written.place);
             let place = standing.entry(&written.place).or_default();
-            if !replaced {
-                place.insert(&written.text);
+            if later().any(|later| later.seen.contains(&written.text)) {
+                continue;
+            }
+            place.may.insert(&written.text);
+            if !later().any(|later| later.perhaps.contains(&written.text)) {
+                place.must.insert(&written.text);
             }
         }
         standing
     }
+}
+
+/// Texts at one place.
+#[derive(Default)]
+pub struct Standing<'m> {
+    /// Nobody has replaced them.
+    pub must: BTreeSet<&'m str>,
+    /// Nobody who is sure to have seen them has.
+    pub may: BTreeSet<&'m str>,
 }
 
 /// What a record shows at every place with a text.

@@ -256,6 +256,32 @@ pub fn purged(store: &Store) -> Result<std::collections::BTreeSet<RecordId>, Sto
     })
 }
 
+/// Hashes of all changes that the server holds apart, or of which their authors have not heard yet.
+///
+/// # Errors
+/// What the database said.
+pub fn judged(store: &Store) -> Result<std::collections::BTreeSet<ChangeHash>, StoreError> {
+    store.read(|tx| {
+        let mut statement = tx.prepare_cached("SELECT hash FROM quarantine UNION SELECT hash FROM verdicts")?;
+        let rows = statement.query_map([], |row| Ok(ChangeHash(row.get(0)?)))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    })
+}
+
+/// Rows that hold something of a record, beside the one that says that it was erased.
+///
+/// # Errors
+/// What the database said.
+pub fn rows_of(store: &Store, record: &RecordId) -> Result<u64, StoreError> {
+    store.read(|tx| {
+        let sql =
+            "SELECT (SELECT count(*) FROM records WHERE id = ?1) + (SELECT count(*) FROM bodies WHERE record = ?1)
+           + (SELECT count(*) FROM entries WHERE record = ?1 AND hash IS NOT NULL)
+           + (SELECT count(*) FROM quarantine WHERE record = ?1) + (SELECT count(*) FROM reviews WHERE record = ?1)";
+        Ok(tx.prepare_cached(sql)?.query_row([record.as_bytes()], |row| row.get(0))?)
+    })
+}
+
 /// Whether a quarantined change of the record holds `text`.
 ///
 /// # Errors

@@ -9,16 +9,14 @@ use fieldbook_server::store::StoreError;
 use serde_json::{Map, Value as Json, json};
 
 use super::Wrong;
-use super::device::OpenForm;
 use super::forms::{CHOICES, FIELDS, KINDS, NICK, REPEATS, STAGE, TOPICS};
 use super::model::{self, Seen};
 use super::office::{self, USERS};
+use super::screens;
 use super::world::World;
 
 /// Records of a kind that a user picks from.
 const LISTED_MAX: usize = 30;
-/// Forms open at once on a phone.
-const FORMS_MAX: usize = 2;
 /// Characters of an edit that the trace shows.
 const NOTED_CHARS_MAX: usize = 160;
 
@@ -46,7 +44,10 @@ pub fn enrol(world: &mut World, number: usize) -> Result<(), Wrong> {
 }
 
 /// A failure of a phone's own work: only faults that were put there excuse it.
-fn failed(world: &World, number: usize, doing: &str, error: &ClientError) -> Result<(), Wrong> {
+///
+/// # Errors
+/// Where no fault excuses it.
+pub fn failed(world: &World, number: usize, doing: &str, error: &ClientError) -> Result<(), Wrong> {
     let device = &world.devices[number];
     let disk = device.troubled && matches!(error.kind, ErrorKind::StorageFull | ErrorKind::StorageFailed);
     // What a dead process says is heard by nobody.
@@ -94,8 +95,8 @@ pub fn save(world: &mut World) -> Result<(), Wrong> {
     }
     match world.chance.below(14) {
         0 => create(world, number),
-        2 => open_form(world, number),
-        3 | 4 => use_form(world, number),
+        2 => screens::open(world, number),
+        3 | 4 => screens::save(world, number),
         5 => resolve(world, number),
         _ => edit(world, number),
     }
@@ -114,21 +115,23 @@ fn create(world: &mut World, number: usize) -> Result<(), Wrong> {
     // Now and then something that the server will not take.
     let kinds = if own.is_empty() || world.chance.one_in(12) { KINDS.to_vec() } else { own };
     let (kind, area) = kinds[world.chance.below(kinds.len()).min(world.chance.below(kinds.len()))];
-    let Some(process) = &device.process else { return Ok(()) };
-    let unit = match process.book.status() {
+    let Some(process) = &world.devices[number].process else { return Ok(()) };
+    let book = std::sync::Arc::clone(&process.book);
+    let unit = match book.status() {
         Ok(status) => status.enrolment.map(|enrolment| enrolment.unit).unwrap_or_default(),
         Err(error) => return failed(world, number, "asking for the status", &error),
     };
     let text = world.model.text(area.word(), &unit);
-    let bytes: Vec<u8> = (0..2).flat_map(|_| world.chance.draw().to_le_bytes()).collect();
-    let record = RecordId::from_slice(&bytes).map_err(|error| error.to_string())?;
+    let record = new_id(world, kind, &unit)?;
     let new = NewRecord { id: Some(record), values: json!({ "title": text }), submit: false };
-    let done = process.book.import(kind, &[new]).and_then(|mut done| done.remove(0));
+    let done = book.import(kind, &[new]).and_then(|mut done| done.remove(0));
     if let Err(error) = &done
-        && error.kind == ErrorKind::NotFound
+        && matches!(error.kind, ErrorKind::NotFound | ErrorKind::BadInput)
     {
+        world.ether.note(format_args!("{} cannot make {record}: {:?}", world.devices[number].name, error.kind));
         return Ok(());
     }
+    world.made.push(Made { record, kind, unit: unit.clone() });
     if !reach.contains(&(unit.clone(), area)) {
         world.strays.insert(record);
     }
@@ -141,10 +144,34 @@ fn create(world: &mut World, number: usize) -> Result<(), Wrong> {
     done.map_or_else(|error| failed(world, number, "making a record", &error), |_| Ok(()))
 }
 
+/// A record as a list of the office names it.
+pub struct Made {
+    /// The record.
+    pub record: RecordId,
+    kind: &'static str,
+    unit: String,
+}
+
+/// The id of a new record: now and then one that somebody of the same unit has used, because both took it from one list;
+/// it may have been erased for ever meanwhile.
+fn new_id(world: &mut World, kind: &str, unit: &str) -> Result<RecordId, Wrong> {
+    // Two versions of a form make two different records.
+    if !world.plan.versions && world.chance.one_in(3) {
+        let gone = world.chance.one_in(3);
+        let alike = world.made.iter().filter(|made| made.kind == kind && made.unit == unit).map(|made| made.record);
+        let alike: Vec<RecordId> = alike.filter(|record| !gone || world.purged.contains(record)).collect();
+        if let Some(record) = world.chance.pick(&alike) {
+            return Ok(*record);
+        }
+    }
+    let bytes: Vec<u8> = (0..2).flat_map(|_| world.chance.draw().to_le_bytes()).collect();
+    RecordId::from_slice(&bytes).map_err(|error| error.to_string())
+}
+
 /// Some record of a phone.
-fn some_record(world: &mut World, number: usize) -> Option<RecordView> {
+pub fn some_record(world: &mut World, number: usize) -> Option<RecordView> {
     let book = std::sync::Arc::clone(&world.devices[number].process.as_ref()?.book);
-    let first = [0, 0, 0, 1, 2][world.chance.below(5)];
+    let first = [0, 0, 0, 1, 2, 3][world.chance.below(6)];
     let mut listed = Vec::new();
     for at in 0..KINDS.len() {
         let (kind, _) = KINDS[(first + at) % KINDS.len()];
@@ -161,6 +188,7 @@ fn some_record(world: &mut World, number: usize) -> Option<RecordView> {
 }
 
 /// One thing to write into a record, with the text and its place.
+#[derive(Default)]
 struct Wish {
     set: Map<String, Json>,
     add: Map<String, Json>,
@@ -171,20 +199,22 @@ struct Wish {
     added: Option<(&'static str, &'static str)>,
 }
 
+impl Wish {
+    fn put(&mut self, place: String, text: String) {
+        self.set.insert(place.clone(), json!(text));
+        self.text = Some((place, text));
+    }
+}
+
 fn wish(world: &mut World, view: &RecordView) -> Wish {
     let text = world.model.text(area_of(&view.kind).word(), &view.unit);
-    let mut wish =
-        Wish { set: Map::new(), add: Map::new(), remove: Map::new(), submit: false, text: None, added: None };
+    let mut wish = Wish::default();
     let (repeat, first, _) = REPEATS[world.chance.below(REPEATS.len())];
     let rows = model::rows(view, repeat);
     let row = world.chance.pick(&rows).cloned();
-    let put = |wish: &mut Wish, place: String| {
-        wish.set.insert(place.clone(), json!(text));
-        wish.text = Some((place, text.clone()));
-    };
     match (world.chance.below(16), row) {
         (0, _) => wish.submit = true,
-        (1, _) => put(&mut wish, STAGE.to_owned()),
+        (1, _) => wish.put(STAGE.to_owned(), text),
         (2, _) => {
             let chosen: Vec<&str> = CHOICES.iter().copied().filter(|_| world.chance.one_in(2)).collect();
             wish.set.insert(TOPICS.to_owned(), json!(chosen));
@@ -192,7 +222,7 @@ fn wish(world: &mut World, view: &RecordView) -> Wish {
         (3, Some(row)) => drop(wish.remove.insert(repeat.to_owned(), json!([row]))),
         (4..=6, Some(row)) => {
             let field = if repeat == "people" && world.chance.one_in(2) { NICK } else { first };
-            put(&mut wish, format!("{repeat}[{row}]/{field}"));
+            wish.put(format!("{repeat}[{row}]/{field}"), text);
         }
         (4..=8, _) => {
             wish.add.insert(repeat.to_owned(), json!([{ first: text }]));
@@ -201,7 +231,7 @@ fn wish(world: &mut World, view: &RecordView) -> Wish {
         }
         _ => {
             let field = FIELDS[world.chance.below(FIELDS.len())];
-            put(&mut wish, field.to_owned());
+            wish.put(field.to_owned(), text);
         }
     }
     wish
@@ -210,12 +240,30 @@ fn wish(world: &mut World, view: &RecordView) -> Wish {
 fn edit(world: &mut World, number: usize) -> Result<(), Wrong> {
     let Some(view) = some_record(world, number) else { return create(world, number) };
     let wish = wish(world, &view);
+    let barred = wish.set.contains_key(STAGE);
+    write(world, number, &view, wish)?;
+    if !barred {
+        return Ok(());
+    }
+    // What builds on what will not be taken.
+    for _ in 0..world.chance.below(3) {
+        let again = world.devices[number].process.as_ref().and_then(|process| process.book.record(view.id).ok());
+        let Some(view) = again else { return Ok(()) };
+        let text = world.model.text(area_of(&view.kind).word(), &view.unit);
+        let mut wish = Wish::default();
+        wish.put(FIELDS[world.chance.below(FIELDS.len())].to_owned(), text);
+        write(world, number, &view, wish)?;
+    }
+    Ok(())
+}
+
+fn write(world: &mut World, number: usize, view: &RecordView, wish: Wish) -> Result<(), Wrong> {
     let Some(process) = &world.devices[number].process else { return Ok(()) };
     let patch = Patch { id: view.id, set: wish.set, add: wish.add, remove: wish.remove, submit: wish.submit };
     let what = format!("{} {} {} {}", json!(patch.set), json!(patch.add), json!(patch.remove), patch.submit);
     let done = process.book.edit(&[patch]).and_then(|mut done| done.remove(0));
     let place = match (&wish.text, wish.added, &done) {
-        (Some((_, text)), Some((repeat, first)), Ok(_)) => place_of(&process.book, &view, repeat, first, text),
+        (Some((_, text)), Some((repeat, first)), Ok(_)) => place_of(&process.book, view, repeat, first, text),
         (Some((place, _)), None, _) => Some(place.clone()),
         _ => None,
     };
@@ -224,8 +272,11 @@ fn edit(world: &mut World, number: usize) -> Result<(), Wrong> {
     world.ether.note(format_args!("{name} edits {}: {what}: {}", view.id, said(&done)));
     match done {
         Ok(saved) => {
+            if saved.change.is_some() {
+                screens::looked_at(world, number, view.id, &model::shown(view));
+            }
             if let (Some(place), Some((_, text)), Some(_)) = (place, wish.text, saved.change) {
-                world.model.write(view.id, &place, text, Some(number), &model::shown(&view), true);
+                world.model.write(view.id, &place, text, Some(number), &model::shown(view), true);
             }
             Ok(())
         }
@@ -233,7 +284,7 @@ fn edit(world: &mut World, number: usize) -> Result<(), Wrong> {
             if let Some((_, text)) = wish.text {
                 // It may be there all the same: the process may have died behind the commit.
                 world.model.blurred.insert(view.id);
-                world.model.write(view.id, &place.unwrap_or_default(), text, Some(number), &model::shown(&view), false);
+                world.model.write(view.id, &place.unwrap_or_default(), text, Some(number), &model::shown(view), false);
             }
             // Another version of the form may lack the field; a value may not be valid.
             if matches!(error.kind, ErrorKind::BadInput | ErrorKind::NotFound) {
@@ -245,7 +296,8 @@ fn edit(world: &mut World, number: usize) -> Result<(), Wrong> {
     }
 }
 
-fn said(done: &Result<Saved, ClientError>) -> String {
+/// What a save came to, in the trace.
+pub fn said(done: &Result<Saved, ClientError>) -> String {
     match done {
         Ok(saved) if saved.change.is_some() => "saved".to_owned(),
         Ok(_) => "nothing new".to_owned(),
@@ -277,6 +329,9 @@ fn resolve(world: &mut World, number: usize) -> Result<(), Wrong> {
         view.id,
         said(&done)
     ));
+    if done.as_ref().is_ok_and(|saved| saved.change.is_some()) {
+        screens::looked_at(world, number, view.id, &model::shown(&view));
+    }
     if own {
         world.model.write(view.id, &conflict.path, text, Some(number), &model::shown(&view), done.is_ok());
     }
@@ -285,74 +340,4 @@ fn resolve(world: &mut World, number: usize) -> Result<(), Wrong> {
         world.model.blurred.insert(view.id);
     }
     done.map_or_else(|error| failed(world, number, "deciding", &error), |_| Ok(()))
-}
-
-fn open_form(world: &mut World, number: usize) -> Result<(), Wrong> {
-    let Some(view) = some_record(world, number) else { return Ok(()) };
-    let Some(process) = &mut world.devices[number].process else { return Ok(()) };
-    if process.forms.len() >= FORMS_MAX || process.forms.iter().any(|form| form.handle.record() == view.id) {
-        return Ok(());
-    }
-    let open = |discard: bool| {
-        let handle = process.book.open_form(&view.kind, Some(view.id))?;
-        if discard {
-            handle.discard()?;
-            return process.book.open_form(&view.kind, Some(view.id));
-        }
-        Ok(handle)
-    };
-    // A draft that a crash left would go on at the heads that it was begun at.
-    let draft = process.book.drafts().is_ok_and(|drafts| drafts.iter().any(|draft| draft.record == view.id));
-    match open(draft) {
-        Ok(handle) => {
-            process.forms.push(OpenForm { handle, shown: model::shown(&view) });
-            world.ether.note(format_args!("{} opens a form on {}", world.devices[number].name, view.id));
-            Ok(())
-        }
-        Err(error) => failed(world, number, "opening a form", &error),
-    }
-}
-
-fn use_form(world: &mut World, number: usize) -> Result<(), Wrong> {
-    let Some(process) = &mut world.devices[number].process else { return Ok(()) };
-    if process.forms.is_empty() {
-        return Ok(());
-    }
-    let form = process.forms.remove(0);
-    let record = form.handle.record();
-    let Ok(view) = process.book.record(record) else { return Ok(()) };
-    let field = FIELDS[world.chance.below(FIELDS.len())];
-    let text = world.model.text(area_of(&view.kind).word(), &view.unit);
-    let done = form.handle.set(field, &json!(text)).and_then(|_| form.handle.save());
-    world.ether.note(format_args!(
-        "{} saves {text} as {field} of {record} by its form: {}",
-        world.devices[number].name,
-        said(&done)
-    ));
-    // What the same phone wrote there meanwhile counts as seen: it was the same person.
-    let mut seen = form.shown;
-    let own = world.model.written.iter().filter(|one| one.record == record && one.device == Some(number));
-    seen.entry(field.to_owned()).or_default().extend(own.filter(|one| one.place == field).map(|one| one.text.clone()));
-    if done.is_err() {
-        world.model.blurred.insert(record);
-    }
-    let saved = done.as_ref().is_ok_and(|saved| saved.change.is_some());
-    world.model.write(record, field, text, Some(number), &seen, saved);
-    match done {
-        Err(error) if !matches!(error.kind, ErrorKind::BadInput | ErrorKind::NotFound) => {
-            failed(world, number, "saving a form", &error)
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Every open form is closed; nothing of it is saved.
-pub fn put_down(world: &mut World, number: usize) -> Result<(), Wrong> {
-    let Some(process) = &mut world.devices[number].process else { return Ok(()) };
-    for form in std::mem::take(&mut process.forms) {
-        form.handle
-            .discard()
-            .map_err(|error| format!("{}: a form does not close: {error:?}", world.devices[number].name))?;
-    }
-    Ok(())
 }

@@ -14,12 +14,14 @@ use super::model::Model;
 use super::office::{Office, USERS};
 use super::restores::Stage;
 use super::tasks::{Task, Turn};
-use super::{START_MS, Wrong, checks, console, faults, net, work};
+use super::{START_MS, Wrong, checks, console, faults, net, screens, work};
 
 /// Longest time between two steps, milliseconds.
 const STEP_MS_MAX: u64 = 20_000;
 /// Of so many worlds one has a server that is restored.
 const RESTORED_ONE_IN: usize = 6;
+/// A phone that is out of reach stays so for at least and at most, milliseconds.
+const AWAY_MS: (u64, u64) = (200_000, 1_200_000);
 /// Rounds of syncing after which all must have everything.
 const ROUNDS_MAX: usize = 8;
 
@@ -56,6 +58,8 @@ pub struct Plan {
     pub long: bool,
     /// The server is restored from a backup.
     pub restores: bool,
+    /// Phones are out of reach of any network for long.
+    pub away: bool,
 }
 
 impl Plan {
@@ -85,12 +89,13 @@ impl Plan {
             clocks: maybe(3),
             clones: maybe(4),
             roles: maybe(4),
-            revocations: maybe(8),
+            revocations: maybe(6),
             versions: maybe(3),
             console: maybe(2),
             purges: maybe(2),
             long: phones < 5 && maybe(16),
             restores: false,
+            away: maybe(2),
         }
         .with_steps(chance)
     }
@@ -194,6 +199,8 @@ pub struct World {
     pub admitted: BTreeSet<RecordId>,
     /// Users, by number, who ever were county supervisors.
     pub supervised: Vec<bool>,
+    /// Records that phones made.
+    pub made: Vec<work::Made>,
     /// Records that somebody made where they may not read: they stay on that phone alone, whatever becomes of them.
     pub strays: BTreeSet<RecordId>,
     /// Pages that are open at the console.
@@ -252,6 +259,7 @@ impl World {
             perhaps_purged: BTreeSet::new(),
             admitted: BTreeSet::new(),
             supervised: USERS.iter().map(|(_, _, role)| *role == Role::County).collect(),
+            made: Vec::new(),
             strays: BTreeSet::new(),
             pages: Vec::new(),
             restore: Stage::default(),
@@ -366,6 +374,9 @@ impl World {
         if !self.devices[number].enrolled {
             return work::enrol(self, number);
         }
+        if self.is_away(number) {
+            return Ok(());
+        }
         let roles = self.roles[self.devices[number].user].clone();
         let device = &mut self.devices[number];
         device.set_reach(&roles, false);
@@ -379,6 +390,18 @@ impl World {
         self.syncs += 1;
         self.ether.note(format_args!("{} begins to sync", device.name));
         self.go_on(number)
+    }
+
+    /// Whether a phone is out of reach; now and then one goes where there is no network for long.
+    pub fn is_away(&mut self, number: usize) -> bool {
+        let (now_ms, away) = (self.ether.now_ms(), self.plan.away && self.chance.one_in(6));
+        let device = &mut self.devices[number];
+        let syncs = device.process.as_ref().is_some_and(|process| process.sync.is_some());
+        if away && !syncs && device.away_until_ms <= now_ms {
+            device.away_until_ms = now_ms + self.chance.between(AWAY_MS.0, AWAY_MS.1) as i64;
+            self.ether.note(format_args!("{} is out of reach", device.name));
+        }
+        device.away_until_ms > now_ms
     }
 
     fn turn(&mut self) -> Result<(), Wrong> {
@@ -410,6 +433,7 @@ impl World {
     }
 
     fn synced(&mut self, number: usize, done: Result<(u64, u64), ClientError>) -> Result<(), Wrong> {
+        checks::purged_is_gone(self)?;
         let device = &mut self.devices[number];
         match done {
             Ok((sent, received)) => {
@@ -440,16 +464,19 @@ impl World {
         }
     }
 
-    /// Syncs without a wait. True if something moved.
+    /// Syncs without a wait. True if something moved: where all is settled, an exchange carries nothing.
     pub fn sync_now(&mut self, number: usize) -> Result<bool, Wrong> {
         let roles = self.roles[self.devices[number].user].clone();
         self.devices[number].set_reach(&roles, false);
         let Some(Process { book, cancel, .. }) = &self.devices[number].process else { return Ok(false) };
         let (book, cancel) = (Arc::clone(book), Arc::clone(cancel));
         self.syncs += 1;
+        let told = Arc::clone(&self.devices[number].told);
+        told.store(0, std::sync::atomic::Ordering::SeqCst);
         let done = book.sync(&(), &cancel);
+        let told = told.load(std::sync::atomic::Ordering::SeqCst);
         let moved = match &done {
-            Ok(report) => report.changes_sent + report.changes_received + report.not_taken > 0,
+            Ok(report) => report.changes_sent + report.changes_received + report.not_taken + told > 0,
             Err(error) if self.devices[number].revoked && error.kind == ErrorKind::Revoked => true,
             Err(error) => return Err(format!("{} cannot sync: {error:?}", self.devices[number].name)),
         };
@@ -465,7 +492,7 @@ impl World {
         faults::mend(self)?;
         self.end_syncs()?;
         for number in 0..self.devices.len() {
-            work::put_down(self, number)?;
+            screens::put_down(self, number)?;
         }
         self.attend()
     }

@@ -1,0 +1,145 @@
+//! Forms that are open on phones, for a moment or for long, while others write in the same records.
+
+use fieldbook_core::client::ErrorKind;
+use fieldbook_core::ids::RecordId;
+use serde_json::json;
+
+use super::Wrong;
+use super::device::{OpenForm, Process};
+use super::forms::FIELDS;
+use super::model::{self, Seen};
+use super::work::{area_of, failed, said, some_record};
+use super::world::World;
+
+/// Forms open at once on a phone.
+const FORMS_MAX: usize = 3;
+
+/// Somebody opens a form on a record.
+pub fn open(world: &mut World, number: usize) -> Result<(), Wrong> {
+    let Some(view) = some_record(world, number) else { return Ok(()) };
+    let Some(process) = &mut world.devices[number].process else { return Ok(()) };
+    if process.forms.len() >= FORMS_MAX || process.forms.iter().any(|form| form.handle.record() == view.id) {
+        return Ok(());
+    }
+    let open = |discard: bool| {
+        let handle = process.book.open_form(&view.kind, Some(view.id))?;
+        if discard {
+            handle.discard()?;
+            return process.book.open_form(&view.kind, Some(view.id));
+        }
+        Ok(handle)
+    };
+    // A draft that a crash left would go on at the heads that it was begun at.
+    let draft = process.book.drafts().is_ok_and(|drafts| drafts.iter().any(|draft| draft.record == view.id));
+    match open(draft) {
+        Ok(handle) => {
+            process.forms.push(OpenForm { handle, shown: model::shown(&view), later: Seen::new() });
+            world.ether.note(format_args!("{} opens a form on {}", world.devices[number].name, view.id));
+            Ok(())
+        }
+        Err(error) => failed(world, number, "opening a form", &error),
+    }
+}
+
+/// The user of a phone has just saved something of a record that looked like this: whoever has its form open too has
+/// seen it.
+pub fn looked_at(world: &mut World, number: usize, record: RecordId, shown: &Seen) {
+    let Some(process) = &mut world.devices[number].process else { return };
+    for form in process.forms.iter_mut().filter(|form| form.handle.record() == record) {
+        for (place, texts) in shown {
+            form.later.entry(place.clone()).or_default().extend(texts.iter().cloned());
+        }
+    }
+}
+
+/// What the same phone wrote at a place counts as seen: it was the same person.
+fn own(world: &World, number: usize, record: RecordId, place: &str) -> Vec<String> {
+    let own = world.model.written.iter().filter(|one| one.record == record && one.device == Some(number));
+    own.filter(|one| one.place == place).map(|one| one.text.clone()).collect()
+}
+
+/// Fields of an open form at which something stands now that its user has not seen.
+fn arrived(world: &World, number: usize, process: &Process, form: &OpenForm) -> Vec<&'static str> {
+    let record = form.handle.record();
+    let Ok(view) = process.book.record(record) else { return Vec::new() };
+    let now = model::shown(&view);
+    let new = |field: &&str| {
+        let own = own(world, number, record, field);
+        let known = [form.shown.get(*field), form.later.get(*field), Some(&own)];
+        let there = now.get(*field).into_iter().flatten();
+        there.into_iter().any(|text| !known.iter().flatten().any(|texts| texts.contains(text)))
+    };
+    FIELDS.into_iter().filter(new).collect()
+}
+
+/// The form that is saved next, and the field that is written: mostly one that others have written meanwhile.
+fn chosen(world: &mut World, number: usize) -> Option<(usize, &'static str)> {
+    let process = world.devices[number].process.as_ref()?;
+    let waiting: Vec<(usize, &str)> = process
+        .forms
+        .iter()
+        .enumerate()
+        .flat_map(|(at, form)| arrived(world, number, process, form).into_iter().map(move |field| (at, field)))
+        .collect();
+    let any = !process.forms.is_empty();
+    match world.chance.pick(&waiting) {
+        Some(chosen) => Some(*chosen),
+        // The others stay open until somebody has.
+        None if any && world.chance.one_in(4) => Some((0, FIELDS[world.chance.below(FIELDS.len())])),
+        None => None,
+    }
+}
+
+/// Somebody saves an open form.
+pub fn save(world: &mut World, number: usize) -> Result<(), Wrong> {
+    let Some((at, field)) = chosen(world, number) else { return Ok(()) };
+    let Some(process) = &mut world.devices[number].process else { return Ok(()) };
+    let form = process.forms.remove(at);
+    let book = std::sync::Arc::clone(&process.book);
+    let record = form.handle.record();
+    let Ok(view) = book.record(record) else { return Ok(()) };
+    let text = world.model.text(area_of(&view.kind).word(), &view.unit);
+    let done = form.handle.set(field, &json!(text)).and_then(|_| form.handle.save());
+    world.ether.note(format_args!(
+        "{} saves {text} as {field} of {record} by its form: {}",
+        world.devices[number].name,
+        said(&done)
+    ));
+    let (mut seen, mut later) = (form.shown, form.later);
+    seen.entry(field.to_owned()).or_default().extend(own(world, number, record, field));
+    let later = later.remove(field).unwrap_or_default();
+    if done.is_err() {
+        world.model.blurred.insert(record);
+    }
+    let saved = done.as_ref().is_ok_and(|saved| saved.change.is_some());
+    if saved && !world.devices[number].doubtful {
+        let known: Vec<&String> = seen[field].iter().chain(&later).collect();
+        let before = model::shown(&view).remove(field).unwrap_or_default();
+        let after = book.record(record).map(|after| model::shown(&after).remove(field).unwrap_or_default());
+        if let Ok(after) = after
+            && let Some(hidden) = before.iter().find(|text| !known.contains(text) && !after.contains(text))
+        {
+            let name = &world.devices[number].name;
+            return Err(format!("{name} hides {hidden} at {field} of {record}, which its user had not seen"));
+        }
+    }
+    world.model.write(record, field, text, Some(number), &seen, saved);
+    world.model.perhaps_saw(later);
+    match done {
+        Err(error) if !matches!(error.kind, ErrorKind::BadInput | ErrorKind::NotFound) => {
+            failed(world, number, "saving a form", &error)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Every open form is closed; nothing of it is saved.
+pub fn put_down(world: &mut World, number: usize) -> Result<(), Wrong> {
+    let Some(process) = &mut world.devices[number].process else { return Ok(()) };
+    for form in std::mem::take(&mut process.forms) {
+        form.handle
+            .discard()
+            .map_err(|error| format!("{}: a form does not close: {error:?}", world.devices[number].name))?;
+    }
+    Ok(())
+}
