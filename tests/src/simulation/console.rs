@@ -11,7 +11,7 @@ use super::forms::{FIELDS, STAGE};
 use super::model::Seen;
 use super::office;
 use super::restores::Stage;
-use super::work::{area_of, server_failed};
+use super::work::{self, area_of, server_failed};
 use super::world::World;
 
 /// Pages open at the console.
@@ -144,14 +144,11 @@ fn purge(world: &mut World) -> Result<(), Wrong> {
     };
     let held: Vec<RecordId> = held.iter().map(|held| held.id).collect();
     let waiting: Vec<RecordId> = waiting.iter().filter_map(|item| item.record.parse().ok()).collect();
+    let lacking = work::lacking(world, &held);
+    let late = world.chance.pick(&lacking).cloned();
     let chosen = match world.chance.below(3) {
         0 => world.chance.pick(&waiting),
-        1 => {
-            // What two phones have made by one list, of which one may not have been here since.
-            let times = |record: &RecordId| world.made.iter().filter(|made| made.record == *record).count();
-            let twice: Vec<RecordId> = held.iter().filter(|record| times(record) > 1).copied().collect();
-            world.chance.pick(&twice).and_then(|record| held.iter().find(|held| *held == record))
-        }
+        1 => late.as_ref().map(|(_, made)| &made.record),
         // The oldest are what phones work on most.
         _ => world.chance.pick(&held[..held.len().min(6)]),
     };
@@ -161,7 +158,10 @@ fn purge(world: &mut World) -> Result<(), Wrong> {
     match done {
         Ok(()) => {
             world.purged.insert(record);
-            Ok(())
+            match late.filter(|(_, made)| made.record == record) {
+                Some((number, made)) => work::make_late(world, number, &made),
+                None => Ok(()),
+            }
         }
         Err(error) => {
             world.perhaps_purged.insert(record);

@@ -114,37 +114,68 @@ fn create(world: &mut World, number: usize) -> Result<(), Wrong> {
         KINDS.into_iter().filter(|(_, area)| reach.iter().any(|(_, readable)| readable == area)).collect();
     // Now and then something that the server will not take.
     let kinds = if own.is_empty() || world.chance.one_in(12) { KINDS.to_vec() } else { own };
-    let (kind, area) = kinds[world.chance.below(kinds.len()).min(world.chance.below(kinds.len()))];
+    let (kind, _) = kinds[world.chance.below(kinds.len()).min(world.chance.below(kinds.len()))];
     let Some(process) = &world.devices[number].process else { return Ok(()) };
     let book = std::sync::Arc::clone(&process.book);
     let unit = match book.status() {
         Ok(status) => status.enrolment.map(|enrolment| enrolment.unit).unwrap_or_default(),
         Err(error) => return failed(world, number, "asking for the status", &error),
     };
-    let text = world.model.text(area.word(), &unit);
     let record = new_id(world, kind, &unit)?;
+    make(world, number, &Made { record, kind, unit })
+}
+
+/// A phone makes a record of this id.
+fn make(world: &mut World, number: usize, made: &Made) -> Result<(), Wrong> {
+    let device = &world.devices[number];
+    let Some(process) = &device.process else { return Ok(()) };
+    let (record, area) = (made.record, area_of(made.kind));
+    let reach = office::reach(&world.roles[device.user]);
+    let text = world.model.text(area.word(), &made.unit);
     let new = NewRecord { id: Some(record), values: json!({ "title": text }), submit: false };
-    let done = book.import(kind, &[new]).and_then(|mut done| done.remove(0));
+    let done = process.book.import(made.kind, &[new]).and_then(|mut done| done.remove(0));
+    let (name, kind) = (&device.name, made.kind);
     if let Err(error) = &done
         && matches!(error.kind, ErrorKind::NotFound | ErrorKind::BadInput)
     {
-        world.ether.note(format_args!("{} cannot make {record}: {:?}", world.devices[number].name, error.kind));
+        world.ether.note(format_args!("{name} cannot make {record}: {:?}", error.kind));
         return Ok(());
     }
-    world.made.push(Made { record, kind, unit: unit.clone() });
-    if !reach.contains(&(unit.clone(), area)) {
+    if !reach.contains(&(made.unit.clone(), area)) {
         world.strays.insert(record);
     }
-    world.ether.note(format_args!(
-        "{} makes {kind} {record} with {text}: {}",
-        world.devices[number].name,
-        done.is_ok()
-    ));
+    world.ether.note(format_args!("{name} makes {kind} {record} with {text}: {}", done.is_ok()));
+    world.made.push(made.clone());
     world.model.write(record, "title", text, Some(number), &Seen::new(), done.is_ok());
     done.map_or_else(|error| failed(world, number, "making a record", &error), |_| Ok(()))
 }
 
+/// A record that somebody made, and a phone of the same unit that lacks it: it may have the same list, and not have heard.
+pub fn lacking(world: &World, held: &[RecordId]) -> Vec<(usize, Made)> {
+    let mut found = Vec::new();
+    // Two versions of a form make two different records.
+    let made = world.made.iter().filter(|made| !world.plan.versions && held.contains(&made.record));
+    for made in made.filter(|made| !world.strays.contains(&made.record)) {
+        for (number, device) in world.devices.iter().enumerate().skip(1).filter(|(_, device)| device.enrolled) {
+            let reads = office::reach(&world.roles[device.user]).contains(&(made.unit.clone(), area_of(made.kind)));
+            let of_unit = reads && USERS[device.user].1 == made.unit;
+            let lacks =
+                |book: &Fieldbook| book.record(made.record).is_err_and(|error| error.kind == ErrorKind::NotFound);
+            if of_unit && device.process.as_ref().is_some_and(|process| lacks(&process.book)) {
+                found.push((number, made.clone()));
+            }
+        }
+    }
+    found
+}
+
+/// A phone takes a record from its list that was erased for ever just now, before it has heard of that.
+pub fn make_late(world: &mut World, number: usize, made: &Made) -> Result<(), Wrong> {
+    if world.devices[number].disk.is_dead() { Ok(()) } else { make(world, number, made) }
+}
+
 /// A record as a list of the office names it.
+#[derive(Clone)]
 pub struct Made {
     /// The record.
     pub record: RecordId,
