@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use fieldbook_core::access::Role;
-use fieldbook_server::store::StoreError;
 use fieldbook_core::client::HistoryView;
 use fieldbook_core::ids::ChangeHash;
+use fieldbook_server::store::StoreError;
 
 use super::device::Device;
 use super::disk::Unsynced;
