@@ -60,3 +60,31 @@ impl Documents {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::form;
+
+    #[test]
+    fn the_longest_unused_goes_when_there_is_no_room_and_other_heads_are_not_found() {
+        let documents = Documents::default();
+        let ids = [1, 2, 3].map(|byte| RecordId([byte; 16]));
+        let keep = |id: RecordId, heads: &[u8], bytes: usize| {
+            let document = Document::create(id, form().definition()).unwrap();
+            documents.keep(id, heads.to_vec(), Arc::new(document), bytes);
+        };
+        keep(ids[0], b"a", BYTES_MAX / 2);
+        keep(ids[1], b"b", BYTES_MAX / 2);
+        assert!(documents.at(ids[0], b"a").is_some(), "both fit");
+        assert!(documents.at(ids[0], b"changed since").is_none());
+        keep(ids[2], b"c", 1);
+        assert!(documents.at(ids[1], b"b").is_none(), "it was not used the longest");
+        assert!(documents.at(ids[0], b"a").is_some() && documents.at(ids[2], b"c").is_some());
+        documents.forget(ids[0]);
+        assert!(documents.at(ids[0], b"a").is_none());
+        keep(ids[1], b"b", BYTES_MAX + 1);
+        assert!(documents.at(ids[1], b"b").is_none(), "what is larger than all room is not kept");
+        assert_eq!(documents.kept.lock().unwrap().1, 0);
+    }
+}
