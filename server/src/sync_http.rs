@@ -8,14 +8,16 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody, to_bytes};
-use axum::extract::{ConnectInfo, Request, State};
-use axum::http::{StatusCode, header};
+use axum::extract::{ConnectInfo, Path, Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use fieldbook_core::ports::Random;
 use fieldbook_core::protocol::{ErrorAnswer, ErrorKind};
 use fieldbook_core::sync::to_cbor;
 use hyper::body::Frame;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tower::ServiceExt;
+use tower_http::services::ServeFile;
 
 use crate::api::App;
 use crate::exchange::{self, Exchange};
@@ -31,6 +33,9 @@ const FRAMES_AHEAD: usize = 4;
 const BUSY_RETRY_MS_MIN: u64 = 5_000;
 /// … to here, so that those who were sent away in one moment do not come back in one.
 const BUSY_RETRY_MS_MAX: u64 = 25_000;
+
+/// What a segment's answer tells caches.
+const FOR_EVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
 
 /// An error answer of the protocol, with the HTTP status that fits it.
 #[derive(Debug)]
@@ -188,6 +193,29 @@ async fn streamed(app: &App, exchange: Box<Exchange>, place: OwnedSemaphorePermi
         told(&exchange);
     });
     Response::new(Body::new(Frames(receiver)))
+}
+
+/// `GET /sync/1/segments/{name}`: a segment's bytes, in ranges if wanted; for whoever knows the name. They never change, and
+/// without their key they say nothing: any cache may hold them.
+pub(crate) async fn segment(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let mut bytes = [0; 32];
+    if hex::decode_to_slice(&name, &mut bytes).is_err() {
+        return Ok(StatusCode::NOT_FOUND.into_response());
+    }
+    let store = Arc::clone(&app.store);
+    let Some(file) = inside(move || Ok(store.segment_file(&bytes)?)).await? else {
+        return Ok(StatusCode::NOT_FOUND.into_response());
+    };
+    let mut response =
+        ServeFile::new(file).oneshot(request).await.unwrap_or_else(|never| match never {}).into_response();
+    if response.status().is_success() {
+        response.headers_mut().insert(header::CACHE_CONTROL, FOR_EVER);
+    }
+    Ok(response)
 }
 
 /// One line a finished exchange: ids and counts, never content.

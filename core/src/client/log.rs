@@ -509,4 +509,16 @@ impl PhoneLog for StoreLog<'_> {
     fn drop_pending(&mut self, entry: &PendingEntry) -> Result<(), LogError> {
         self.put(|write| Ok(write.drop_pending(&entry.feed, entry.epoch, entry.position)?))
     }
+
+    fn segment_bytes(&mut self, name: &[u8; 32]) -> Result<Vec<u8>, LogError> {
+        self.look(|view| Ok(view.segment_bytes(name)?))
+    }
+
+    fn add_segment_bytes(&mut self, name: &[u8; 32], at: u64, bytes: &[u8]) -> Result<(), LogError> {
+        self.put(|write| Ok(write.add_segment_bytes(name, at, bytes)?))
+    }
+
+    fn forget_segments(&mut self, but: &[[u8; 32]]) -> Result<(), LogError> {
+        self.put(|write| Ok(write.forget_segments(but)?))
+    }
 }

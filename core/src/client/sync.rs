@@ -15,11 +15,13 @@ use super::types::{ErasedView, Progress, SyncListener, SyncReport};
 use super::{ClientError, ErrorKind};
 use crate::protocol::ErrorAnswer;
 use crate::protocol::limits::CLOCK_TOLERANCE_MS;
-use crate::sync::phone::{Exchange, Outcome, PhoneEvent, Stats, SyncError};
+use crate::sync::phone::{Download, Exchange, Offered, Outcome, PhoneEvent, Stats, SyncError};
 use crate::sync::{LogError, LogErrorKind, Signer};
 
 /// Path of the endpoint.
 const SYNC_PATH: &str = "/sync/1";
+/// Path of the segments, before a name.
+const SEGMENTS_PATH: &str = "/sync/1/segments/";
 /// Exchanges of one sync; 128 KB up or 1 MB down each.
 const EXCHANGES_MAX: u32 = 10_000;
 /// Exchanges in a row that ask again without moving anything.
@@ -52,6 +54,8 @@ struct Run<'b> {
     breaks_max: u32,
     /// When the server that ended it would have the phone back.
     retry_after_ms: Option<u64>,
+    /// Something of a segment came since the last break.
+    advanced: bool,
 }
 
 /// How a sync ended, for whoever decides when to try again.
@@ -161,6 +165,7 @@ impl Fieldbook {
                 report: SyncReport::default(),
                 breaks_max,
                 retry_after_ms: None,
+                advanced: false,
             };
             let done = run.all(connection.as_mut());
             ended.moved = run.total.changes_sent + run.total.changes_received > 0;
@@ -201,7 +206,7 @@ impl Run<'_> {
         let mut breaks = 0;
         let mut idle = 0;
         for _ in 0..EXCHANGES_MAX {
-            match self.exchange(connection) {
+            match self.exchange(connection).and_then(|outcome| self.download(connection, outcome)) {
                 Ok(outcome) => {
                     if outcome.revoked {
                         if let Some(erased) = self.book.erase(&self.enrolment.device)? {
@@ -233,7 +238,7 @@ impl Run<'_> {
                     }
                 }
                 Err(Stop::Broken(fault)) => {
-                    breaks += 1;
+                    breaks = if std::mem::take(&mut self.advanced) { 1 } else { breaks + 1 };
                     self.report.breaks += 1;
                     if breaks >= self.breaks_max || self.cancel.is_cancelled() {
                         return Err(fault);
@@ -280,6 +285,54 @@ impl Run<'_> {
         let outcome = exchange.finish(&mut log, random)?;
         note_events(&mut self.report, &outcome.events, book.language());
         Ok(outcome)
+    }
+
+    /// Fetches what the exchange has offered. Where a piece is not to be had any more, the next exchange offers another.
+    fn download(&mut self, connection: &mut dyn Transport, mut outcome: Outcome) -> Result<Outcome, Stop> {
+        for offered in std::mem::take(&mut outcome.offered) {
+            if !self.fetch(connection, offered, &mut outcome)? {
+                break;
+            }
+        }
+        Ok(outcome)
+    }
+
+    /// False where the next segment is of no use before an exchange.
+    fn fetch(&mut self, connection: &mut dyn Transport, offered: Offered, outcome: &mut Outcome) -> Result<bool, Stop> {
+        let book = self.book;
+        let mut log = StoreLog::new(book);
+        let path = format!("{SEGMENTS_PATH}{}", hex::encode(offered.segment.name));
+        let mut download = Download::begin(&mut log, offered)?;
+        let mut fetched = Ok(true);
+        let mut stopped = None;
+        if !download.is_over() {
+            self.report.requests += 1;
+            let moved = Moved { listener: self.listener, before: self.before, base: self.total, waiting: self.waiting };
+            let (report, stats) = (&mut self.report, Cell::new(Stats::default()));
+            let on_move = |bytes: ByteCount| moved.tell(bytes, stats.get());
+            let from = download.next_byte();
+            fetched = connection.get(&path, from, self.cancel, &on_move, &mut |bytes| {
+                match download.receive(&mut log, bytes) {
+                    Ok(events) => {
+                        note_events(report, &events, book.language());
+                        stats.set(download.stats());
+                    }
+                    Err(error) => stopped = Some(Stop::from(error)),
+                }
+                // Where all has come, the answer ends by itself, and the connection stays.
+                let enough = stopped.is_some() || (download.is_over() && !download.is_whole());
+                if enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            });
+            moved.tell(connection.bytes(), download.stats());
+        }
+        self.total += download.stats();
+        outcome.progress |= download.stats().entries > 0;
+        let whole = download.is_whole();
+        self.advanced |= download.pause(&mut log)?;
+        if let Some(stop) = stopped {
+            return Err(stop);
+        }
+        Ok(fetched? && whole)
     }
 
     fn pause(&self, delay_ms: u64) -> Result<(), Fault> {

@@ -70,6 +70,16 @@ pub const TRANSCODE_KEY_BYTES_MAX: usize = 1_024;
 pub const RECORD_PREFIX_BYTES: usize = 6;
 /// Bytes that name a change of a known record which the receiver holds.
 pub const CHANGE_PREFIX_BYTES: usize = 4;
+/// A segment's block: what is verified at once, and can be read when it has arrived.
+pub const SEGMENT_BLOCK_BYTES: usize = 16 * 1024;
+/// Bytes of its hash that a segment's list names.
+pub const SEGMENT_BLOCK_HASH_BYTES: usize = 16;
+/// Bytes after which a segment is closed.
+pub const SEGMENT_BYTES_TARGET: usize = 1024 * 1024;
+/// Bytes of a segment: the target, the last message whatever its size, and what encryption adds.
+pub const SEGMENT_BYTES_MAX: u64 = 3 * 1024 * 1024;
+/// Segments of one feed that an answer offers; the next answer offers more.
+pub const SEGMENTS_OFFERED_MAX: usize = 16;
 /// A part of a message that does not fit a frame.
 pub const PART_BYTES: usize = 64 * 1024;
 /// Parts of one message.

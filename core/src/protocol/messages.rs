@@ -6,6 +6,7 @@ use minicbor::{Decode, Encode};
 use super::changes::{ChangesDown, ChangesUp};
 use super::notice::Notice;
 use super::restored::{LostFeed, Returned};
+use super::segments::Segment;
 use crate::access::{Area, FeedId, Role, Unit};
 use crate::ids::{ActorId, ChangeHash, DeviceId, LogId, RecordId, UserId};
 
@@ -266,6 +267,16 @@ pub enum Down {
     /// A form that a notice has named: CBOR of `FormDefinition`.
     #[n(10)]
     Form(#[n(0)] ByteVec),
+    /// Entries of a feed that are fetched apart, in order and without a gap from the device's place on.
+    #[n(11)]
+    Segments {
+        /// Index of the feed.
+        #[n(0)]
+        feed: u32,
+        /// At most [`super::limits::SEGMENTS_OFFERED_MAX`].
+        #[n(1)]
+        segments: Vec<Segment>,
+    },
 }
 
 /// One entry of a feed, at its position.

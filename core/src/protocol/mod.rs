@@ -9,6 +9,7 @@ pub mod limits;
 mod messages;
 mod notice;
 mod restored;
+mod segments;
 pub mod transcode;
 
 pub use changes::{ChangesDown, ChangesUp, FormRun, StatementUp};
@@ -19,3 +20,4 @@ pub use messages::{
 };
 pub use notice::{Notice, Review};
 pub use restored::{LostFeed, Point, Returned};
+pub use segments::Segment;

@@ -28,6 +28,7 @@ mod reference;
 mod salvage;
 mod schema;
 mod search;
+mod segment;
 
 pub use disk::SystemDisk;
 pub use draft::{Draft, DraftKey};

@@ -93,6 +93,8 @@ CREATE TABLE pending(
   record BLOB NOT NULL, reason TEXT NOT NULL, bytes BLOB NOT NULL, UNIQUE(unit, area, epoch, position));
 CREATE INDEX pending_by_record ON pending(record);
 CREATE TABLE purged(n INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE);
+-- What has arrived of a segment that is being fetched; not salvaged: it is fetched again.
+CREATE TABLE segment(n INTEGER PRIMARY KEY, name BLOB NOT NULL, at INTEGER NOT NULL, bytes BLOB NOT NULL, UNIQUE(name, at));
 ";
 
 /// Tables in the order in which they are salvaged: unsent work first.

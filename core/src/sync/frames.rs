@@ -89,6 +89,8 @@ message!(Down, FORM_BYTES_MAX + MESSAGE_ENVELOPE_BYTES);
 pub struct FrameWriter {
     encoder: Option<Encoder<'static>>,
     window_log: u32,
+    /// Compressed once and read many times: it may take as long as it likes.
+    to_keep: bool,
     raw: Vec<u8>,
     messages: usize,
     ratio_percent: usize,
@@ -105,6 +107,7 @@ impl FrameWriter {
         Self {
             encoder: None,
             window_log: window_log.clamp(WINDOW_LOG_MIN, ZSTD_WINDOW_LOG_MAX),
+            to_keep: false,
             raw: Vec::new(),
             messages: 0,
             ratio_percent: FIRST_RATIO_PERCENT,
@@ -113,6 +116,12 @@ impl FrameWriter {
             raw_total: 0,
             sum: Sha256::new(),
         }
+    }
+
+    /// A writer of what is kept and read many times.
+    #[must_use]
+    pub fn to_keep() -> Self {
+        Self { to_keep: true, ..Self::new(ZSTD_WINDOW_LOG_MAX) }
     }
 
     /// Adds a message; a large one as numbered parts. Frames that are full wait in [`FrameWriter::take`].
@@ -205,7 +214,7 @@ impl FrameWriter {
     /// A small answer gets a small window: its tables are then small too, and it can be compressed hard.
     fn new_encoder(&self, only_frame: bool) -> Result<Encoder<'static>, FrameError> {
         let needed = usize::BITS - self.raw.len().leading_zeros();
-        let small = only_frame || self.window_log < ZSTD_WINDOW_LOG_MAX;
+        let hard = only_frame || self.to_keep || self.window_log < ZSTD_WINDOW_LOG_MAX;
         let window_log = if only_frame { needed.clamp(WINDOW_LOG_MIN, self.window_log) } else { self.window_log };
         let mut encoder = Encoder::new(LEVEL_SMALL).map_err(|_| FrameError::Compression)?;
         // The tables too: left to itself, zstd makes them for a stream of unknown size, megabytes to be cleared first.
@@ -217,7 +226,7 @@ impl FrameWriter {
         ];
         let quicker =
             [CParameter::Strategy(Strategy::ZSTD_btopt), CParameter::SearchLog(6), CParameter::TargetLength(128)];
-        for parameter in tables.into_iter().chain(quicker.into_iter().filter(|_| !small)) {
+        for parameter in tables.into_iter().chain(quicker.into_iter().filter(|_| !hard)) {
             encoder.set_parameter(parameter).map_err(|_| FrameError::Compression)?;
         }
         Ok(encoder)

@@ -9,6 +9,7 @@ pub mod cursors;
 pub mod frames;
 mod log;
 pub mod phone;
+pub mod segment;
 pub mod server;
 pub mod signing;
 mod wire;

@@ -58,6 +58,7 @@ pub fn router(store: Arc<Store>) -> Router {
         .route("/healthz", get(healthz))
         .route("/sync/1", post(sync_http::exchange))
         .route("/sync/1/enrol", post(sync_http::enrol))
+        .route("/sync/1/segments/{name}", get(sync_http::segment))
         .with_state(app)
 }
 

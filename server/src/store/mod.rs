@@ -19,6 +19,7 @@ mod quarantine;
 mod records;
 mod restored;
 mod reviews;
+mod segments;
 mod sessions;
 mod supervise;
 mod sync_log;
@@ -33,6 +34,7 @@ use std::time::Duration;
 
 use fieldbook_core::ids::LogId;
 use fieldbook_core::ports::{Clock, Random};
+use fieldbook_core::sync::server::Sealing;
 use fieldbook_sqlite::KEY_BYTES;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 
@@ -85,6 +87,9 @@ pub struct Store {
     forms: forms::FormCache,
     documents: documents::Documents,
     actors: console::ServerActors,
+    /// Held by whoever seals.
+    sealing: Mutex<()>,
+    seal_at: Sealing,
 }
 
 impl std::fmt::Debug for Store {
@@ -185,9 +190,18 @@ impl Store {
             forms: forms::FormCache::default(),
             documents: documents::Documents::default(),
             actors,
+            sealing: Mutex::new(()),
+            seal_at: Sealing::default(),
         };
         store.follow_list()?;
+        store.tidy_segments()?;
         Ok(store)
+    }
+
+    /// The same store, which seals pieces of feeds at other sizes.
+    #[must_use]
+    pub fn sealing_at(self, seal_at: Sealing) -> Self {
+        Self { seal_at, ..self }
     }
 
     /// This server's log.

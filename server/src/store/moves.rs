@@ -249,6 +249,7 @@ impl Store {
         let mut feed = feeds::feed_for(tx, to, left.id.area)?;
         nobody_knows(tx, &left)?;
         let entries = entries_of(tx, open)?;
+        self.unseal(tx, record)?;
         purge::erase_entries(tx, record)?;
         let (from, to_feed): (FeedId, FeedId) = (left.id.clone(), feed.id.clone());
         let position = say(tx, &mut left, now_ms, record, &EntryBody::MovedOut { record, to: to_feed, number })?;

@@ -125,6 +125,7 @@ impl Store {
         if is_purged(tx, record)? {
             return Ok(());
         }
+        self.unseal(tx, record)?;
         erase_entries(tx, record)?;
         erase_rows(tx, record)?;
         self.documents.forget(record);

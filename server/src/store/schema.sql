@@ -32,7 +32,7 @@ CREATE TABLE forms (
 ) STRICT;
 CREATE TABLE feeds (
   id INTEGER PRIMARY KEY, unit TEXT NOT NULL REFERENCES units(code), area TEXT NOT NULL, epoch INTEGER NOT NULL,
-  position INTEGER NOT NULL, chain BLOB NOT NULL, head BLOB, UNIQUE (unit, area)
+  position INTEGER NOT NULL, chain BLOB NOT NULL, head BLOB, erasures INTEGER NOT NULL DEFAULT 0, UNIQUE (unit, area)
 ) STRICT;
 -- body: CBOR of EntryBody as every follower but the author gets it. hash: of the change, for entries that hold one;
 -- device, statement, item: which signed statement vouches for it, none for the server's own. All four are empty for
@@ -116,3 +116,10 @@ CREATE TABLE told (
 ) STRICT, WITHOUT ROWID;
 -- Records that were erased for ever. The same ids stand in the list that is kept outside the database.
 CREATE TABLE purged (record BLOB PRIMARY KEY, purged_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+-- Sealed pieces of feeds: entries first to through. segment: CBOR of what devices are told, the key with it. The bytes lie
+-- in a file of this name.
+CREATE TABLE segments (
+  name BLOB PRIMARY KEY, feed INTEGER NOT NULL REFERENCES feeds(id), first INTEGER NOT NULL, through INTEGER NOT NULL,
+  segment BLOB NOT NULL
+) STRICT;
+CREATE INDEX segments_feed ON segments(feed, first);

@@ -7,10 +7,11 @@ use fieldbook_core::access::{Area, FeedId};
 use fieldbook_core::document::Document;
 use fieldbook_core::ids::{ActorId, ChangeHash, DeviceId, LogId, RecordId, UserId};
 use fieldbook_core::protocol::limits::{CHANGE_PREFIX_BYTES, DEVICE_FEEDS_MAX, RECORD_PREFIX_BYTES};
-use fieldbook_core::protocol::{Entry, Notice, Point, Returned, Verdict};
+use fieldbook_core::protocol::{Entry, Notice, Point, Returned, Segment, Verdict};
 use fieldbook_core::sync::cursors::CursorPoint;
+use fieldbook_core::sync::segment::Sealed;
 use fieldbook_core::sync::server::{
-    DeviceRow, Fate, FeedHead, LogEntry, ReturnedState, Scope, ServerLog, StatementRow, TakenChange,
+    DeviceRow, Fate, FeedHead, LogEntry, ReturnedState, Scope, Sealing, ServerLog, StatementRow, TakenChange,
 };
 use fieldbook_core::sync::{LogError, LogErrorKind, chain, from_cbor};
 use rusqlite::{Connection, OptionalExtension};
@@ -18,7 +19,7 @@ use sha2::{Digest, Sha256};
 
 use super::foreseen::{Foreseen, Gathered, RECORD_BYTES_MAX, RECORDS_MAX};
 use super::records::OpenRecord;
-use super::{Store, StoreError, devices, feeds, moves, restored, units, users};
+use super::{Store, StoreError, devices, feeds, moves, restored, segments, units, users};
 
 /// Change of a device's clock error that is worth a write.
 const CLOCK_STEP_MS: u64 = 60 * 1000;
@@ -48,6 +49,7 @@ pub(crate) struct StoreLog<'a> {
     /// The records that this transaction has changed: each is saved once, at its end.
     open: Vec<OpenRecord>,
     pub(super) foreseen: Foreseen,
+    sealing: Option<MutexGuard<'a, ()>>,
 }
 
 impl<'a> StoreLog<'a> {
@@ -58,6 +60,7 @@ impl<'a> StoreLog<'a> {
             reader: Some(store.take_reader()?),
             open: Vec::new(),
             foreseen: Foreseen::default(),
+            sealing: None,
         })
     }
 
@@ -500,6 +503,33 @@ impl ServerLog for StoreLog<'_> {
             });
         }
         Ok(found)
+    }
+
+    fn sealing(&self) -> Sealing {
+        self.store.seal_at
+    }
+
+    fn segments(&mut self, feed: &FeedId) -> Result<Vec<Segment>, LogError> {
+        Ok(segments::of_feed(self.connection()?, self.store.folder(), feed)?)
+    }
+
+    fn begin_sealing(&mut self, feed: &FeedId) -> Result<u64, LogError> {
+        self.sealing = Some(super::locked(&self.store.sealing));
+        Ok(segments::erasures(self.connection()?, feed)?)
+    }
+
+    fn put_segment(&mut self, feed: &FeedId, erasures: u64, sealed: &Sealed) -> Result<bool, LogError> {
+        Ok(self.store.put_segment(feed, erasures, sealed)?)
+    }
+
+    fn end_sealing(&mut self) {
+        self.sealing = None;
+    }
+
+    fn segment_key(&mut self) -> Result<[u8; 32], LogError> {
+        let mut key = [0; 32];
+        self.store.random.fill(&mut key);
+        Ok(key)
     }
 }
 

@@ -10,7 +10,7 @@ use fieldbook_core::sync::{chain, change_hash, from_cbor, signing};
 use rusqlite::Connection;
 
 use super::feeds::{self, Feed};
-use super::{Store, StoreError, records};
+use super::{Store, StoreError, records, segments};
 use crate::apart::{self, Line};
 
 /// Faults that one check lists.
@@ -20,7 +20,7 @@ const FAULTS_MAX: usize = 100;
 #[derive(Debug, Clone)]
 pub struct Check {
     /// What was checked: `database`, `chains`, `records`, `statements`, `quarantine`,
-    /// `purged`.
+    /// `purged`, `segments`.
     pub name: &'static str,
     /// How many things were checked.
     pub count: u64,
@@ -49,7 +49,12 @@ impl Store {
         let listed = apart::read(self.folder())?;
         self.read(|tx| {
             let purged = purged(tx, &listed)?;
-            Ok(vec![database(tx)?, chains(tx)?, bodies(tx)?, statements(tx)?, quarantine(tx)?, purged])
+            let mut sealed = Check::new("segments");
+            segments::verify(tx, self.folder(), &mut |holds, fault| {
+                sealed.count += 1;
+                sealed.hold(holds, fault);
+            })?;
+            Ok(vec![database(tx)?, chains(tx)?, bodies(tx)?, statements(tx)?, quarantine(tx)?, purged, sealed])
         })
     }
 }

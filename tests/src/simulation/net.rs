@@ -211,9 +211,65 @@ impl Transport for Line {
         }
         Ok(())
     }
+
+    fn get(
+        &mut self,
+        path: &str,
+        from: u64,
+        cancel: &CancelFlag,
+        _on_move: &dyn Fn(ByteCount),
+        on_bytes: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
+    ) -> Result<bool, NetError> {
+        let unreachable =
+            |detail: &str| NetError::Unreachable { address: self.address.clone(), detail: detail.to_owned() };
+        let serving = self.ether.serving().ok_or_else(|| unreachable("no server"))?;
+        self.wait(&serving, cancel)?;
+        let mut name = [0; 32];
+        let named = path.rsplit('/').next().is_some_and(|text| hex::decode_to_slice(text, &mut name).is_ok());
+        if !named {
+            self.ether.wrong(format!("{} asks for {path}", self.name));
+        }
+        let file = serving.store.segment_file(&name).map_err(|error| self.answered(&serving, error.into()))?;
+        let Some(bytes) = file.and_then(|file| std::fs::read(file).ok()) else { return Ok(false) };
+        self.ether.note(format_args!("{} fetches {path} from byte {from}", self.name));
+        self.fetched(&serving, (&bytes, from), cancel, on_bytes).map(|()| true)
+    }
 }
 
 impl Line {
+    /// The bytes of a segment from `from` on, in pieces, perhaps cut, perhaps damaged on their way.
+    fn fetched(
+        &mut self,
+        serving: &Serving,
+        (bytes, from): (&[u8], u64),
+        cancel: &CancelFlag,
+        on_bytes: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
+    ) -> Result<(), NetError> {
+        let mut rest = bytes.get(from as usize..).unwrap_or_default().to_vec();
+        let forge = self.ether.weather().forge_one_in;
+        if forge > 0 && !rest.is_empty() && self.ether.chance(|chance| chance.one_in(forge)) {
+            let at = self.ether.chance(|chance| chance.below(rest.len()));
+            rest[at] ^= 1;
+            self.ether.note(format_args!("{}: byte {at} of a segment is flipped on its way", self.name));
+        }
+        let end = self.cut(rest.len()).map_or(rest.len(), |cut| cut.up.min(cut.down).min(rest.len()));
+        let mut at = 0;
+        while at < end {
+            let piece = self.piece(end - at);
+            self.wait(serving, cancel)?;
+            self.bytes.down += piece as u64;
+            if on_bytes(&rest[at..at + piece]).is_break() {
+                return Ok(());
+            }
+            at += piece;
+        }
+        if end < rest.len() {
+            self.ether.note(format_args!("{}: cut after {end} bytes of a segment", self.name));
+            return Err(self.broken("cut on the way down"));
+        }
+        Ok(())
+    }
+
     /// An exchange that somebody rewrites on its way, up or down.
     fn forged(
         &mut self,

@@ -16,7 +16,7 @@ use std::time::Duration;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
-use hyper::{Method, Request, Response, header};
+use hyper::{Method, Request, Response, StatusCode, header};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
@@ -128,6 +128,20 @@ pub trait Transport: Send {
         on_move: &dyn Fn(ByteCount),
         on_bytes: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
     ) -> Result<(), NetError>;
+
+    /// One GET of bytes that never change, from byte `from` on. `on_bytes` and `on_move` as in [`Transport::post`]. False
+    /// if whoever answers does not have them.
+    ///
+    /// # Errors
+    /// [`NetError`]. After an error or a break by `on_bytes` the next call connects anew.
+    fn get(
+        &mut self,
+        path: &str,
+        from: u64,
+        cancel: &CancelFlag,
+        on_move: &dyn Fn(ByteCount),
+        on_bytes: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
+    ) -> Result<bool, NetError>;
 }
 
 /// What reaches servers.
@@ -189,25 +203,89 @@ impl Transport for Connection {
         on_move: &dyn Fn(ByteCount),
         on_bytes: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
     ) -> Result<(), NetError> {
+        let request = self.request(Method::POST, path, None, body)?;
         let sender = self.sender.take();
+        let sender = self.exchange(cancel, on_move, |exchange, runtime| {
+            runtime.block_on(async {
+                let (sender, response) = exchange.ask(sender, request).await?;
+                if response.status() != StatusCode::OK {
+                    return Err(exchange.refusal(response).await);
+                }
+                Ok(exchange.read(response, 0, on_bytes).await?.then_some(sender))
+            })
+        })?;
+        self.sender = sender;
+        Ok(())
+    }
+
+    fn get(
+        &mut self,
+        path: &str,
+        from: u64,
+        cancel: &CancelFlag,
+        on_move: &dyn Fn(ByteCount),
+        on_bytes: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
+    ) -> Result<bool, NetError> {
+        let request = self.request(Method::GET, path, (from > 0).then(|| format!("bytes={from}-")), Vec::new())?;
+        let sender = self.sender.take();
+        let (found, sender) = self.exchange(cancel, on_move, |exchange, runtime| {
+            runtime.block_on(async {
+                let (sender, response) = exchange.ask(sender, request).await?;
+                let (found, skip) = match response.status() {
+                    StatusCode::PARTIAL_CONTENT => (true, 0),
+                    // Whoever knows no ranges sends everything.
+                    StatusCode::OK => (true, from),
+                    StatusCode::NOT_FOUND | StatusCode::GONE => (false, u64::MAX),
+                    _ => return Err(exchange.refusal(response).await),
+                };
+                Ok((found, exchange.read(response, skip, on_bytes).await?.then_some(sender)))
+            })
+        })?;
+        self.sender = sender;
+        Ok(found)
+    }
+}
+
+impl Connection {
+    fn request(
+        &self,
+        method: Method,
+        path: &str,
+        range: Option<String>,
+        body: Vec<u8>,
+    ) -> Result<Request<Full<Bytes>>, NetError> {
+        let mut request = Request::builder().method(method).uri(path).header(header::HOST, &self.host_header);
+        if let Some(range) = range {
+            request = request.header(header::RANGE, range);
+        }
+        let not_ours = |error: hyper::http::Error| NetError::NotOurs {
+            address: self.server.to_string(),
+            detail: error.to_string(),
+        };
+        request.body(Full::new(Bytes::from(body))).map_err(not_ours)
+    }
+
+    fn exchange<T>(
+        &self,
+        cancel: &CancelFlag,
+        on_move: &dyn Fn(ByteCount),
+        work: impl FnOnce(&Exchange<'_>, &Runtime) -> Result<T, NetError>,
+    ) -> Result<T, NetError> {
         let exchange = Exchange {
             server: &self.server,
-            host_header: &self.host_header,
             tls: &self.tls,
             counters: &self.counters,
             cancel,
             on_move,
             told: Cell::new(tokio::time::Instant::now()),
         };
-        self.sender = self.runtime.block_on(exchange.run(sender, path, body, on_bytes))?;
-        Ok(())
+        work(&exchange, &self.runtime)
     }
 }
 
-/// What one POST needs; borrowed from the connection while its event loop runs.
+/// What one request needs; borrowed from the connection while its event loop runs.
 struct Exchange<'a> {
     server: &'a ServerAddress,
-    host_header: &'a str,
     tls: &'a Arc<rustls::ClientConfig>,
     counters: &'a Arc<Counters>,
     cancel: &'a CancelFlag,
@@ -225,37 +303,39 @@ impl Exchange<'_> {
         }
     }
 
-    /// The connection afterwards, if it can be used again.
-    async fn run(
+    /// Sends a request over the kept connection, or a new one.
+    async fn ask(
         &self,
         kept: Option<SendRequest<Full<Bytes>>>,
-        path: &'static str,
-        body: Vec<u8>,
-        on_bytes: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
-    ) -> Result<Option<SendRequest<Full<Bytes>>>, NetError> {
+        request: Request<Full<Bytes>>,
+    ) -> Result<(SendRequest<Full<Bytes>>, Response<Incoming>), NetError> {
         let mut sender = match self.still_open(kept).await {
             Some(sender) => sender,
             None => self.connect().await?,
         };
-        let request = Request::builder()
-            .method(Method::POST)
-            .uri(path)
-            .header(header::HOST, self.host_header)
-            .body(Full::new(Bytes::from(body)))
-            .map_err(|error| NetError::NotOurs { address: self.server.to_string(), detail: error.to_string() })?;
         let response = self.watched(sender.send_request(request)).await?.map_err(|error| self.classify(&error))?;
-        if response.status() != hyper::StatusCode::OK {
-            return Err(self.refusal(response).await);
-        }
+        Ok((sender, response))
+    }
+
+    /// Hands on the body from byte `skip` on. False if `on_bytes` broke off: the connection cannot be used again then.
+    async fn read(
+        &self,
+        response: Response<Incoming>,
+        mut skip: u64,
+        on_bytes: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
+    ) -> Result<bool, NetError> {
         let mut body = response.into_body();
         while let Some(chunk) = self.next_chunk(&mut body).await? {
-            if on_bytes(&chunk).is_break() {
-                return Ok(None);
+            let skipped = skip.min(chunk.len() as u64);
+            skip -= skipped;
+            let rest = &chunk[skipped as usize..];
+            if !rest.is_empty() && on_bytes(rest).is_break() {
+                return Ok(false);
             }
             // Where chunks come more often than ticks, nobody else tells.
             self.tell();
         }
-        Ok(Some(sender))
+        Ok(true)
     }
 
     /// A connection kept from an earlier exchange, if the server has not closed it since.

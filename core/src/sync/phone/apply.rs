@@ -141,6 +141,7 @@ impl<'a> Applier<'a> {
                 Ok(())
             }
             Down::Form(form) => self.form(&form),
+            Down::Segments { feed, segments } => self.segments(feed, segments),
             Down::Restored { awaiting, feeds } => self.restored(awaiting, &feeds),
             Down::Part { .. } => Err(SyncError::Protocol("a part outside of a message").into()),
         }
@@ -267,6 +268,9 @@ impl<'a> Applier<'a> {
     }
 
     fn changes(&mut self, message: ChangesDown) -> Result<(), Stop> {
+        if self.is_known(&message) {
+            return Ok(());
+        }
         let documents = &self.documents;
         let held = |record: &RecordId, prefix: &[u8]| documents.get(record)?.document.change_by_prefix(prefix);
         let in_full = self.exchange.in_full;
@@ -531,6 +535,8 @@ impl<'a> Applier<'a> {
 
     fn done(&mut self, more: bool, digest: Option<[u8; 16]>, revoked: bool) -> Result<(), Stop> {
         let exchange = &mut *self.exchange;
+        let names: Vec<[u8; 32]> = exchange.offered.iter().map(|offered| offered.segment.name).collect();
+        self.log.forget_segments(&names)?;
         let own = super::request::cursor_set(&exchange.identity, exchange.state.registry, &exchange.feeds).digest();
         let confirmed = match digest {
             Some(digest) => digest == own,

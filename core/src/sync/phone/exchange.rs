@@ -1,6 +1,7 @@
 //! One exchange on the device's side.
 
 use super::apply::{Applied, Applier, Stop};
+use super::download::Offered;
 use super::request::{self, Request};
 use super::state::{SyncState, transact};
 use super::upload::{self, Upload};
@@ -37,6 +38,8 @@ pub struct Exchange {
     pub(super) stats: Stats,
     /// The break before this exchange was not without effect.
     pub(super) progress: bool,
+    /// What is to be fetched apart, in order.
+    pub(super) offered: Vec<Offered>,
     reader: FrameReader<Down>,
     end: Option<End>,
 }
@@ -123,10 +126,33 @@ impl Exchange {
             awaiting: false,
             stats,
             progress: false,
+            offered: Vec::new(),
             reader: FrameReader::new(),
             end: None,
         };
         Ok((exchange, request))
+    }
+
+    /// What applying frames needs when they come from elsewhere than an exchange's answer.
+    pub(super) fn apart(log: &mut dyn PhoneLog) -> Result<Self, SyncError> {
+        Ok(Self {
+            identity: log.identity()?,
+            state: SyncState::load(log)?,
+            feeds: log.feeds()?,
+            device_time_ms: 0,
+            digest: [0; 16],
+            probe: false,
+            in_full: false,
+            room: Room::default(),
+            hello_seen: true,
+            restored: false,
+            awaiting: false,
+            stats: Stats::default(),
+            progress: false,
+            offered: Vec::new(),
+            reader: FrameReader::new(),
+            end: None,
+        })
     }
 
     /// What was moved so far.
@@ -249,7 +275,10 @@ impl Exchange {
     pub fn finish(self, log: &mut dyn PhoneLog, random: &dyn Random) -> Result<Outcome, SyncError> {
         let (more, revoked) = match self.end {
             Some(End::Done { more, revoked }) => (more, revoked),
-            Some(End::Stopped | End::HeldBack) => return Ok(self.outcome(true, false, Vec::new())),
+            Some(End::Stopped | End::HeldBack) => {
+                let unread = Self { offered: Vec::new(), ..self };
+                return Ok(unread.outcome(true, false, Vec::new()));
+            }
             Some(End::Failed) | None => return Err(SyncError::Broken),
         };
         let mut state = SyncState::load(log)?;
@@ -259,7 +288,8 @@ impl Exchange {
     }
 
     fn outcome(self, again: bool, revoked: bool, events: Vec<PhoneEvent>) -> Outcome {
-        Outcome { again, progress: self.progress, revoked, awaiting: self.awaiting, stats: self.stats, events }
+        let Self { progress, awaiting, stats, offered, .. } = self;
+        Outcome { again, progress, revoked, awaiting, stats, events, offered }
     }
 }
 

@@ -459,4 +459,20 @@ pub trait PhoneLog {
     /// # Errors
     /// [`LogError`].
     fn drop_pending(&mut self, entry: &PendingEntry) -> Result<(), LogError>;
+
+    /// What is kept of the segment with this name: its bytes from the first on.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn segment_bytes(&mut self, name: &[u8; 32]) -> Result<Vec<u8>, LogError>;
+    /// Keeps more bytes of a segment, which begin at byte `at`: the end of what is kept of it.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn add_segment_bytes(&mut self, name: &[u8; 32], at: u64, bytes: &[u8]) -> Result<(), LogError>;
+    /// Forgets what is kept of all segments but these.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn forget_segments(&mut self, but: &[[u8; 32]]) -> Result<(), LogError>;
 }

@@ -2,6 +2,7 @@
 //! frame, and issues again what a rejected change kept from the server.
 
 mod apply;
+mod download;
 mod exchange;
 mod log;
 mod moves;
@@ -13,6 +14,7 @@ mod state;
 mod unpack;
 mod upload;
 
+pub use download::{Download, Offered};
 pub use exchange::Exchange;
 pub use log::{
     FeedEntry, FollowedFeed, Kept, NotTaken, OutboxChange, PhoneIdentity, PhoneLog, StoredStatement, Unsent, Unstated,

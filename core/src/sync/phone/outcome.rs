@@ -1,5 +1,6 @@
 //! What an exchange tells the client.
 
+use super::Offered;
 use crate::access::FeedId;
 use crate::ids::RecordId;
 use crate::protocol::{ErrorAnswer, ErrorKind};
@@ -171,4 +172,6 @@ pub struct Outcome {
     pub stats: Stats,
     /// What happened at the end.
     pub events: Vec<PhoneEvent>,
+    /// What is to be fetched apart, in this order, before exchanging again.
+    pub offered: Vec<Offered>,
 }

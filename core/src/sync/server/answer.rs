@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use super::gather::{Gathered, Place};
+use super::seal;
 use super::session::Caller;
 use super::{LogEntry, Scope, ServerLog, restored};
 use crate::access::{Area, FeedId};
@@ -196,7 +197,7 @@ impl Answer {
             Step::Hello => self.hello(now_ms)?,
             Step::Verdicts(after) => self.verdicts(log, after)?,
             Step::Feeds => self.feeds()?,
-            Step::Entries(at) => self.entries(log, at)?,
+            Step::Entries(at) => self.entries(log, signer, at)?,
             Step::Forms => self.form(log)?,
             Step::Heads(at) => self.head(signer, at, now_ms)?,
             Step::Done => self.done(log, signer)?,
@@ -269,7 +270,7 @@ impl Answer {
         Ok(Step::Entries(0))
     }
 
-    fn entries(&mut self, log: &mut dyn ServerLog, at: usize) -> Result<Step, LogError> {
+    fn entries(&mut self, log: &mut dyn ServerLog, signer: &dyn Signer, at: usize) -> Result<Step, LogError> {
         let Some(&feed) = self.order.get(at) else {
             self.put_changes()?;
             return Ok(Step::Forms);
@@ -284,9 +285,14 @@ impl Answer {
             return Ok(Step::Heads(0));
         }
         let (after, through) = (reach.point.position, reach.through);
-        let page = log.entries(&reach.point.feed.clone(), after, through, PAGE_ENTRIES, PAGE_BYTES)?;
+        let id = reach.point.feed.clone();
+        if self.offer(log, signer, feed)? {
+            return Ok(Step::Entries(at + 1));
+        }
+        let first = self.first;
+        let page = log.entries(&id, after, through, PAGE_ENTRIES, PAGE_BYTES)?;
         if page.is_empty() {
-            return Err(LogError::damaged(format!("{} has no entry {}", self.reaches[feed].point.feed, after + 1)));
+            return Err(LogError::damaged(format!("{id} has no entry {}", after + 1)));
         }
         for entry in page {
             if self.writer.bytes_estimate() >= EXCHANGE_DOWN_BYTES_TARGET || !self.changes.has_room() {
@@ -298,8 +304,32 @@ impl Answer {
             reach.point.position = position;
             reach.point.chain = chain;
             reach.head_due = true;
+            if first && !self.first {
+                // The rest may be fetched apart.
+                break;
+            }
         }
         Ok(Step::Entries(at))
+    }
+
+    /// Tells the device what of a feed it can fetch apart. General feeds come here: what they say is needed to read the
+    /// others.
+    fn offer(&mut self, log: &mut dyn ServerLog, signer: &dyn Signer, feed: usize) -> Result<bool, LogError> {
+        let reach = &self.reaches[feed];
+        let id = reach.point.feed.clone();
+        if self.first || id.area == Area::General || self.caller.header.in_full {
+            return Ok(false);
+        }
+        let segments = seal::offer(log, signer, &id, reach.point.position, reach.through)?;
+        if segments.is_empty() {
+            return Ok(false);
+        }
+        self.put_changes()?;
+        self.put(&Down::Segments { feed: feed as u32, segments })?;
+        // The next exchange begins behind them.
+        self.reaches[feed].head_due = false;
+        self.more = true;
+        Ok(true)
     }
 
     fn put_entry(&mut self, log: &mut dyn ServerLog, feed: u32, stored: LogEntry) -> Result<(), LogError> {

@@ -1,12 +1,13 @@
 //! What the server's half needs of the server's store.
 
-use super::ReturnedState;
+use super::{ReturnedState, Sealing};
 use crate::access::{FeedId, Role};
 use crate::ids::{ActorId, ChangeHash, DeviceId, LogId, RecordId, UserId};
 use crate::protocol::limits::{CHANGE_PREFIX_BYTES, RECORD_PREFIX_BYTES};
-use crate::protocol::{Entry, Point, Returned, StatementHash, Verdict};
+use crate::protocol::{Entry, Point, Returned, Segment, StatementHash, Verdict};
 use crate::sync::LogError;
 use crate::sync::cursors::CursorPoint;
+use crate::sync::segment::Sealed;
 
 /// What the server knows of a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -339,4 +340,33 @@ pub trait ServerLog {
         limit: usize,
         max_bytes: usize,
     ) -> Result<Vec<LogEntry>, LogError>;
+
+    /// When pieces of a feed are sealed.
+    fn sealing(&self) -> Sealing {
+        Sealing::default()
+    }
+    /// The segments of a feed whose bytes can be fetched, by their first position; they do not overlap. Each holds exactly
+    /// what [`ServerLog::entries`] would answer now: a purge and a move remove the segments that the record was in.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn segments(&mut self, feed: &FeedId) -> Result<Vec<Segment>, LogError>;
+    /// Waits until nobody else seals. Returns how often entries of the feed were erased so far.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn begin_sealing(&mut self, feed: &FeedId) -> Result<u64, LogError>;
+    /// Stores a segment in place of those that it overlaps. False if entries of the feed were erased since there were
+    /// `erasures` of them: nothing is stored then.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn put_segment(&mut self, feed: &FeedId, erasures: u64, sealed: &Sealed) -> Result<bool, LogError>;
+    /// Others may seal again.
+    fn end_sealing(&mut self);
+    /// A new key, drawn at random.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn segment_key(&mut self) -> Result<[u8; 32], LogError>;
 }

@@ -5,6 +5,7 @@ mod answer;
 mod gather;
 mod log;
 mod restored;
+mod seal;
 mod seen;
 mod session;
 mod unpack;
@@ -12,6 +13,7 @@ mod upload;
 
 pub use log::{DeviceRow, Fate, FeedHead, LogEntry, Scope, ServerLog, StatementRow, TakenChange};
 pub use restored::ReturnedState;
+pub use seal::Sealing;
 pub use session::{Session, Traffic};
 
 use crate::ids::{ChangeHash, RecordId};

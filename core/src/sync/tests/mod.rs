@@ -9,6 +9,7 @@ mod reissue;
 mod resend;
 mod restored;
 mod scenes;
+mod segments;
 mod server_log;
 mod transcode;
 
@@ -23,7 +24,7 @@ use crate::document::tests::form;
 use crate::ids::{ActorId, DeviceId, LogId, RecordId, UserId};
 use crate::ports::Random;
 use crate::protocol::ErrorAnswer;
-use crate::sync::phone::{Exchange, Outcome, PhoneEvent, PhoneIdentity, Request, SyncError};
+use crate::sync::phone::{Download, Exchange, Offered, Outcome, PhoneEvent, PhoneIdentity, Request, SyncError};
 use crate::sync::server::Session;
 use crate::sync::signing::Signer;
 use phone_log::MemoryPhone;
@@ -175,11 +176,42 @@ impl World {
         for _ in 0..200 {
             let sent = self.exchange(phone, Fault::default());
             events.extend(sent.events);
-            if !sent.result.unwrap().again {
+            let outcome = sent.result.unwrap();
+            for offered in outcome.offered {
+                let (told, _) = self.fetch(phone, offered, usize::MAX).unwrap();
+                events.extend(told);
+            }
+            if !outcome.again {
                 return events;
             }
         }
         panic!("exchanges never end");
+    }
+
+    /// Fetches a segment in odd pieces, at most `cut` bytes of it. Returns how many came.
+    pub fn fetch(&mut self, phone: usize, offered: Offered, cut: usize) -> Result<(Vec<PhoneEvent>, usize), SyncError> {
+        let Some(bytes) = self.server.segment(&offered.segment.name) else { return Ok((Vec::new(), 0)) };
+        self.fetch_from(phone, offered, &bytes, cut)
+    }
+
+    /// The same from whatever claims to be the segment.
+    pub fn fetch_from(
+        &mut self,
+        phone: usize,
+        offered: Offered,
+        bytes: &[u8],
+        cut: usize,
+    ) -> Result<(Vec<PhoneEvent>, usize), SyncError> {
+        let log = &mut self.phones[phone];
+        let mut download = Download::begin(log, offered)?;
+        let rest = &bytes[download.next_byte() as usize..];
+        let rest = &rest[..rest.len().min(cut)];
+        let mut events = Vec::new();
+        for piece in rest.chunks(1_013) {
+            events.extend(download.receive(log, piece)?);
+        }
+        download.pause(log)?;
+        Ok((events, rest.len()))
     }
 
     /// Everybody until nobody has anything new.

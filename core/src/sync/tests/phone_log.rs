@@ -34,6 +34,7 @@ pub struct Data {
     pub heads: BTreeMap<FeedId, SignedHead>,
     pub lost: BTreeSet<ChangeHash>,
     pub notices: usize,
+    pub segments: BTreeMap<[u8; 32], Vec<u8>>,
 }
 
 pub struct MemoryPhone {
@@ -65,6 +66,7 @@ impl MemoryPhone {
             heads: BTreeMap::new(),
             lost: BTreeSet::new(),
             notices: 0,
+            segments: BTreeMap::new(),
         };
         Self { data, before: None, unit: unit.to_owned(), commits: 0 }
     }
@@ -498,6 +500,22 @@ impl PhoneLog for MemoryPhone {
     }
     fn drop_pending(&mut self, entry: &PendingEntry) -> Answer<()> {
         self.data.pending.retain(|held| held != entry);
+        Ok(())
+    }
+
+    fn segment_bytes(&mut self, name: &[u8; 32]) -> Answer<Vec<u8>> {
+        Ok(self.data.segments.get(name).cloned().unwrap_or_default())
+    }
+
+    fn add_segment_bytes(&mut self, name: &[u8; 32], at: u64, bytes: &[u8]) -> Answer<()> {
+        let kept = self.data.segments.entry(*name).or_default();
+        assert_eq!(kept.len() as u64, at, "bytes of a segment leave a gap");
+        kept.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn forget_segments(&mut self, but: &[[u8; 32]]) -> Answer<()> {
+        self.data.segments.retain(|name, _| but.contains(name));
         Ok(())
     }
 }

@@ -9,10 +9,14 @@ use fieldbook_core::document::Document;
 use fieldbook_core::forms::FormDefinition;
 use fieldbook_core::ids::{ActorId, ChangeHash, DeviceId, LogId, RecordId, UserId};
 use fieldbook_core::intake::{self, Rights};
-use fieldbook_core::protocol::{Entry, EntryBody, Notice, Point, RecordStart, Returned, StatementHash, Verdict};
+use fieldbook_core::protocol::{
+    Entry, EntryBody, Notice, Point, RecordStart, Returned, Segment, StatementHash, Verdict,
+};
 use fieldbook_core::sync::cursors::CursorPoint;
+use fieldbook_core::sync::segment::Sealed;
 use fieldbook_core::sync::server::{
-    DeviceRow, Fate, FeedHead, LogEntry, ReturnedState, Scope, ServerLog, StatementRow, TakenChange, verdict_of,
+    DeviceRow, Fate, FeedHead, LogEntry, ReturnedState, Scope, Sealing, ServerLog, StatementRow, TakenChange,
+    verdict_of,
 };
 use fieldbook_core::sync::{LogError, chain, change_hash};
 use sha2::{Digest, Sha256};
@@ -53,6 +57,8 @@ pub struct Data {
     pub awaiting: bool,
     /// Entries beyond the log, by feed and chain.
     pub returned: BTreeMap<(FeedId, [u8; 32]), Held>,
+    /// By feed, in order.
+    pub segments: BTreeMap<FeedId, Vec<Sealed>>,
 }
 
 /// Position of an entry beyond the log, its state, and its content while it is staged.
@@ -65,13 +71,17 @@ pub struct MemoryServer {
     pub commits: usize,
     /// The commit after so many more fails, once.
     pub fail_in: Option<usize>,
+    pub seal_at: Sealing,
+    /// Segments sealed so far.
+    pub sealed: u8,
 }
 
 type Answer<T> = Result<T, LogError>;
 
 impl MemoryServer {
     pub fn new(log: LogId) -> Self {
-        Self { log, data: Data::default(), before: None, commits: 0, fail_in: None }
+        let seal_at = Sealing::default();
+        Self { log, data: Data::default(), before: None, commits: 0, fail_in: None, seal_at, sealed: 0 }
     }
 
     pub fn add_device(&mut self, device: DeviceId, user: UserId, key: [u8; 32], role: Role, feeds: &[FeedId]) {
@@ -201,8 +211,21 @@ impl MemoryServer {
         }
     }
 
+    /// The bytes of a segment.
+    pub fn segment(&self, name: &[u8; 32]) -> Option<Vec<u8>> {
+        let mut all = self.data.segments.values().flatten();
+        all.find(|sealed| sealed.segment.name == *name).map(|sealed| sealed.bytes.clone())
+    }
+
+    /// First and last entry of each segment of a feed.
+    pub fn segments_of(&self, feed: &FeedId) -> Vec<(u64, u64)> {
+        let sealed = self.data.segments.get(feed).into_iter().flatten();
+        sealed.map(|sealed| (sealed.segment.first, sealed.segment.through)).collect()
+    }
+
     /// Erases a record.
     pub fn purge(&mut self, record: RecordId, feed: &FeedId, now_ms: i64) {
+        self.data.segments.clear();
         if !self.data.purged.insert(record) {
             return;
         }
@@ -489,5 +512,34 @@ impl ServerLog for MemoryServer {
             page.push(LogEntry::clone(entry));
         }
         Ok(page)
+    }
+
+    fn sealing(&self) -> Sealing {
+        self.seal_at
+    }
+
+    fn segments(&mut self, feed: &FeedId) -> Answer<Vec<Segment>> {
+        let sealed = self.data.segments.get(feed).into_iter().flatten();
+        Ok(sealed.map(|sealed| sealed.segment.clone()).collect())
+    }
+
+    fn begin_sealing(&mut self, _: &FeedId) -> Answer<u64> {
+        Ok(0)
+    }
+
+    fn put_segment(&mut self, feed: &FeedId, _: u64, sealed: &Sealed) -> Answer<bool> {
+        let held = self.data.segments.entry(feed.clone()).or_default();
+        let Segment { first, through, .. } = sealed.segment;
+        held.retain(|other| other.segment.through < first || through < other.segment.first);
+        held.push(sealed.clone());
+        held.sort_by_key(|sealed| sealed.segment.first);
+        self.sealed += 1;
+        Ok(true)
+    }
+
+    fn end_sealing(&mut self) {}
+
+    fn segment_key(&mut self) -> Answer<[u8; 32]> {
+        Ok([self.sealed + 1; 32])
     }
 }

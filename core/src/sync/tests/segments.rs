@@ -1,0 +1,193 @@
+//! First downloads: pieces of a feed that are fetched apart from the exchange.
+
+use super::*;
+use crate::document::tests::set;
+use crate::protocol::limits::SEGMENT_BLOCK_BYTES;
+use crate::sync::phone::PhoneLog;
+use crate::sync::server::Sealing;
+
+/// Small enough for a test to have several of them, large enough for several blocks.
+const SEALING: Sealing = Sealing { entries_min: 20, bytes_target: 40_000 };
+/// Entries of the feed.
+const ENTRIES: i64 = 400;
+
+/// Text that does not compress.
+fn noise(at: i64) -> String {
+    (0..5).map(|part| hex::encode(Sha256::digest([at, part].map(i64::to_be_bytes).concat()))).collect()
+}
+
+/// A server whose feed another phone has filled, and phones that have nothing yet.
+fn world(phones: usize) -> World {
+    let mut world = World::new(1 + phones);
+    world.server.seal_at = SEALING;
+    world.sync(0);
+    fill(&mut world, 0..ENTRIES);
+    world
+}
+
+fn fill(world: &mut World, entries: std::ops::Range<i64>) {
+    for at in entries {
+        let record = world.record();
+        world.phones[0].save(record, at, &[set("name", &noise(at))]);
+    }
+    world.sync(0);
+}
+
+fn offered(world: &mut World, phone: usize) -> Vec<Offered> {
+    let sent = world.exchange(phone, Fault::default());
+    let outcome = sent.result.unwrap();
+    assert!(outcome.again || outcome.offered.is_empty());
+    outcome.offered
+}
+
+fn position(world: &mut World, phone: usize) -> u64 {
+    let town = world.town();
+    world.phones[phone].feeds().unwrap().into_iter().find(|feed| feed.feed == town).unwrap().position
+}
+
+#[test]
+fn comes_out_as_by_exchanges_alone() {
+    let mut world = world(2);
+    let offered = offered(&mut world, 1);
+    let places: Vec<_> = offered.iter().map(|offered| (offered.segment.first, offered.segment.through)).collect();
+    assert!(places.len() >= 2, "{places:?}");
+    assert!(places[0].0 == 1 && places.windows(2).all(|pair| pair[0].1 + 1 == pair[1].0), "{places:?}");
+    world.sync(1);
+    world.server.seal_at = Sealing { entries_min: u64::MAX, ..SEALING };
+    world.sync(2);
+    assert_eq!(world.phones[1].picture().len(), ENTRIES as usize);
+    assert_eq!(world.phones[1].picture(), world.phones[2].picture());
+    assert_eq!(world.phones[1].feeds(), world.phones[2].feeds(), "the same chains, and heads that were verified");
+    assert!(world.phones[1].data.segments.is_empty(), "nothing is kept that is not needed");
+}
+
+#[test]
+fn the_first_records_come_before_what_is_fetched() {
+    let mut world = world(1);
+    world.exchange(1, Fault::default());
+    let listed = world.phones[1].picture().len();
+    assert!((1..60).contains(&listed), "{listed}");
+}
+
+#[test]
+fn is_sealed_once_for_all_phones() {
+    let mut world = world(3);
+    let first = offered(&mut world, 1);
+    world.sync(1);
+    let sealed = world.server.sealed;
+    assert!(sealed >= 2);
+    assert_eq!(offered(&mut world, 2)[..first.len()], first);
+    world.sync(2);
+    world.sync(3);
+    assert_eq!(world.server.sealed, sealed);
+    assert_eq!(world.phones[3].picture(), world.phones[1].picture());
+}
+
+#[test]
+fn goes_on_at_the_byte_where_it_broke_and_fetches_none_twice() {
+    let whole = offered(&mut world(1), 1)[0].segment.bytes as usize;
+    for cut in [999, SEGMENT_BLOCK_BYTES - 1, SEGMENT_BLOCK_BYTES, whole / 2, whole - 1] {
+        let mut world = world(1);
+        let first = offered(&mut world, 1).remove(0);
+        let mut fetched = 0;
+        while fetched < whole {
+            let (_, came) = world.fetch(1, first.clone(), cut).unwrap();
+            assert_eq!(came, cut.min(whole - fetched));
+            fetched += came;
+        }
+        assert_eq!(position(&mut world, 1), first.segment.through, "cut each {cut} bytes");
+        world.sync(1);
+        assert_eq!(world.phones[1].picture(), world.phones[0].picture());
+    }
+}
+
+#[test]
+fn a_phone_that_dies_has_every_whole_block() {
+    let mut world = world(1);
+    let first = offered(&mut world, 1).remove(0);
+    let bytes = world.server.segment(&first.segment.name).unwrap();
+    let mut download = Download::begin(&mut world.phones[1], first.clone()).unwrap();
+    download.receive(&mut world.phones[1], &bytes[..2 * SEGMENT_BLOCK_BYTES + 700]).unwrap();
+    drop(download);
+    let reached = position(&mut world, 1);
+    assert!(reached > 10, "{reached}");
+    let download = Download::begin(&mut world.phones[1], first).unwrap();
+    assert_eq!(download.next_byte(), 2 * SEGMENT_BLOCK_BYTES as u64);
+    drop(download);
+    world.sync(1);
+    assert_eq!(world.phones[1].picture(), world.phones[0].picture());
+}
+
+#[test]
+fn bytes_that_the_server_did_not_seal_change_nothing() {
+    let mut clean = world(1);
+    let all = offered(&mut clean, 1);
+    let bytes = |at: usize| clean.server.segment(&all[at].segment.name).unwrap();
+    let (first, second) = (bytes(0), bytes(1));
+    let mut flipped = first.clone();
+    flipped[SEGMENT_BLOCK_BYTES + 5] ^= 0x40;
+    let mut swapped = first.clone();
+    swapped[..2 * SEGMENT_BLOCK_BYTES].rotate_left(SEGMENT_BLOCK_BYTES);
+    for (forged, what) in [(flipped, "flipped"), (swapped, "swapped"), (second, "another"), (vec![7; 50_000], "noise")]
+    {
+        let mut world = world(1);
+        let offered = offered(&mut world, 1).remove(0);
+        let result = world.fetch_from(1, offered, &forged, usize::MAX);
+        assert_eq!(result.map(|_| ()), Err(SyncError::Broken), "{what}");
+        let known = world.phones[1].picture();
+        assert!(known.iter().all(|(record, shown)| world.phones[0].picture().get(record) == Some(shown)), "{what}");
+        world.sync(1);
+        assert_eq!(world.phones[1].picture(), world.phones[0].picture(), "{what}");
+    }
+}
+
+#[test]
+fn an_offer_that_the_server_did_not_sign_is_not_believed() {
+    let mut world = world(1);
+    offered(&mut world, 1);
+    for sealed in world.server.data.segments.values_mut().flatten() {
+        sealed.segment.chain[3] ^= 1;
+    }
+    let sent = world.exchange(1, Fault::default());
+    assert!(matches!(sent.result, Err(SyncError::Protocol(_) | SyncError::Broken)), "{:?}", sent.result);
+}
+
+#[test]
+fn what_is_purged_meanwhile_is_not_fetched_any_more() {
+    let mut world = world(1);
+    let all = offered(&mut world, 1);
+    world.fetch(1, all[0].clone(), 20_000).unwrap();
+    let purged = *world.phones[0].picture().keys().next().unwrap();
+    let town = world.town();
+    world.server.purge(purged, &town, NOW_MS);
+    assert_eq!(world.fetch(1, all[0].clone(), usize::MAX).unwrap().1, 0, "its bytes are gone");
+    world.sync_all();
+    assert!(!world.phones[1].picture().contains_key(&purged));
+    assert_eq!(world.phones[1].picture(), world.phones[0].picture());
+    assert!(world.phones[1].data.segments.is_empty());
+}
+
+#[test]
+fn a_short_end_is_sealed_again_with_what_came_since() {
+    let mut world = world(2);
+    world.sync(1);
+    let town = world.town();
+    let before = world.server.segments_of(&town);
+    fill(&mut world, ENTRIES..ENTRIES + 30);
+    world.sync(2);
+    let after = world.server.segments_of(&town);
+    assert_eq!(world.phones[2].picture(), world.phones[0].picture());
+    assert!(after.len() <= before.len() + 1, "{before:?} {after:?}");
+    assert_eq!(after.last().map(|(_, through)| *through), Some(ENTRIES as u64 + 30));
+    assert!(after.windows(2).all(|pair| pair[0].1 + 1 == pair[1].0), "{after:?}");
+    assert_eq!(after[0], before[0], "what was full stays as it is");
+}
+
+#[test]
+fn a_phone_that_has_most_of_it_gets_the_rest_in_the_exchange() {
+    let mut world = world(1);
+    world.sync(1);
+    fill(&mut world, ENTRIES..ENTRIES + 19);
+    assert_eq!(offered(&mut world, 1), []);
+    assert_eq!(world.phones[1].picture(), world.phones[0].picture());
+}
