@@ -112,7 +112,7 @@ pub fn purged_is_gone(world: &World) -> Result<(), Wrong> {
             return Err(format!("{record} was erased, and the server holds something of it"));
         }
     }
-    Ok(())
+    world.office.sealed_without(&store, world.purged.iter())
 }
 
 /// After a start of a phone: what it reported as saved is there, or among what was not taken.

@@ -16,6 +16,7 @@ mod net;
 mod office;
 mod restores;
 mod screens;
+mod sealed;
 mod tasks;
 mod vfs;
 mod work;

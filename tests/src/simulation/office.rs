@@ -7,12 +7,13 @@ use std::sync::{Arc, OnceLock};
 use fieldbook_core::access::{Role, Unit};
 use fieldbook_core::ids::{ChangeHash, RecordId};
 use fieldbook_core::ports::Clock;
+use fieldbook_core::sync::server::Sealing;
 use fieldbook_server::store::{Store, StoreError, UserRow, restore_backup};
 
 use super::chance::{Chance, SeededRandom};
 use super::disk::{Disk, Image, Unsynced};
 use super::ether::{Ether, Serving};
-use super::{START_MS, Wrong, forms, vfs};
+use super::{START_MS, Wrong, forms, sealed, vfs};
 
 /// Units: code and parent.
 const UNITS: [(&str, Option<&str>); 4] = [("R", None), ("T1", Some("R")), ("T2", Some("R")), ("T3", Some("R"))];
@@ -92,6 +93,9 @@ fn template() -> Result<&'static Template, Wrong> {
     TEMPLATE.get_or_init(set_up).as_ref().map_err(Clone::clone)
 }
 
+/// Pieces of feeds are sealed at the size of a world's feeds.
+const SEALING: Sealing = Sealing { entries_min: 8, bytes_target: 600 };
+
 /// The server of one world.
 pub struct Office {
     folder: PathBuf,
@@ -136,7 +140,8 @@ impl Office {
         self.starts += 1;
         let random = Arc::new(SeededRandom::new(self.chance.fork()));
         let clock: Arc<dyn Clock> = Arc::clone(&self.clock) as _;
-        let store = Arc::new(Store::open_on(&self.folder, None, clock, random, Some(vfs::NAME))?);
+        let store = Store::open_on(&self.folder, None, clock, random, Some(vfs::NAME))?;
+        let store = Arc::new(store.sealing_at(SEALING));
         if self.boss.is_none() {
             self.boss = Some(store.find_user(BOSS)?);
         }
@@ -149,6 +154,18 @@ impl Office {
         self.disk.kill();
         self.ether.serve(None);
         self.disk.restart(unsynced, &mut self.chance);
+    }
+
+    /// Nothing that is sealed says anything of records that were erased.
+    ///
+    /// # Errors
+    /// What is wrong.
+    pub fn sealed_without<'r>(
+        &self,
+        store: &Store,
+        records: impl Iterator<Item = &'r RecordId> + Clone,
+    ) -> Result<(), Wrong> {
+        sealed::holds_nothing_of(store, &self.folder, records)
     }
 
     fn backup(&self) -> PathBuf {

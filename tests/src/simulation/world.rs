@@ -379,11 +379,12 @@ impl World {
         }
         let roles = self.roles[self.devices[number].user].clone();
         let device = &mut self.devices[number];
-        device.set_reach(&roles, false);
-        let Some(process) = &mut device.process else { return Ok(()) };
-        if process.sync.is_some() {
+        // What a sync under way was begun with still counts for it.
+        if device.process.as_ref().is_none_or(|process| process.sync.is_some()) {
             return Ok(());
         }
+        device.set_reach(&roles, false);
+        let Some(process) = &mut device.process else { return Ok(()) };
         let (book, cancel) = (Arc::clone(&process.book), Arc::clone(&process.cancel));
         let task = Task::new(move || book.sync(&(), &cancel)).map_err(|error| error.to_string())?;
         process.sync = Some(task);
