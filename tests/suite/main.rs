@@ -20,6 +20,7 @@ mod purge;
 mod refusals;
 mod replayed;
 mod restored;
+mod segments;
 mod sheets;
 mod simulation;
 mod tidy;

@@ -29,10 +29,20 @@ const VISITS: usize = 60;
 /// Asked for nginx to listen; each time it has a while.
 const TRIES_MAX: u32 = 600;
 
+/// One request as nginx saw it.
+pub(crate) struct Asked {
+    /// Its bytes.
+    pub(crate) bytes: u64,
+    pub(crate) status: u16,
+    /// What its cache had: `HIT`, `MISS`, or `-` where it does not cache.
+    pub(crate) cache: String,
+    pub(crate) path: String,
+}
+
 /// A running nginx; ends when it is dropped.
-struct Nginx {
+pub(crate) struct Nginx {
     child: Child,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
     log: PathBuf,
 }
 
@@ -52,11 +62,15 @@ impl Nginx {
              http {{
                client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
                scgi_temp_path {folder}/scgi; uwsgi_temp_path {folder}/uwsgi;
-               log_format sizes '$request_length $status'; access_log {folder}/requests sizes;
+               proxy_cache_path {folder}/cache keys_zone=segments:1m;
+               log_format asked '$request_length $status $upstream_cache_status $uri'; access_log {folder}/requests asked;
                server {{
                  listen {address} ssl; ssl_protocols TLSv1.3;
                  ssl_certificate {folder}/fieldbook.crt; ssl_certificate_key {folder}/fieldbook.key;
                  location / {{ proxy_pass http://{server}; }}
+                 location /sync/1/segments/ {{
+                   proxy_cache segments; proxy_cache_lock on; proxy_pass http://{server};
+                 }}
                }}
              }}"
         )
@@ -86,25 +100,27 @@ impl Nginx {
         panic!("nginx does not listen");
     }
 
-    /// Bytes and status of each request that arrived whole or in part.
-    fn requests(&self) -> Vec<(u64, u16)> {
+    /// Each request that arrived whole or in part.
+    pub(crate) fn requests(&self) -> Vec<Asked> {
         let log = std::fs::read_to_string(&self.log).unwrap();
         let line = |line: &str| {
-            let (bytes, status) = line.split_once(' ').unwrap();
-            (bytes.parse().unwrap(), status.parse().unwrap())
+            let words: Vec<&str> = line.split(' ').collect();
+            let [bytes, status, cache, path] = words[..] else { panic!("{line}") };
+            let (bytes, status) = (bytes.parse().unwrap(), status.parse().unwrap());
+            Asked { bytes, status, cache: cache.to_owned(), path: path.to_owned() }
         };
         log.lines().map(line).collect()
     }
 }
 
-struct World {
-    folder: TempDir,
-    server: Server,
-    nginx: Nginx,
+pub(crate) struct World {
+    pub(crate) folder: TempDir,
+    pub(crate) server: Server,
+    pub(crate) nginx: Nginx,
 }
 
 impl World {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         programs_are_beside(Path::new(env!("CARGO_BIN_EXE_fieldbook-phone")));
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("server");
@@ -119,12 +135,18 @@ impl World {
     }
 
     /// A phone with the forms, over a line that leads to nginx.
-    fn phone(&self, login: &str, address: SocketAddr) -> Phone {
-        let phone = Phone::at(&self.folder.path().join(login));
+    pub(crate) fn phone(&self, login: &str, address: SocketAddr) -> Phone {
+        let phone = self.enrolled(login, login, address);
+        phone.sync();
+        phone
+    }
+
+    /// A phone in the folder `name` that has not synced yet.
+    pub(crate) fn enrolled(&self, name: &str, login: &str, address: SocketAddr) -> Phone {
+        let phone = Phone::at(&self.folder.path().join(name));
         let printed = self.server.administer(&["device", "enrol", login]).unwrap();
         let link = printed.split_whitespace().find(|word| word.starts_with("fieldbook://")).unwrap();
         phone.book.enrol(&at_address(link, &address.to_string()), "test").unwrap();
-        phone.sync();
         phone
     }
 }
@@ -153,7 +175,8 @@ fn work(phone: &Phone, seed: &mut u64) {
     }
 }
 
-fn visits(phone: &Phone) -> Vec<(fieldbook_core::ids::RecordId, Vec<fieldbook_core::ids::ChangeHash>)> {
+/// Its visits, each with its heads.
+pub(crate) fn visits(phone: &Phone) -> Vec<(fieldbook_core::ids::RecordId, Vec<fieldbook_core::ids::ChangeHash>)> {
     let rows = phone.book.list("visit", &ListFilter::default(), None, 1_000).unwrap();
     let mut found: Vec<_> = rows.into_iter().map(|row| (row.id, phone.record(row.id).heads)).collect();
     found.sort();
@@ -183,8 +206,8 @@ fn a_phone_behind_nginx_advances_with_each_connection_of_a_line_that_dies_again_
     let moved = listener.moved.lock().unwrap()[begun.connections as usize - 1..].to_vec();
     assert!(moved.windows(2).all(|pair| pair[0] < pair[1]), "a connection brought nothing: {moved:?}");
     let requests = world.nginx.requests().split_off(asked);
-    println!("{requests:?}");
-    let largest = requests.iter().map(|(bytes, _)| *bytes).max().unwrap();
+    println!("{:?}", requests.iter().map(|asked| (asked.bytes, asked.status)).collect::<Vec<_>>());
+    let largest = requests.iter().map(|asked| asked.bytes).max().unwrap();
     assert!(largest <= EXCHANGE_UP_BYTES_MAX as u64 + AROUND_BYTES, "{largest} bytes in one exchange");
 
     near.sync();

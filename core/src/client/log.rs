@@ -514,6 +514,10 @@ impl PhoneLog for StoreLog<'_> {
         self.look(|view| Ok(view.segment_bytes(name)?))
     }
 
+    fn kept_segments(&mut self) -> Result<Vec<[u8; 32]>, LogError> {
+        self.look(|view| Ok(view.kept_segments()?))
+    }
+
     fn add_segment_bytes(&mut self, name: &[u8; 32], at: u64, bytes: &[u8]) -> Result<(), LogError> {
         self.put(|write| Ok(write.add_segment_bytes(name, at, bytes)?))
     }

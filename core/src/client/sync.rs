@@ -54,7 +54,7 @@ struct Run<'b> {
     breaks_max: u32,
     /// When the server that ended it would have the phone back.
     retry_after_ms: Option<u64>,
-    /// Something of a segment came since the last break.
+    /// Something came to stay since the last break.
     advanced: bool,
 }
 
@@ -280,6 +280,7 @@ impl Run<'_> {
             other => other,
         };
         self.total += exchange.stats();
+        self.advanced |= exchange.stats().entries > 0;
         moved.tell(connection.bytes(), exchange.stats());
         posted?;
         let outcome = exchange.finish(&mut log, random)?;

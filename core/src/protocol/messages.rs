@@ -89,6 +89,10 @@ pub struct RequestHeader {
     /// notices; at most [`super::limits::FORMS_WANTED_MAX`].
     #[n(9)]
     pub forms: Option<Vec<(String, String)>>,
+    /// First 8 bytes of the names of segments of which the device keeps bytes: it would go on with these; at most
+    /// [`super::limits::SEGMENTS_OFFERED_MAX`].
+    #[n(10)]
+    pub segments: Option<Vec<ByteArray<8>>>,
 }
 
 /// Upwards, inside frames.

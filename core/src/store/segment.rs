@@ -5,6 +5,16 @@ use fieldbook_sqlite::rusqlite::params;
 use super::{StoreError, View, Write};
 
 impl View<'_> {
+    /// The names under which bytes are kept.
+    ///
+    /// # Errors
+    /// [`StoreError`], as for every method here.
+    pub fn kept_segments(&self) -> Result<Vec<[u8; 32]>, StoreError> {
+        let failed = |error| self.failed("reading what was fetched", error);
+        let mut listed = self.connection.prepare_cached("SELECT DISTINCT name FROM segment").map_err(failed)?;
+        listed.query_map([], |row| row.get(0)).and_then(Iterator::collect).map_err(failed)
+    }
+
     /// The bytes that are kept under a name, from the first on.
     ///
     /// # Errors
@@ -47,9 +57,7 @@ impl Write<'_> {
     /// [`StoreError`].
     pub fn forget_segments(&self, but: &[[u8; 32]]) -> Result<(), StoreError> {
         let failed = |error| self.failed("forgetting what was fetched", error);
-        let mut listed = self.connection.prepare_cached("SELECT DISTINCT name FROM segment").map_err(failed)?;
-        let names: Vec<[u8; 32]> =
-            listed.query_map([], |row| row.get(0)).and_then(Iterator::collect).map_err(failed)?;
+        let names = self.view().kept_segments()?;
         for name in names.iter().filter(|name| !but.contains(name)) {
             self.connection
                 .prepare_cached("DELETE FROM segment WHERE name = ?1")

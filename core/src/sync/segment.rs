@@ -118,6 +118,15 @@ pub fn is_signed_by(server_key: &[u8; 32], log: LogId, feed: &FeedId, segment: &
         && signing::verify(server_key, DOMAIN, &signed_bytes(log, feed, segment), &segment.signature)
 }
 
+/// One block of a segment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Block {
+    /// As it came.
+    pub came: Vec<u8>,
+    /// Decrypted: the next bytes of the frames.
+    pub plain: Vec<u8>,
+}
+
 /// Decrypts a segment whose signature was verified, block by block, from its beginning on.
 pub struct Opener {
     cipher: ChaCha20,
@@ -163,7 +172,7 @@ impl Opener {
     ///
     /// # Errors
     /// [`WrongBlock`]; nothing of it was taken.
-    pub fn next_block(&mut self) -> Result<Option<(Vec<u8>, Vec<u8>)>, WrongBlock> {
+    pub fn next_block(&mut self) -> Result<Option<Block>, WrongBlock> {
         let length = (self.bytes - self.opened).min(SEGMENT_BLOCK_BYTES as u64) as usize;
         if length == 0 || self.waiting.len() < length {
             return Ok(None);
@@ -179,7 +188,7 @@ impl Opener {
         let mut plain = came.clone();
         self.cipher.apply_keystream(&mut plain);
         self.opened += length as u64;
-        Ok(Some((came, plain)))
+        Ok(Some(Block { came, plain }))
     }
 }
 
@@ -201,8 +210,8 @@ mod tests {
         let mut plain = Vec::new();
         for piece in pieces {
             opener.push(&piece);
-            while let Some((_, block)) = opener.next_block()? {
-                plain.extend(block);
+            while let Some(block) = opener.next_block()? {
+                plain.extend(block.plain);
             }
         }
         Ok(plain)
@@ -233,7 +242,7 @@ mod tests {
             opener.push(&bytes);
             let failed = loop {
                 match opener.next_block() {
-                    Ok(Some((_, block))) => come.extend(block),
+                    Ok(Some(block)) => come.extend(block.plain),
                     other => break other,
                 }
             };

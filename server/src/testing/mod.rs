@@ -214,6 +214,7 @@ impl Phone {
             in_full: true,
             verdicts: 0,
             forms: None,
+            segments: None,
         });
         let mut body = varint(header.len());
         let signature = signing::sign(&self.key, signing::REQUEST, &header);

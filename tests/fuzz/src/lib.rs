@@ -26,6 +26,7 @@ mod memory;
 mod messages;
 mod meter;
 mod request;
+mod segment;
 mod sheets;
 mod transcode;
 mod workbook;
@@ -54,6 +55,7 @@ pub const TARGETS: &[Target] = &[
     messages::TARGET,
     request::TARGET,
     answer::TARGET,
+    segment::TARGET,
     change::TARGET,
     transcode::TARGET,
     document::TARGET,

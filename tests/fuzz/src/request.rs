@@ -45,7 +45,7 @@ const REPAIRED: u8 = 1;
 const REVOKED: u8 = 2;
 const DEVICE: DeviceId = DeviceId([1; 16]);
 const USER: UserId = UserId([101; 16]);
-const LOG: LogId = LogId([9; 16]);
+pub const LOG: LogId = LogId([9; 16]);
 
 /// The key that signs heads.
 pub fn server_signer() -> SigningKey {
@@ -103,6 +103,7 @@ pub fn header(cursors: Cursors) -> RequestHeader {
         in_full: false,
         verdicts: 0,
         forms: None,
+        segments: None,
     }
 }
 

@@ -29,8 +29,8 @@ fn columns(segment: &Segment, bytes: &[u8]) -> Result<Vec<Vec<u8>>, Wrong> {
     let (mut opener, mut reader) = (Opener::new(segment), FrameReader::<Down>::new());
     opener.push(bytes);
     let mut columns = Vec::new();
-    while let Some((_, plain)) = opener.next_block().map_err(|error| error.to_string())? {
-        reader.push(&plain);
+    while let Some(block) = opener.next_block().map_err(|error| error.to_string())? {
+        reader.push(&block.plain);
         while let Some(messages) = reader.next_frame().map_err(|error| error.to_string())? {
             columns.extend(messages.into_iter().filter_map(|message| match message {
                 Down::Changes(changes) => Some(changes.packed.to_vec()),

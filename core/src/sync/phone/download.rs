@@ -8,7 +8,7 @@ use crate::access::FeedId;
 use crate::protocol::limits::SEGMENTS_OFFERED_MAX;
 use crate::protocol::{ChangesDown, Down, Segment};
 use crate::sync::frames::FrameReader;
-use crate::sync::segment::{Opener, is_signed_by};
+use crate::sync::segment::{Block, Opener, is_signed_by};
 
 /// A segment that the server has offered, its signature verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,7 +61,7 @@ impl Download {
         download.opener.push(&bytes);
         loop {
             match download.opener.next_block() {
-                Ok(Some((_, plain))) => download.reader.push(&plain),
+                Ok(Some(block)) => download.reader.push(&block.plain),
                 Ok(None) => break,
                 Err(_) => {
                     log.forget_segments(&[])?;
@@ -110,7 +110,7 @@ impl Download {
         }
         self.opener.push(bytes);
         loop {
-            let (came, plain) = match self.opener.next_block() {
+            let block = match self.opener.next_block() {
                 Ok(Some(block)) => block,
                 Ok(None) => return Ok(events),
                 Err(_) => {
@@ -119,7 +119,7 @@ impl Download {
                 }
             };
             log.begin()?;
-            match self.block(log, &came, &plain) {
+            match self.block(log, &block) {
                 Ok(told) => {
                     log.commit()?;
                     self.kept = self.opener.opened();
@@ -137,7 +137,8 @@ impl Download {
     }
 
     /// Keeps a block's bytes and applies the frames that end in it.
-    fn block(&mut self, log: &mut dyn PhoneLog, came: &[u8], plain: &[u8]) -> Result<Vec<PhoneEvent>, Stop> {
+    fn block(&mut self, log: &mut dyn PhoneLog, block: &Block) -> Result<Vec<PhoneEvent>, Stop> {
+        let Block { came, plain } = block;
         let already = (self.kept + came.len() as u64).saturating_sub(self.opener.opened()) as usize;
         log.add_segment_bytes(&self.segment.name, self.kept, &came[already.min(came.len())..])?;
         let mut events = Vec::new();

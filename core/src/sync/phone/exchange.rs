@@ -103,6 +103,7 @@ impl Exchange {
             in_full: state.in_full,
             verdicts: state.verdicts,
             forms: request::forms(&state),
+            segments: request::segments(log)?,
         };
         let request = Request { header: request::header(signer, &header), frames };
         let stats = Stats {

@@ -465,6 +465,11 @@ pub trait PhoneLog {
     /// # Errors
     /// [`LogError`].
     fn segment_bytes(&mut self, name: &[u8; 32]) -> Result<Vec<u8>, LogError>;
+    /// Names of the segments of which something is kept.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn kept_segments(&mut self) -> Result<Vec<[u8; 32]>, LogError>;
     /// Keeps more bytes of a segment, which begin at byte `at`: the end of what is kept of it.
     ///
     /// # Errors

@@ -1,10 +1,14 @@
 //! Builds a request: new statements, header, and the frames that go up.
 
+use minicbor::bytes::ByteArray;
+
 use super::state::{SyncState, transact};
 use super::{PhoneIdentity, PhoneLog, StoredStatement, Unstated};
 use crate::access::FeedId;
 use crate::ids::{ActorId, ChangeHash};
-use crate::protocol::limits::{BATCH_BYTES_TARGET, FORMS_WANTED_MAX, PROTOCOL_VERSION, STATEMENT_CHANGES_TARGET};
+use crate::protocol::limits::{
+    BATCH_BYTES_TARGET, FORMS_WANTED_MAX, PROTOCOL_VERSION, SEGMENTS_OFFERED_MAX, STATEMENT_CHANGES_TARGET,
+};
 use crate::protocol::{CursorState, Cursors, RequestHeader, Statement};
 use crate::sync::LogError;
 use crate::sync::cursors::{CursorPoint, CursorSet};
@@ -88,6 +92,14 @@ pub(super) fn cursors(
         signed: feed.head_position == feed.position,
     };
     Cursors::Full { log: Some(identity.log), registry: state.registry, cursors: feeds.iter().map(full).collect() }
+}
+
+/// The segments of which something is here.
+pub(super) fn segments(log: &mut dyn PhoneLog) -> Result<Option<Vec<ByteArray<8>>>, LogError> {
+    let kept = log.kept_segments()?;
+    let begin = |name: &[u8; 32]| name.first_chunk::<8>().map(|begin| ByteArray::from(*begin));
+    let names: Vec<_> = kept.iter().take(SEGMENTS_OFFERED_MAX).filter_map(begin).collect();
+    Ok((!names.is_empty()).then_some(names))
 }
 
 /// The forms that are still to come.

@@ -320,7 +320,8 @@ impl Answer {
         if self.first || id.area == Area::General || self.caller.header.in_full {
             return Ok(false);
         }
-        let segments = seal::offer(log, signer, &id, reach.point.position, reach.through)?;
+        let kept = self.caller.header.segments.as_deref().unwrap_or_default();
+        let segments = seal::offer(log, signer, &id, (reach.point.position, reach.through), kept)?;
         if segments.is_empty() {
             return Ok(false);
         }

@@ -1,5 +1,7 @@
 //! Seals pieces of a feed for first downloads, once for all devices.
 
+use minicbor::bytes::ByteArray;
+
 use super::gather::{Gathered, Place};
 use super::{LogEntry, ServerLog};
 use crate::access::FeedId;
@@ -33,16 +35,17 @@ impl Default for Sealing {
 }
 
 /// What a device that has a feed up to `after` fetches apart, of a feed that reaches `through`: in order, without a gap,
-/// beginning at or before the next entry. Empty where that would bring mostly what the device has, or too little.
+/// beginning at or before the next entry. Empty where that would bring mostly what the device has (unless it keeps the
+/// bytes: `kept`), or too little.
 pub(super) fn offer(
     log: &mut dyn ServerLog,
     signer: &dyn Signer,
     feed: &FeedId,
-    after: u64,
-    through: u64,
+    (after, through): (u64, u64),
+    kept: &[ByteArray<8>],
 ) -> Result<Vec<Segment>, LogError> {
     let sealing = log.sealing();
-    if through.saturating_sub(after) < sealing.entries_min {
+    if through.saturating_sub(after) < sealing.entries_min && kept.is_empty() {
         return Ok(Vec::new());
     }
     let mut sealed = log.segments(feed)?;
@@ -56,7 +59,10 @@ pub(super) fn offer(
     }
     let mut offered = in_a_row(sealed, after);
     offered.truncate(SEGMENTS_OFFERED_MAX);
-    let mostly_known = offered.first().is_some_and(|first| after + 1 - first.first > first.through - after);
+    let is_kept = |segment: &Segment| kept.iter().any(|begin| segment.name.starts_with(&begin[..]));
+    let mostly_known = offered
+        .first()
+        .is_some_and(|first| after.saturating_sub(first.first) >= first.through - after && !is_kept(first));
     Ok(if mostly_known { Vec::new() } else { offered })
 }
 

@@ -507,6 +507,10 @@ impl PhoneLog for MemoryPhone {
         Ok(self.data.segments.get(name).cloned().unwrap_or_default())
     }
 
+    fn kept_segments(&mut self) -> Answer<Vec<[u8; 32]>> {
+        Ok(self.data.segments.keys().copied().collect())
+    }
+
     fn add_segment_bytes(&mut self, name: &[u8; 32], at: u64, bytes: &[u8]) -> Answer<()> {
         let kept = self.data.segments.entry(*name).or_default();
         assert_eq!(kept.len() as u64, at, "bytes of a segment leave a gap");
