@@ -24,6 +24,7 @@ const EDITS: usize = 100;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub enum Scenario {
     FirstDownload,
+    FirstOfAll,
     Idle,
     Day,
     Incoming,
@@ -37,6 +38,7 @@ impl Scenario {
     pub fn title(self) -> &'static str {
         match self {
             Self::FirstDownload => "S1 first download",
+            Self::FirstOfAll => "the same by the first phone of all: the server seals",
             Self::Idle => "S2 nothing changed, 20 feeds",
             Self::Day => "S3 the day: 35 changes up, 105 down",
             Self::Incoming => "105 changes of others, none of its own",
@@ -107,12 +109,12 @@ pub async fn play(
 ) -> Result<Measured, Failure> {
     let server = Server::start(data)?;
     let b = Phone::enrol(&server, homes.join("b"), "b").await?;
-    b.sync().await?;
+    let first_of_all = measured(&server, &b, None, None).await?;
     let c = Phone::enrol(&server, homes.join("c"), "c").await?;
     c.sync().await?;
     let a = Phone::enrol(&server, homes.join("a"), "a").await?.launched_by(launcher);
     a.line.set_line(line);
-    let mut costs = BTreeMap::new();
+    let mut costs = BTreeMap::from([(Scenario::FirstOfAll, first_of_all)]);
     costs.insert(Scenario::FirstDownload, measured(&server, &a, FIRST_OF, None).await?);
     costs.insert(Scenario::Idle, measured(&server, &a, None, None).await?);
 

@@ -150,6 +150,7 @@ pub fn workload_targets(workload: &Workload) -> Vec<Target> {
     let most_percent = median(workload.random.iter().map(super::workload::Bare::percent).collect());
     let all = held.fields_of + held.visits_of + held.both_of + 1;
     let kept = held.fields + held.visits + held.both + usize::from(held.equal);
+    let sealed_percent = first.server_cpu_ms * 100.0 / row(Scenario::FirstOfAll).server_cpu_ms;
     let of_target = |records: f64| records * f64::from(workload.n) / 2_000.0;
     vec![
         Target::at_most("S2: HTTP both ways", idle.http, "bytes", 400.0),
@@ -163,6 +164,7 @@ pub fn workload_targets(workload: &Workload) -> Vec<Target> {
         Target::at_most("S1: HTTP both ways", first.http / 1_000.0, "kB", of_target(1_200.0)),
         Target::at_most("S1: slow line", slow(&first), "s", of_target(180.0)),
         Target::at_most("S1: first record listed, slow line", workload.first_listed_s(), "s", 5.0),
+        Target::at_most("S1: CPU of the server, by the first phone of all = 100", sealed_percent, "%", 10.0),
         Target::at_most("100 edits of one field: HTTP up", row(Scenario::Edits).http_up / 1_000.0, "kB", 2.4),
         Target::at_most("one edit saved and synced: HTTP both ways", visit.http / 1_000.0, "kB", 1.1),
         Target::at_most("the same: slow line, with a new TLS connection", slow(&visit), "s", 2.5),

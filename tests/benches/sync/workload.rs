@@ -95,7 +95,7 @@ impl Workload {
     pub fn row(&self, scenario: Scenario) -> Row {
         let unshaped = |of: fn(&Cost) -> f64| over(&self.unshaped, scenario, of);
         let unshaped_s = unshaped(|cost| cost.seconds);
-        let on_the_line = scenario != Scenario::Incoming;
+        let on_the_line = !matches!(scenario, Scenario::Incoming | Scenario::FirstOfAll);
         let far_s = over(&self.far, scenario, |cost| cost.seconds);
         Row {
             scenario,
