@@ -15,7 +15,7 @@ use rustls::server::ServerSessionMemoryCache;
 use crate::store::{StoreError, meta, set_meta};
 
 /// Name in the leaf certificate; phones ask for it whatever the address is.
-pub const TLS_NAME: &str = "fieldbook.internal";
+pub const TLS_NAME: &str = "fieldbook";
 /// TLS sessions that can be resumed.
 const TLS_SESSIONS_KEPT: usize = 20_000;
 /// Characters of a line of PEM (RFC 7468 §2).

@@ -217,9 +217,9 @@ pub enum Down {
         /// Index of the feed.
         #[n(0)]
         feed: u32,
-        /// When it was signed, milliseconds since 1970 UTC.
+        /// When it was signed, milliseconds after [`Down::Hello`]'s `server_time_ms`.
         #[n(1)]
-        time_ms: i64,
+        after_ms: i64,
         /// The signature of the [`SignedHead`].
         #[cbor(n(2), with = "minicbor::bytes")]
         signature: [u8; 64],

@@ -78,8 +78,12 @@ fn repair(parts: &mut [Vec<u8>], data: &phone_log::Data) {
         data.feeds.iter().map(|feed| (feed.feed.clone(), feed.epoch, feed.position, feed.chain)).collect();
     let mut salts: BTreeMap<RecordId, [u8; 8]> =
         data.metas.iter().filter_map(|(record, meta)| Some((*record, meta.salt?))).collect();
+    let mut hello_ms = 0_i64;
     for part in parts {
         let Some(message) = from_cbor::<Down>(part) else { continue };
+        if let Down::Hello { server_time_ms, .. } = message {
+            hello_ms = server_time_ms;
+        }
         let fixed = match message {
             Down::Feeds { registry, feeds: listed, roles } => {
                 let held = |feed: &_| feeds.iter().find(|held| held.0 == *feed).map(|held| (held.2, held.3));
@@ -106,13 +110,14 @@ fn repair(parts: &mut [Vec<u8>], data: &phone_log::Data) {
                 let _ = repair_changes(&mut message, data, &mut feeds, &mut known);
                 Down::Changes(message)
             }
-            Down::Head { feed, time_ms, .. } => {
+            Down::Head { feed, after_ms, .. } => {
+                let time_ms = hello_ms.saturating_add(after_ms);
                 let Some(place) = feeds.get(feed as usize) else { continue };
                 let (held, epoch, position, chain) = place.clone();
                 let log = data.identity.log;
                 let head = SignedHead { log, feed: held, epoch, position, chain, time_ms, signature: [0; 64] };
-                let SignedHead { time_ms, signature, .. } = signing::sign_head(&server_signer(), head);
-                Down::Head { feed, time_ms, signature }
+                let SignedHead { signature, .. } = signing::sign_head(&server_signer(), head);
+                Down::Head { feed, after_ms, signature }
             }
             Down::Form(form) => {
                 if let Some(definition) = from_cbor::<FormDefinition>(&form) {

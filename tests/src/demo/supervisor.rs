@@ -29,10 +29,10 @@ impl Supervisor {
         let tls = fieldbook_core::client::net::tls_config(&root_key(&server.pin)?)?;
         let client = reqwest::Client::builder()
             .tls_backend_preconfigured(Arc::unwrap_or_clone(tls))
-            .resolve("fieldbook.internal", server.address)
+            .resolve("fieldbook", server.address)
             .build()
             .map_err(|error| format!("{error:?}"))?;
-        let base = format!("https://fieldbook.internal:{}/api/v1", server.address.port());
+        let base = format!("https://fieldbook:{}/api/v1", server.address.port());
         let mut supervisor = Self { client, base, token: String::new() };
         let answer = supervisor.post("login", &json!({ "login": login, "password": password })).await?;
         supervisor.token = answer["token"].as_str().ok_or("login gave no token")?.to_owned();

@@ -79,7 +79,7 @@ pub fn answer(body: &[u8], chance: &mut Chance) -> Option<(Vec<u8>, Forged)> {
         .collect();
     let (frame, at) = *chance.pick(&places)?;
     match &mut frames[frame][at] {
-        Down::Head { time_ms, .. } => *time_ms += 1,
+        Down::Head { after_ms, .. } => *after_ms += 1,
         Down::Entry { entry, .. } if chance.one_in(2) => entry.received_ms += 1,
         Down::Changes(changes) if chance.one_in(2) => changes.times.iter_mut().for_each(|(_, ms)| *ms += 1),
         Down::Changes(changes) if chance.one_in(2) => {

@@ -21,7 +21,7 @@ fn impostor() -> (String, JoinHandle<usize>) {
     root.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
     let issuer = rcgen::Issuer::new(root, root_key);
     let leaf_key = KeyPair::generate_for(&PKCS_ED25519).unwrap();
-    let mut leaf = CertificateParams::new(vec!["fieldbook.internal".to_owned()]).unwrap();
+    let mut leaf = CertificateParams::new(vec!["fieldbook".to_owned()]).unwrap();
     leaf.distinguished_name.push(DnType::CommonName, "fieldbook");
     leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     let leaf = leaf.signed_by(&leaf_key, &issuer).unwrap();

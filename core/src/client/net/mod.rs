@@ -166,7 +166,6 @@ impl Network for SystemNetwork {
 /// The connection to one server.
 pub struct Connection {
     server: ServerAddress,
-    host_header: String,
     tls: Arc<rustls::ClientConfig>,
     runtime: Runtime,
     counters: Arc<Counters>,
@@ -185,8 +184,7 @@ impl Connection {
             .build()
             .map_err(|error| format!("no event loop: {error}"))?;
         let tls = tls::config(&server.root_key)?;
-        let host_header = format!("{SERVER_NAME}:{}", server.port);
-        Ok(Self { server, host_header, tls, runtime, counters: Arc::default(), sender: None })
+        Ok(Self { server, tls, runtime, counters: Arc::default(), sender: None })
     }
 }
 
@@ -254,7 +252,7 @@ impl Connection {
         range: Option<String>,
         body: Vec<u8>,
     ) -> Result<Request<Full<Bytes>>, NetError> {
-        let mut request = Request::builder().method(method).uri(path).header(header::HOST, &self.host_header);
+        let mut request = Request::builder().method(method).uri(path).header(header::HOST, SERVER_NAME);
         if let Some(range) = range {
             request = request.header(header::RANGE, range);
         }

@@ -131,7 +131,7 @@ impl<'a> Applier<'a> {
             Down::Verdict { number, verdict } => self.verdict(number, &verdict),
             Down::Entry { feed, entry } => self.entry(feed, entry),
             Down::Changes(changes) => self.changes(changes),
-            Down::Head { feed, time_ms, signature } => self.head(feed, time_ms, signature),
+            Down::Head { feed, after_ms, signature } => self.head(feed, after_ms, signature),
             Down::Done { more, digest, revoked } => {
                 let revoked = self.is_revoked(revoked.map(Into::into))?;
                 self.done(more, digest.map(Into::into), revoked)
@@ -150,6 +150,7 @@ impl<'a> Applier<'a> {
     fn hello(&mut self, server_time_ms: i64, log: Option<LogId>, cursors_wanted: bool) -> Result<(), Stop> {
         let exchange = &mut *self.exchange;
         exchange.hello_seen = true;
+        exchange.server_time_ms = server_time_ms;
         if log.is_some_and(|log| log != exchange.identity.log) {
             return Err(SyncError::OtherLog.into());
         }
@@ -499,7 +500,7 @@ impl<'a> Applier<'a> {
     }
 
     /// The signature over a feed's head, which is where this phone has come.
-    fn head(&mut self, feed: u32, time_ms: i64, signature: [u8; 64]) -> Result<(), Stop> {
+    fn head(&mut self, feed: u32, after_ms: i64, signature: [u8; 64]) -> Result<(), Stop> {
         let identity = &self.exchange.identity;
         let Some(own) = self.exchange.feeds.get_mut(feed as usize) else {
             return Err(SyncError::Protocol("a head of a feed that is not followed").into());
@@ -510,7 +511,7 @@ impl<'a> Applier<'a> {
             epoch: own.epoch,
             position: own.position,
             chain: own.chain,
-            time_ms,
+            time_ms: self.exchange.server_time_ms.saturating_add(after_ms),
             signature,
         };
         if !signing::verify_head(&identity.server_key, &head) {

@@ -31,6 +31,8 @@ pub struct Exchange {
     /// What the answer may still bring.
     pub(super) room: Room,
     pub(super) hello_seen: bool,
+    /// The server's clock as Hello told, milliseconds since 1970 UTC.
+    pub(super) server_time_ms: i64,
     /// The server said that it lost data.
     pub(super) restored: bool,
     /// And that it waits for its administrator.
@@ -123,6 +125,7 @@ impl Exchange {
             in_full: header.in_full,
             room: Room::default(),
             hello_seen: false,
+            server_time_ms: 0,
             restored: false,
             awaiting: false,
             stats,
@@ -146,6 +149,7 @@ impl Exchange {
             in_full: false,
             room: Room::default(),
             hello_seen: true,
+            server_time_ms: 0,
             restored: false,
             awaiting: false,
             stats: Stats::default(),

@@ -74,6 +74,8 @@ pub(super) struct Answer {
     forms: VecDeque<(String, String)>,
     /// A form is sent before the first record that needs it, the others last: records are listed while they come.
     forms_last: bool,
+    /// The time that Hello has told, milliseconds since 1970 UTC.
+    begun_ms: i64,
 }
 
 impl Answer {
@@ -100,6 +102,7 @@ impl Answer {
             first: false,
             forms: VecDeque::new(),
             forms_last: false,
+            begun_ms: 0,
         };
         if answer.error.is_none() && !answer.caller.row.revoked {
             match answer.resolve(log) {
@@ -217,6 +220,7 @@ impl Answer {
     }
 
     fn hello(&mut self, now_ms: i64) -> Result<Step, LogError> {
+        self.begun_ms = now_ms;
         let row = &self.caller.row;
         let hash: &[u8] = match (row.statement, self.caller.header.probe || self.error.is_some()) {
             (0, _) => &[],
@@ -421,8 +425,8 @@ impl Answer {
                 time_ms: now_ms,
                 signature: [0; 64],
             };
-            let SignedHead { time_ms, signature, .. } = signing::sign_head(signer, head);
-            self.put(&Down::Head { feed: at as u32, time_ms, signature })?;
+            let SignedHead { signature, .. } = signing::sign_head(signer, head);
+            self.put(&Down::Head { feed: at as u32, after_ms: now_ms - self.begun_ms, signature })?;
         }
         Ok(Step::Heads(at + 1))
     }
