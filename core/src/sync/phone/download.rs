@@ -159,10 +159,11 @@ impl Download {
         Ok(events)
     }
 
-    /// A message of the segment as one of an answer: of the phone's feed, and nothing but entries.
+    /// A message of the segment as one of an answer: of the phone's feed, and nothing but entries and their forms.
     fn message(&self, mut message: Down) -> Result<Down, SyncError> {
         const OTHER: SyncError = SyncError::Protocol("a segment holds the entries of one feed");
         match &mut message {
+            Down::Form(_) => {}
             Down::Entry { feed: feed @ 0, .. } => *feed = self.feed,
             Down::Changes(changes) => {
                 for (feed, ..) in &mut changes.runs {

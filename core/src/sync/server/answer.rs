@@ -316,12 +316,11 @@ impl Answer {
         Ok(Step::Entries(at))
     }
 
-    /// Tells the device what of a feed it can fetch apart. General feeds come here: what they say is needed to read the
-    /// others.
+    /// Tells the device what of a feed it can fetch apart.
     fn offer(&mut self, log: &mut dyn ServerLog, signer: &dyn Signer, feed: usize) -> Result<bool, LogError> {
         let reach = &self.reaches[feed];
         let id = reach.point.feed.clone();
-        if self.first || id.area == Area::General || self.caller.header.in_full {
+        if self.first || self.caller.header.in_full {
             return Ok(false);
         }
         let kept = self.caller.header.segments.as_deref().unwrap_or_default();

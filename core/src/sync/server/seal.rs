@@ -6,7 +6,7 @@ use super::gather::{Gathered, Place};
 use super::{LogEntry, ServerLog};
 use crate::access::FeedId;
 use crate::protocol::limits::{SEGMENT_BYTES_TARGET, SEGMENTS_OFFERED_MAX};
-use crate::protocol::{Down, Entry, EntryBody, Segment};
+use crate::protocol::{Down, Entry, EntryBody, Notice, Segment};
 use crate::sync::LogError;
 use crate::sync::chain;
 use crate::sync::frames::{FrameError, FrameWriter};
@@ -123,6 +123,8 @@ fn failed(failure: FrameError) -> LogError {
     LogError::other(failure.to_string())
 }
 
+/// Seals what fits one segment. It ends behind forms: a device that got them in its first exchange need not fetch them with
+/// what follows.
 fn seal_piece(
     log: &mut dyn ServerLog,
     signer: &dyn Signer,
@@ -132,12 +134,18 @@ fn seal_piece(
 ) -> Result<Sealed, LogError> {
     let mut piece = Piece { writer: FrameWriter::to_keep(), changes: Gathered::new(false) };
     let (mut through, mut chain) = (first - 1, chain::START);
+    let mut behind_form = false;
     'pages: while through < last {
         let page = log.entries(feed, through, last, PAGE_ENTRIES, PAGE_BYTES)?;
         if page.is_empty() {
             return Err(LogError::damaged(format!("{feed} has no entry {}", through + 1)));
         }
         for stored in page {
+            let is_form = matches!(stored.entry.body, EntryBody::Notice(Notice::Form { .. }));
+            if behind_form && !is_form {
+                break 'pages;
+            }
+            behind_form = is_form;
             (through, chain) = (stored.entry.position, stored.chain);
             piece.put(log, stored)?;
             if piece.writer.bytes_estimate() >= bytes_target || !piece.changes.has_room() {
@@ -162,8 +170,14 @@ impl Piece {
         let Entry { position, received_ms, body } = entry;
         let (EntryBody::Change { record, first, bytes }, Some(hash)) = (&body, hash) else {
             self.put_changes()?;
+            let form = match &body {
+                EntryBody::Notice(Notice::Form { kind, version, .. }) => log.form(kind, version)?,
+                _ => None,
+            };
             let entry = Entry { position, received_ms, body };
-            return self.writer.push(&Down::Entry { feed: 0, entry }).map_err(failed);
+            self.writer.push(&Down::Entry { feed: 0, entry }).map_err(failed)?;
+            let Some((_, form)) = form else { return Ok(()) };
+            return self.writer.push(&Down::Form(form.into())).map_err(failed);
         };
         let creation = match first {
             Some(start) => log.creation(record, &start.kind, &start.created_version)?,

@@ -3,6 +3,7 @@
 mod breaks;
 mod forms;
 mod frames;
+mod golden;
 mod phone_log;
 mod property;
 mod reissue;
