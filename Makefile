@@ -15,6 +15,7 @@ demo: setup ## one visit, two phones, one supervisor: separate processes, a bad 
 
 test: setup ## everything that CI checks
 	cargo check --quiet -p fieldbook-core
+	cargo check --quiet -p fieldbook-core --features net
 	cargo check --quiet -p fieldbook-core --features client
 	cargo check --quiet -p fieldbook-server
 	cargo build --quiet --workspace --all-targets

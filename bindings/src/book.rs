@@ -350,7 +350,22 @@ impl Fieldbook {
         listener: Arc<dyn SyncListener>,
         cancel: Arc<CancelHandle>,
     ) -> Result<SyncReport, FieldbookError> {
-        sync::run(self.phone.book()?, listener.as_ref(), &cancel)
+        sync::run(self.phone.book()?, None, listener.as_ref(), &cancel)
+    }
+
+    /// The same with the township hub at `hub` (`HOST:PORT`): what it takes is shown as at the township, and goes to the
+    /// server all the same.
+    ///
+    /// # Errors
+    /// As `sync`; `ServerIdentity` also where the hub's answer does not fit the server's signatures, `Refused` where the
+    /// server must be asked first, `BadInput` for an address that is none.
+    pub fn sync_at_hub(
+        &self,
+        hub: String,
+        listener: Arc<dyn SyncListener>,
+        cancel: Arc<CancelHandle>,
+    ) -> Result<SyncReport, FieldbookError> {
+        sync::run(self.phone.book()?, Some(&hub), listener.as_ref(), &cancel)
     }
 
     /// Who this phone is and what waits.

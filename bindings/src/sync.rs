@@ -203,14 +203,18 @@ impl client::SyncListener for AppListener<'_> {
     }
 }
 
-/// Syncs `book`, watched by the app.
+/// Syncs `book` with the server, or with the township hub at `hub`, watched by the app.
 pub(crate) fn run(
     book: &client::Fieldbook,
+    hub: Option<&str>,
     listener: &dyn SyncListener,
     cancel: &CancelHandle,
 ) -> Result<SyncReport, FieldbookError> {
     let listener = AppListener { listener, cancel: &cancel.flag, failed: Mutex::default() };
-    let done = book.sync(&listener, &cancel.flag);
+    let done = match hub {
+        Some(hub) => book.sync_at_hub(hub, &listener, &cancel.flag),
+        None => book.sync(&listener, &cancel.flag),
+    };
     let failed = listener.failed.into_inner().unwrap_or_else(PoisonError::into_inner);
     match failed {
         Some(error) => Err(FieldbookError::of_app(book.language(), LISTENER_FAILED, error)),

@@ -75,6 +75,8 @@ word_enum!(
         Health = 7 "health",
         /// Auditor: reads everything, writes nothing.
         Auditor = 8 "auditor",
+        /// A township hub: mirrors what its township's phones read, and writes nothing.
+        Hub = 9 "hub",
     }
 );
 
@@ -97,7 +99,7 @@ impl Role {
     #[must_use]
     pub fn areas(self) -> &'static [Area] {
         match self {
-            Role::Field | Role::Township => &[Area::General, Area::Aid, Area::Legal, Area::Screening],
+            Role::Field | Role::Township | Role::Hub => &[Area::General, Area::Aid, Area::Legal, Area::Screening],
             Role::County | Role::Prefecture | Role::Province => {
                 &[Area::General, Area::Aid, Area::Legal, Area::Finance, Area::Screening]
             }

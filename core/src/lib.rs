@@ -16,6 +16,8 @@ pub mod forms;
 pub mod ids;
 pub mod intake;
 pub mod limits;
+#[cfg(feature = "net")]
+pub mod net;
 pub mod ports;
 pub mod protocol;
 #[cfg(feature = "client")]

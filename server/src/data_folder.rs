@@ -31,7 +31,7 @@ pub fn prepare(dir: &Path, key_file: Option<&Path>, random: &dyn Random) -> Resu
     match fs::read_to_string(&path) {
         Ok(text) => parse(&path, &text),
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            if dir.join("fieldbook.db").exists() {
+            if ["fieldbook.db", "hub.db"].iter().any(|database| dir.join(database).exists()) {
                 return Err(Problem::new("key_missing").with("path", path.display()).into());
             }
             make(&path, random)

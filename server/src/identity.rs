@@ -3,9 +3,13 @@
 use std::sync::Arc;
 
 use ed25519_dalek::SigningKey;
+use fieldbook_core::net::HUB_NAME;
 use fieldbook_core::ports::Random;
 use fieldbook_core::sync::signing;
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_ED25519};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_ED25519, PublicKeyData,
+    SignatureAlgorithm,
+};
 use rusqlite::Connection;
 use rustls::ServerConfig;
 use rustls::crypto::ring as provider;
@@ -61,18 +65,31 @@ fn key_pair(key: &SigningKey) -> Result<KeyPair, rcgen::Error> {
     KeyPair::from_pkcs8_der_and_sign_algo(&pkcs8(key), &PKCS_ED25519)
 }
 
-/// The leaf certificate (DER), signed by the root. Its dates are wide: phones with wrong clocks ignore them.
-fn certify(root: &SigningKey, leaf: &SigningKey) -> Result<Vec<u8>, rcgen::Error> {
+/// A public key of which the private half is elsewhere.
+struct Public([u8; 32]);
+
+impl PublicKeyData for Public {
+    fn der_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    fn algorithm(&self) -> &'static SignatureAlgorithm {
+        &PKCS_ED25519
+    }
+}
+
+/// A leaf certificate (DER) under `name`, signed by the root. Its dates are wide: phones with wrong clocks ignore them.
+fn certify(root: &SigningKey, leaf: [u8; 32], name: &str) -> Result<Vec<u8>, rcgen::Error> {
     let mut issuer = CertificateParams::new(Vec::new())?;
     issuer.distinguished_name = rcgen::DistinguishedName::new();
     issuer.distinguished_name.push(DnType::CommonName, "fieldbook root");
     issuer.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     issuer.key_usages = vec![KeyUsagePurpose::KeyCertSign];
     let issuer = Issuer::new(issuer, key_pair(root)?);
-    let mut params = CertificateParams::new(vec![TLS_NAME.to_owned()])?;
+    let mut params = CertificateParams::new(vec![name.to_owned()])?;
     params.distinguished_name = rcgen::DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, "fieldbook");
-    Ok(params.signed_by(&key_pair(leaf)?, &issuer)?.der().to_vec())
+    Ok(params.signed_by(&Public(leaf), &issuer)?.der().to_vec())
 }
 
 impl Identity {
@@ -94,7 +111,8 @@ impl Identity {
         let leaf_certificate = match meta(tx, "leaf_certificate")? {
             Some(der) => der,
             None => {
-                let der = certify(&root, &leaf).map_err(|error| StoreError::corrupt("key", error))?;
+                let leaf = leaf.verifying_key().to_bytes();
+                let der = certify(&root, leaf, TLS_NAME).map_err(|error| StoreError::corrupt("key", error))?;
                 set_meta(tx, "leaf_certificate", &der)?;
                 der
             }
@@ -128,22 +146,39 @@ impl Identity {
         (pem("CERTIFICATE", &self.leaf_certificate), pem("PRIVATE KEY", key.secret_pkcs8_der()))
     }
 
+    /// A certificate (DER) of a township hub's TLS key, by the root key. Its name is not the server's: phones that want
+    /// the server do not take a hub for it.
+    ///
+    /// # Errors
+    /// `Corrupt`, where the key is none.
+    pub(crate) fn certify_hub(&self, tls_key: &[u8; 32]) -> Result<Vec<u8>, StoreError> {
+        certify(&self.root, *tls_key, HUB_NAME).map_err(|error| StoreError::corrupt("key", error))
+    }
+
     /// TLS 1.3 only, X25519 only, the leaf alone, sessions resumable, HTTP/1.1.
     ///
     /// # Errors
     /// What rustls said about the keys.
     pub fn tls(&self) -> Result<ServerConfig, rustls::Error> {
-        let mut crypto = provider::default_provider();
-        // The hybrid group would add more than 2 KB to each handshake.
-        crypto.kx_groups = vec![provider::kx_group::X25519];
-        let chain = vec![CertificateDer::from(self.leaf_certificate.clone())];
-        let mut config = ServerConfig::builder_with_provider(Arc::new(crypto))
-            .with_protocol_versions(&[&rustls::version::TLS13])?
-            .with_no_client_auth()
-            .with_single_cert(chain, PrivateKeyDer::Pkcs8(pkcs8(&self.leaf)))?;
-        config.session_storage = ServerSessionMemoryCache::new(TLS_SESSIONS_KEPT);
-        config.send_tls13_tickets = 1;
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(config)
+        tls(&self.leaf, self.leaf_certificate.clone())
     }
+}
+
+/// TLS 1.3 only, X25519 only, one certificate, sessions resumable, HTTP/1.1.
+///
+/// # Errors
+/// What rustls said about the keys.
+pub(crate) fn tls(key: &SigningKey, certificate: Vec<u8>) -> Result<ServerConfig, rustls::Error> {
+    let mut crypto = provider::default_provider();
+    // The hybrid group would add more than 2 KB to each handshake.
+    crypto.kx_groups = vec![provider::kx_group::X25519];
+    let chain = vec![CertificateDer::from(certificate)];
+    let mut config = ServerConfig::builder_with_provider(Arc::new(crypto))
+        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .with_no_client_auth()
+        .with_single_cert(chain, PrivateKeyDer::Pkcs8(pkcs8(key)))?;
+    config.session_storage = ServerSessionMemoryCache::new(TLS_SESSIONS_KEPT);
+    config.send_tls13_tickets = 1;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
 }

@@ -11,6 +11,7 @@ mod clock_text;
 mod code;
 mod data_folder;
 pub mod exchange;
+pub mod hub;
 pub mod identity;
 mod limiter;
 pub mod link;

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use fieldbook_core::net::{SERVER_NAME, ServerAddress, host_and_port};
 use qrcode::{Color, EcLevel, QrCode};
 
 use crate::store::{Problem, StoreError};
@@ -25,6 +26,24 @@ pub fn pin(root_public: &[u8; 32]) -> String {
 #[must_use]
 pub fn enrolment(address: &str, root_public: &[u8; 32], code: &str) -> String {
     format!("fieldbook://{address}/enrol?pin={}&code={code}", pin(root_public))
+}
+
+/// What an enrolment link says.
+pub(crate) struct Link {
+    /// Where to enrol.
+    pub(crate) server: ServerAddress,
+    /// The one-time code.
+    pub(crate) code: String,
+}
+
+/// Reads a link that [`enrolment`] made; `None` for anything else.
+pub(crate) fn parse(text: &str) -> Option<Link> {
+    let (authority, query) = text.trim().strip_prefix("fieldbook://")?.split_once("/enrol?")?;
+    let (host, port) = host_and_port(authority)?;
+    let value = |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+    let root_key = <[u8; 32]>::try_from(URL_SAFE_NO_PAD.decode(value("pin")?).ok()?).ok()?;
+    let server = ServerAddress { host, port, root_key, name: SERVER_NAME };
+    Some(Link { server, code: value("code")?.to_ascii_uppercase() })
 }
 
 /// A square of modules, dark = true, with the quiet zone.

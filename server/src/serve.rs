@@ -73,20 +73,8 @@ impl Bound {
 /// # Errors
 /// `listen_failed`, `plain_only_loopback`, or what the store said.
 pub async fn bind(store: &Store, options: &ServeOptions) -> Result<Bound, StoreError> {
-    let failed = |error: &dyn std::fmt::Display| {
-        StoreError::from(Problem::new("listen_failed").with("address", &options.listen).with("detail", error))
-    };
-    let listener = TcpListener::bind(&options.listen).await.map_err(|error| failed(&error))?;
-    let local = listener.local_addr().map_err(|error| failed(&error))?;
-    if options.plain_http && !local.ip().is_loopback() {
-        return Err(Problem::new("plain_only_loopback").with("address", local).into());
-    }
-    let tls = if options.plain_http {
-        None
-    } else {
-        let config = store.identity().tls().map_err(|error| failed(&error))?;
-        Some(TlsAcceptor::from(Arc::new(config)))
-    };
+    let bound = bind_at(&options.listen, options.plain_http, || store.identity().tls()).await?;
+    let local = bound.local;
     // Nobody can reach `0.0.0.0`: without --address, links keep the address of an earlier start, or ask for one.
     let reachable = (!local.ip().is_unspecified()).then(|| local.to_string());
     if let Some(address) = options.address.clone().or(reachable) {
@@ -95,6 +83,32 @@ pub async fn bind(store: &Store, options: &ServeOptions) -> Result<Bound, StoreE
     if let Some(name) = &options.name {
         store.set_setting("server_name", name)?;
     }
+    Ok(bound)
+}
+
+/// Binds an address, with TLS or, on loopback, without.
+///
+/// # Errors
+/// `listen_failed`, `plain_only_loopback`.
+pub(crate) async fn bind_at(
+    listen: &str,
+    plain_http: bool,
+    tls: impl FnOnce() -> Result<rustls::ServerConfig, rustls::Error>,
+) -> Result<Bound, StoreError> {
+    let failed = |error: &dyn std::fmt::Display| {
+        StoreError::from(Problem::new("listen_failed").with("address", listen).with("detail", error))
+    };
+    let listener = TcpListener::bind(listen).await.map_err(|error| failed(&error))?;
+    let local = listener.local_addr().map_err(|error| failed(&error))?;
+    if plain_http && !local.ip().is_loopback() {
+        return Err(Problem::new("plain_only_loopback").with("address", local).into());
+    }
+    let tls = if plain_http {
+        None
+    } else {
+        let config = tls().map_err(|error| failed(&error))?;
+        Some(TlsAcceptor::from(Arc::new(config)))
+    };
     Ok(Bound { listener, tls, local })
 }
 

@@ -28,7 +28,7 @@ const ENROL_BYTES_MAX: usize = 4 * 1024;
 /// Without a byte of the request for so long, the exchange is over.
 const CHUNK_TIMEOUT: Duration = Duration::from_secs(120);
 /// Answer frames made ahead of the network.
-const FRAMES_AHEAD: usize = 4;
+pub(crate) const FRAMES_AHEAD: usize = 4;
 /// Advice to come back when all places are taken: drawn for each phone from here …
 const BUSY_RETRY_MS_MIN: u64 = 5_000;
 /// … to here, so that those who were sent away in one moment do not come back in one.
@@ -97,10 +97,16 @@ pub(crate) async fn enrol(
 }
 
 /// One frame of the answer; an error breaks the answer off, so that the device sees that its end is missing.
-type Piece = Result<Vec<u8>, std::io::Error>;
+pub(crate) type Piece = Result<Vec<u8>, std::io::Error>;
 
 /// The answer's frames as a body.
-struct Frames(mpsc::Receiver<Piece>);
+pub(crate) struct Frames(mpsc::Receiver<Piece>);
+
+impl Frames {
+    pub(crate) fn of(pieces: mpsc::Receiver<Piece>) -> Self {
+        Self(pieces)
+    }
+}
 
 impl HttpBody for Frames {
     type Data = Bytes;
@@ -116,7 +122,7 @@ impl HttpBody for Frames {
 }
 
 /// The next bytes of a request body; `None` at its end.
-async fn next_chunk(body: &mut Body) -> Result<Option<Bytes>, Refusal> {
+pub(crate) async fn next_chunk(body: &mut Body) -> Result<Option<Bytes>, Refusal> {
     let broken = |detail: &str| Refusal::new(ErrorKind::Malformed, format!("the request broke off: {detail}"));
     loop {
         let next = poll_fn(|context| Pin::new(&mut *body).poll_frame(context));
@@ -134,7 +140,7 @@ async fn next_chunk(body: &mut Body) -> Result<Option<Bytes>, Refusal> {
 }
 
 /// Runs what waits for the disk beside the event loop.
-async fn inside<T: Send + 'static>(
+pub(crate) async fn inside<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, ErrorAnswer> + Send + 'static,
 ) -> Result<T, Refusal> {
     let done = tokio::task::spawn_blocking(work).await.map_err(|error| {
@@ -210,12 +216,17 @@ pub(crate) async fn segment(
     let Some(file) = inside(move || Ok(store.segment_file(&bytes)?)).await? else {
         return Ok(StatusCode::NOT_FOUND.into_response());
     };
+    Ok(segment_of(file, request).await)
+}
+
+/// A segment's file, in ranges if wanted.
+pub(crate) async fn segment_of(file: std::path::PathBuf, request: Request) -> Response {
     let mut response =
         ServeFile::new(file).oneshot(request).await.unwrap_or_else(|never| match never {}).into_response();
     if response.status().is_success() {
         response.headers_mut().insert(header::CACHE_CONTROL, FOR_EVER);
     }
-    Ok(response)
+    response
 }
 
 /// One line a finished exchange: ids and counts, never content.

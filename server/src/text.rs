@@ -159,6 +159,17 @@ const CATALOGUE: &[(&str, &str, &str)] = &[
         "把服务器的 TLS 证书和私钥写入文件夹，供前置代理（如 nginx）使用",
         "Write the server's TLS certificate and key into a folder, for a proxy before it such as nginx",
     ),
+    (
+        "cli serve --upstream",
+        "作为乡镇站运行：上级服务器给的绑定链接（只需一次）",
+        "Run as a township hub of the server that this enrolment link names (needed once)",
+    ),
+    (
+        "cli serve --upstream-seconds",
+        "乡镇站至少每隔多少秒与上级服务器交换一次",
+        "Seconds after which a township hub exchanges with its server at the latest",
+    ),
+    ("cli status", "显示乡镇站上还没送到服务器的内容", "Show what waits at a township hub"),
     ("cli verify", "核对日志链、正文、签名", "Check chains, bodies and signatures"),
     (
         "cli backup",
@@ -170,6 +181,48 @@ const CATALOGUE: &[(&str, &str, &str)] = &[
     ("cli restored confirm", "确认设备和删除清单无误，恢复服务", "Devices and purge list are right: serve again"),
     // Command line: answers.
     ("listening", "listening on {url}", "listening on {url}"),
+    ("hub_listening", "乡镇站 listening on {url}", "township hub listening on {url}"),
+    (
+        "hub_status",
+        "服务器：{upstream}\n上次交换：{last}\n服务的设备：{devices}\n已存的日志条目：{entries}\n还没送到服务器的修改：{changes}（{waiting} 台设备）\n搁置的修改（服务器上有别的内容）：{aside}",
+        "server: {upstream}\nlast exchange: {last}\ndevices served: {devices}\nlog entries held: {entries}\nchanges not on the server yet: {changes} (of {waiting} devices)\nchanges set aside (the server holds others): {aside}",
+    ),
+    (
+        "is_hub",
+        "{path} 是乡镇站的数据目录，这里没有服务器。乡镇站只有 serve 和 status 两个命令。",
+        "{path} is a township hub's data folder and holds no server. A hub has the commands serve and status.",
+    ),
+    ("no_hub_here", "{path} 不是乡镇站的数据目录。", "{path} is no data folder of a township hub."),
+    (
+        "hub_is_server",
+        "{path} 是服务器的数据目录，不能用作乡镇站。请换一个 --data。",
+        "{path} is a server's data folder and cannot be a township hub's. Use another --data.",
+    ),
+    (
+        "hub_other_server",
+        "这个乡镇站已绑定别的服务器，不能改绑 {address}。请换一个 --data。",
+        "This township hub belongs to another server and cannot go to {address}. Use another --data.",
+    ),
+    (
+        "hub_not_enrolled",
+        "乡镇站没有绑定成功（{detail}）。请用新的绑定链接：serve --upstream LINK。",
+        "The township hub is not enrolled ({detail}). Use a new link: serve --upstream LINK.",
+    ),
+    (
+        "no_hub_role",
+        "用户“{name}”没有 hub 角色，不能作为乡镇站绑定。请先给该用户 hub 角色。",
+        "The user {name} has no role hub: give it first, then enrol the township hub with a new link.",
+    ),
+    (
+        "hub_no_certificate",
+        "乡镇站还没有服务器签发的证书，不能启动（{detail}）。第一次启动要连得上服务器。",
+        "The township hub has no certificate of its server yet and cannot serve ({detail}). Its first start needs the server.",
+    ),
+    (
+        "link_malformed",
+        "绑定链接无效。请重新复制管理员给的链接。",
+        "This is no enrolment link. Copy the administrator's link again.",
+    ),
     ("root_pin", "根证书指纹 root pin: {pin}", "root pin: {pin}"),
     ("stopped", "服务器已停止", "stopped"),
     ("unit_added", "已新增单位 {unit} {name}", "added unit {unit} {name}"),

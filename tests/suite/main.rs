@@ -10,6 +10,7 @@ mod cuts;
 mod enrol;
 mod enrolled_again;
 mod erased;
+mod hub;
 mod inside;
 mod intake;
 mod moves;

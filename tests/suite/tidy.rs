@@ -17,7 +17,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("intake", &["document", "forms", "protocol"]),
     ("sync", &["document", "protocol", "intake", "forms"]),
     ("store", &["document", "forms", "protocol"]),
-    ("client", &["store", "sync", "document", "forms", "protocol", "intake"]),
+    ("net", &["protocol"]),
+    ("client", &["net", "store", "sync", "document", "forms", "protocol", "intake"]),
 ];
 const FREE: &[&str] = &["ids", "access", "limits", "ports"];
 

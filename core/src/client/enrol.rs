@@ -9,7 +9,7 @@ use super::error::Fault;
 use super::fieldbook::{Fieldbook, locked};
 use super::link::{EnrolLink, LinkError, ServerAddress};
 use super::log::SYNC_STATE;
-use super::net::{CancelFlag, Transport};
+use super::net::{CancelFlag, SERVER_NAME, Transport};
 use super::session::{self, REVOKED, VAULT_DEVICE_KEY};
 use super::text::Text;
 use super::types::EnrolmentInfo;
@@ -101,7 +101,7 @@ impl Enrolment {
 
     /// Where the server is.
     pub(super) fn server(&self) -> ServerAddress {
-        ServerAddress { host: self.host.clone(), port: self.port, root_key: self.root_key }
+        ServerAddress { host: self.host.clone(), port: self.port, root_key: self.root_key, name: SERVER_NAME }
     }
 
     pub(super) fn info(&self) -> EnrolmentInfo {

@@ -125,6 +125,18 @@ impl Fault {
         Self::said(kind, say(Language::Chinese), say(Language::English))
     }
 
+    /// Where it speaks of the server that was asked, it was a township hub at `address`.
+    pub(crate) fn of_hub(mut self, address: &str) -> Self {
+        self.say = match self.say {
+            Say::Text(Text::HubNotBelieved, _) => Say::Text(Text::HubNotBelieved, address.to_owned()),
+            Say::Text(Text::Unreachable, _) => Say::Text(Text::HubUnreachable, address.to_owned()),
+            Say::Text(Text::Broken, _) => Say::Text(Text::HubBroken, address.to_owned()),
+            Say::Text(Text::WrongServer | Text::NotAServer, _) => Say::Text(Text::NotAHub, address.to_owned()),
+            other => other,
+        };
+        self
+    }
+
     /// A mistake of this program.
     pub(crate) fn internal(detail: impl ToString) -> Self {
         Self::new(ErrorKind::Internal, Text::Internal, detail)

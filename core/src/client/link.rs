@@ -1,28 +1,19 @@
 //! The enrolment link: where the server is, the root key that proves it, and a one-time code.
 
-use std::fmt;
 use std::str::FromStr;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::text::{Language, Text};
+use crate::net::{SERVER_NAME, host_and_port};
+
+pub use crate::net::ServerAddress;
 
 /// Characters of a link that are read; longer ones are refused.
 const LINK_CHARS_MAX: usize = 1_000;
 /// Characters of a one-time code (130 bits in Crockford's base32).
 const CODE_CHARS: usize = 26;
-
-/// Where a server listens and the key that proves that it is the one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ServerAddress {
-    /// Host name or address, without brackets.
-    pub host: String,
-    /// TCP port.
-    pub port: u16,
-    /// The root's Ed25519 public key: certifies the server's certificate and its signing key.
-    pub root_key: [u8; 32],
-}
 
 /// `fieldbook://HOST:PORT/enrol?pin=<base64url, 32 bytes>&code=<26 characters of Crockford's base32>`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,7 +39,7 @@ impl FromStr for EnrolLink {
         }
         let rest = text.strip_prefix("fieldbook://").ok_or(LinkError(Text::LinkStart))?;
         let (authority, query) = rest.split_once("/enrol?").ok_or(LinkError(Text::LinkPath))?;
-        let (host, port) = host_and_port(authority)?;
+        let (host, port) = host_and_port(authority).ok_or(LinkError(Text::LinkAddress))?;
         let value = |name: &str| {
             query.split('&').find_map(|pair| pair.split_once('=').filter(|(key, _)| *key == name).map(|(_, v)| v))
         };
@@ -62,27 +53,6 @@ impl FromStr for EnrolLink {
         if code.len() != CODE_CHARS || !code.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
             return Err(LinkError(Text::LinkCode));
         }
-        Ok(Self { server: ServerAddress { host, port, root_key }, code })
-    }
-}
-
-fn host_and_port(authority: &str) -> Result<(String, u16), LinkError> {
-    let (host, port) = authority.rsplit_once(':').ok_or(LinkError(Text::LinkAddress))?;
-    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    let port: u16 = port.parse().map_err(|_| LinkError(Text::LinkAddress))?;
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b':' | b'_');
-    if host.is_empty() || port == 0 || !host.bytes().all(allowed) {
-        return Err(LinkError(Text::LinkAddress));
-    }
-    Ok((host.to_owned(), port))
-}
-
-impl fmt::Display for ServerAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') {
-            write!(f, "[{}]:{}", self.host, self.port)
-        } else {
-            write!(f, "{}:{}", self.host, self.port)
-        }
+        Ok(Self { server: ServerAddress { host, port, root_key, name: SERVER_NAME }, code })
     }
 }

@@ -345,6 +345,14 @@ impl PhoneLog for StoreLog<'_> {
         self.put(|write| Ok(write.mark_sent(through)?))
     }
 
+    fn mark_held(&mut self, through: (u64, u32)) -> Result<u64, LogError> {
+        self.put(|write| Ok(write.mark_held(through)?))
+    }
+
+    fn mark_not_held(&mut self, beyond: Option<(u64, u32)>) -> Result<(), LogError> {
+        self.put(|write| Ok(write.mark_not_held(beyond).map(|_| ())?))
+    }
+
     fn outbox_records(&mut self, after: Option<&RecordId>, limit: usize) -> Result<Vec<RecordId>, LogError> {
         self.look(|view| Ok(view.outbox_records(after, limit)?))
     }

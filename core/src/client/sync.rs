@@ -7,7 +7,7 @@ use super::enrol::Enrolment;
 use super::error::Fault;
 use super::fieldbook::{Fieldbook, space_warning};
 use super::log::StoreLog;
-use super::net::{ByteCount, CancelFlag, NetError, Transport};
+use super::net::{ByteCount, CancelFlag, NetError, ServerAddress, Transport};
 use super::session;
 use super::spread::lengthened;
 use super::text::{Language, Text};
@@ -36,9 +36,26 @@ const RETRY_AFTER_MS_MAX: u64 = 30_000;
 /// How often cancelling is looked at meanwhile.
 const PAUSE_STEP_MS: u64 = 20;
 
+/// Whom a sync speaks with.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum With<'a> {
+    /// The server.
+    Server,
+    /// A township hub instead.
+    Hub(&'a ServerAddress),
+    /// The server, but for segments, which this hub is asked for first.
+    SegmentsAt(&'a ServerAddress),
+}
+
 /// A sync under way.
 struct Run<'b> {
     book: &'b Fieldbook,
+    /// Where the hub is, if it is no server.
+    hub: Option<String>,
+    /// The hub that segments are fetched from while the server is exchanged with.
+    segments_at: Option<Box<dyn Transport>>,
+    /// HTTP bytes from and to that hub.
+    near: ByteCount,
     enrolment: Enrolment,
     signer: ed25519_dalek::SigningKey,
     listener: &'b dyn SyncListener,
@@ -99,6 +116,8 @@ impl From<SyncError> for Stop {
             SyncError::Frames(_) | SyncError::Protocol(_) => {
                 Fault::new(ErrorKind::ServerIdentity, Text::NotAServer, "")
             }
+            SyncError::Hub(_) => Fault::new(ErrorKind::ServerIdentity, Text::HubNotBelieved, ""),
+            SyncError::ServerFirst => Fault::new(ErrorKind::Refused, Text::ServerFirst, ""),
             SyncError::LogDoesNotFit { .. } | SyncError::OtherLog => {
                 Fault::new(ErrorKind::Refused, Text::ServerRestored, "")
             }
@@ -132,9 +151,29 @@ impl Fieldbook {
         self.sync_until(listener, cancel, BREAKS_MAX).0
     }
 
-    /// The same, which ends after `breaks_max` breaks in a row.
+    /// The same with whom `with` says.
+    pub(super) fn sync_with(
+        &self,
+        with: With<'_>,
+        listener: &dyn SyncListener,
+        cancel: &CancelFlag,
+    ) -> Result<SyncReport, ClientError> {
+        self.sync_as(with, listener, cancel, BREAKS_MAX).0
+    }
+
+    /// The same with the server, which ends after `breaks_max` breaks in a row.
     pub(super) fn sync_until(
         &self,
+        listener: &dyn SyncListener,
+        cancel: &CancelFlag,
+        breaks_max: u32,
+    ) -> (Result<SyncReport, ClientError>, Ended) {
+        self.sync_as(With::Server, listener, cancel, breaks_max)
+    }
+
+    fn sync_as(
+        &self,
+        with: With<'_>,
         listener: &dyn SyncListener,
         cancel: &CancelFlag,
         breaks_max: u32,
@@ -148,13 +187,22 @@ impl Fieldbook {
                 .connection
                 .try_lock()
                 .map_err(|_| Fault::new(ErrorKind::Busy, Text::InUse, "").detail("sync runs"))?;
-            let mut connection = match kept.take() {
+            let (hub, segments_at) = match with {
+                With::Server => (None, None),
+                With::Hub(hub) => (Some(hub), None),
+                With::SegmentsAt(hub) => (None, Some(self.network.transport(hub.clone()).map_err(Fault::internal)?)),
+            };
+            let server = hub.cloned().unwrap_or_else(|| enrolment.server());
+            let mut connection = match kept.take().filter(|_| hub.is_none()) {
                 Some(connection) => connection,
-                None => self.network.transport(enrolment.server()).map_err(Fault::internal)?,
+                None => self.network.transport(server).map_err(Fault::internal)?,
             };
             let before = connection.bytes();
             let mut run = Run {
                 book: self,
+                hub: hub.map(ToString::to_string),
+                segments_at,
+                near: ByteCount::default(),
                 enrolment,
                 signer,
                 listener,
@@ -171,14 +219,14 @@ impl Fieldbook {
             ended.moved = run.total.changes_sent + run.total.changes_received > 0;
             ended.retry_after_ms = run.retry_after_ms;
             let bytes = connection.bytes();
-            *kept = Some(connection);
+            *kept = Some(connection).filter(|_| hub.is_none());
             drop(kept);
             let followed = session::vault_follows(&self.store, self.vault.as_ref());
             done?;
             followed?;
             let mut report = run.report;
-            report.bytes_up = bytes.up - before.up;
-            report.bytes_down = bytes.down - before.down;
+            report.bytes_up = bytes.up - before.up + run.near.up;
+            report.bytes_down = bytes.down - before.down + run.near.down;
             report.frames = run.total.frames_up + run.total.frames_down;
             report.changes_sent = run.total.changes_sent;
             report.changes_received = run.total.changes_received;
@@ -224,7 +272,7 @@ impl Run<'_> {
                         return Err(Fault::internal("the server asks again and again and nothing moves"));
                     }
                 }
-                Err(Stop::Fatal(fault)) => return Err(fault),
+                Err(Stop::Fatal(fault)) => return Err(self.of_hub(fault)),
                 Err(Stop::Answered(answer)) => {
                     breaks += 1;
                     match answer.retry_after_ms {
@@ -233,12 +281,13 @@ impl Run<'_> {
                         }
                         asked_ms => {
                             self.retry_after_ms = asked_ms;
-                            return Err(answer.into());
+                            return Err(self.answered(answer));
                         }
                     }
                 }
                 Err(Stop::Broken(fault)) => {
                     breaks = if std::mem::take(&mut self.advanced) { 1 } else { breaks + 1 };
+                    let fault = self.of_hub(fault);
                     self.report.breaks += 1;
                     if breaks >= self.breaks_max || self.cancel.is_cancelled() {
                         return Err(fault);
@@ -250,14 +299,35 @@ impl Run<'_> {
         Err(Fault::internal(format!("more than {EXCHANGES_MAX} exchanges in one sync")))
     }
 
+    /// What went wrong with a hub names the hub.
+    fn of_hub(&self, fault: Fault) -> Fault {
+        match &self.hub {
+            Some(address) => fault.of_hub(address),
+            None => fault,
+        }
+    }
+
+    fn answered(&self, answer: ErrorAnswer) -> Fault {
+        match &self.hub {
+            Some(address) => Fault::new(ErrorKind::Refused, Text::HubRefused, address)
+                .detail(format!("{:?}: {}", answer.kind, answer.detail)),
+            None => answer.into(),
+        }
+    }
+
     fn exchange(&mut self, connection: &mut dyn Transport) -> Result<Outcome, Stop> {
         let book = self.book;
         let random = book.random.as_ref();
         let mut log = StoreLog::new(book);
         let signer: &dyn Signer = &self.signer;
-        let (mut exchange, request) = Exchange::begin(&mut log, signer, random, book.clock.now_ms())?;
+        let now_ms = book.clock.now_ms();
+        let (mut exchange, request) = match self.hub {
+            Some(_) => Exchange::begin_at_hub(&mut log, signer, now_ms)?,
+            None => Exchange::begin(&mut log, signer, random, now_ms)?,
+        };
         self.report.requests += 1;
-        let moved = Moved { listener: self.listener, before: self.before, base: self.total, waiting: self.waiting };
+        let moved =
+            Moved { listener: self.listener, bytes: (self.before, self.near), base: self.total, waiting: self.waiting };
         let report = &mut self.report;
         let stats = Cell::new(exchange.stats());
         let on_move = |bytes: ByteCount| moved.tell(bytes, stats.get());
@@ -291,15 +361,42 @@ impl Run<'_> {
     /// Fetches what the exchange has offered. Where a piece is not to be had any more, the next exchange offers another.
     fn download(&mut self, connection: &mut dyn Transport, mut outcome: Outcome) -> Result<Outcome, Stop> {
         for offered in std::mem::take(&mut outcome.offered) {
-            if !self.fetch(connection, offered, &mut outcome)? {
+            let server = connection.bytes();
+            if self.fetch_near(&offered, server, &mut outcome)? {
+                continue;
+            }
+            if !self.fetch(connection, offered, (self.before, self.near), &mut outcome)? {
                 break;
             }
         }
         Ok(outcome)
     }
 
+    /// The same from a township hub, where there is one that has them; one that has not, or has something else, is asked no
+    /// more in this sync. False where the server must be asked.
+    fn fetch_near(&mut self, offered: &Offered, server: ByteCount, outcome: &mut Outcome) -> Result<bool, Stop> {
+        let Some(mut hub) = self.segments_at.take() else { return Ok(false) };
+        let elsewhere = ByteCount { up: server.up - self.before.up, down: server.down - self.before.down };
+        let fetched = self.fetch(hub.as_mut(), offered.clone(), (ByteCount::default(), elsewhere), outcome);
+        self.near = hub.bytes();
+        match fetched {
+            Ok(true) => {
+                self.segments_at = Some(hub);
+                Ok(true)
+            }
+            Err(stop) if self.cancel.is_cancelled() => Err(stop),
+            Ok(false) | Err(_) => Ok(false),
+        }
+    }
+
     /// False where the next segment is of no use before an exchange.
-    fn fetch(&mut self, connection: &mut dyn Transport, offered: Offered, outcome: &mut Outcome) -> Result<bool, Stop> {
+    fn fetch(
+        &mut self,
+        connection: &mut dyn Transport,
+        offered: Offered,
+        bytes: (ByteCount, ByteCount),
+        outcome: &mut Outcome,
+    ) -> Result<bool, Stop> {
         let book = self.book;
         let mut log = StoreLog::new(book);
         let path = format!("{SEGMENTS_PATH}{}", hex::encode(offered.segment.name));
@@ -308,7 +405,7 @@ impl Run<'_> {
         let mut stopped = None;
         if !download.is_over() {
             self.report.requests += 1;
-            let moved = Moved { listener: self.listener, before: self.before, base: self.total, waiting: self.waiting };
+            let moved = Moved { listener: self.listener, bytes, base: self.total, waiting: self.waiting };
             let (report, stats) = (&mut self.report, Cell::new(Stats::default()));
             let on_move = |bytes: ByteCount| moved.tell(bytes, stats.get());
             let from = download.next_byte();
@@ -350,8 +447,8 @@ impl Run<'_> {
 /// What is said while bytes move.
 struct Moved<'a> {
     listener: &'a dyn SyncListener,
-    /// HTTP bytes when the sync began.
-    before: ByteCount,
+    /// HTTP bytes of this connection when the sync began, and what another one has moved since.
+    bytes: (ByteCount, ByteCount),
     /// What earlier exchanges moved.
     base: Stats,
     /// Own changes that waited when the sync began.
@@ -361,9 +458,10 @@ struct Moved<'a> {
 impl Moved<'_> {
     fn tell(&self, bytes: ByteCount, stats: Stats) {
         let changes_sent = self.base.changes_sent + stats.changes_sent;
+        let (before, elsewhere) = self.bytes;
         self.listener.progress(Progress {
-            bytes_up: bytes.up - self.before.up,
-            bytes_down: bytes.down - self.before.down,
+            bytes_up: bytes.up - before.up + elsewhere.up,
+            bytes_down: bytes.down - before.down + elsewhere.down,
             changes_sent,
             changes_received: self.base.changes_received + stats.changes_received,
             changes_waiting: self.waiting.saturating_sub(changes_sent),

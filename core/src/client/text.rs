@@ -91,6 +91,20 @@ catalogue! {
     ServerBusy "服务器现在忙不过来。过一会儿再试，已保存的内容不会丢。" "The server cannot take more just now. Try again in a while; what is saved stays.";
     /// The server lost data.
     ServerRestored "服务器刚恢复过，等管理员确认后才能继续同步。已保存的内容不会丢。" "The server was restored and waits for its administrator. What is saved stays.";
+    /// A hub lied or is broken.
+    HubNotBelieved "乡镇站 {0} 给的内容对不上服务器的签名，一条也没有采用。请直接与服务器同步，并告诉管理员。" "What the township hub {0} showed does not fit the server's signatures; nothing of it was used. Sync with the server itself, and tell the administrator.";
+    /// A hub is of use only after the server.
+    ServerFirst "请先与服务器同步一次，再用乡镇站。已保存的内容不会丢。" "Sync with the server once before you use the township hub. What is saved stays.";
+    /// A hub said no.
+    HubRefused "乡镇站 {0} 现在不能用。已保存的内容不会丢，请直接与服务器同步。" "The township hub {0} cannot be used now. What is saved stays; sync with the server itself.";
+    /// No hub there.
+    HubUnreachable "连不上乡镇站 {0}。已保存的内容不会丢，到镇上再试，或直接与服务器同步。" "The township hub {0} cannot be reached. What is saved stays; try again at the township, or sync with the server itself.";
+    /// The line to a hub broke.
+    HubBroken "与乡镇站 {0} 的连接断了。再试一次即可继续。" "The connection to the township hub {0} broke. Try again to go on.";
+    /// Something else listens there.
+    NotAHub "{0} 上的不是本县服务器认可的乡镇站，没有发送任何内容。请核对地址，或联系管理员。" "What answers at {0} is no township hub of your server; nothing was sent. Check the address, or tell the administrator.";
+    /// No address of a hub.
+    BadHub "“{0}”不是乡镇站地址，应为“主机:端口”。" "{0} is no address of a township hub: it should be HOST:PORT.";
     /// Device revoked.
     Revoked "这台手机已被停用：没同步的内容已交给服务器，等主管审核；手机上的数据已清除。要再用，请向管理员要新的绑定链接。" "This phone has been revoked: what it had not synced is on the server, where a supervisor decides; its data here was erased. To use it again, ask the administrator for a new link.";
     /// Device unknown.

@@ -86,3 +86,5 @@ pub const PART_BYTES: usize = 64 * 1024;
 pub const PARTS_MAX: u32 = 80;
 /// Milliseconds by which a device's clock may differ before it is told.
 pub const CLOCK_TOLERANCE_MS: i64 = 5 * 60 * 1000;
+/// Devices that one township hub serves.
+pub const HOSTED_DEVICES_MAX: usize = 2_000;

@@ -7,6 +7,7 @@ use super::changes::{ChangesDown, ChangesUp};
 use super::notice::Notice;
 use super::restored::{LostFeed, Returned};
 use super::segments::Segment;
+use super::township::{Hosted, HostedDevice, Township};
 use crate::access::{Area, FeedId, Role, Unit};
 use crate::ids::{ActorId, ChangeHash, DeviceId, LogId, RecordId, UserId};
 
@@ -93,6 +94,9 @@ pub struct RequestHeader {
     /// [`super::limits::SEGMENTS_OFFERED_MAX`].
     #[n(10)]
     pub segments: Option<Vec<ByteArray<8>>>,
+    /// In an exchange with, or of, a township hub.
+    #[n(11)]
+    pub township: Option<Township>,
 }
 
 /// Upwards, inside frames.
@@ -120,6 +124,9 @@ pub enum Up {
     /// An entry that the server lost, given back.
     #[n(3)]
     Returned(#[n(0)] Returned),
+    /// From here on a hub brings statements and changes of this device, until it names another.
+    #[n(20)]
+    OnBehalf(#[n(0)] DeviceId),
 }
 
 /// What a device signs: which changes it stands for, in order. Made once, sent until all of it has arrived.
@@ -281,6 +288,15 @@ pub enum Down {
         #[n(1)]
         segments: Vec<Segment>,
     },
+    /// To a hub: what is held now of a device for which it has spoken.
+    #[n(20)]
+    Hosted(#[n(0)] Hosted),
+    /// To a hub: every device that it serves, sorted, if its list is another one.
+    #[n(21)]
+    Devices(#[n(0)] Vec<HostedDevice>),
+    /// To a hub: its TLS certificate (DER), by the server's root key.
+    #[n(22)]
+    Certificate(#[n(0)] ByteVec),
 }
 
 /// One entry of a feed, at its position.

@@ -10,6 +10,7 @@ mod messages;
 mod notice;
 mod restored;
 mod segments;
+mod township;
 pub mod transcode;
 
 pub use changes::{ChangesDown, ChangesUp, FormRun, StatementUp};
@@ -21,3 +22,4 @@ pub use messages::{
 pub use notice::{Notice, Review};
 pub use restored::{LostFeed, Point, Returned};
 pub use segments::Segment;
+pub use township::{Hosted, HostedDevice, Township};

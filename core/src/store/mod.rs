@@ -18,6 +18,7 @@ mod draft;
 mod erase;
 mod error;
 mod feed;
+mod held;
 mod open;
 mod outbox;
 mod pending;

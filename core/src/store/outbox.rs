@@ -388,7 +388,8 @@ impl Write<'_> {
         let mut statement = self
             .connection
             .prepare_cached(
-                "UPDATE outbox SET state = 2 WHERE state = 1 AND (statement, list_index) <= (?1, ?2) RETURNING record",
+                "UPDATE outbox SET state = 2, held = 0
+                 WHERE state = 1 AND (statement, list_index) <= (?1, ?2) RETURNING record",
             )
             .map_err(failed)?;
         let rows = statement
@@ -471,7 +472,8 @@ impl Write<'_> {
     pub fn adopt_statement(&self, number: u64, hash: &[u8; 32]) -> Result<(), StoreError> {
         let above = stored(number);
         self.outbox_sql(
-            "UPDATE outbox SET state = 0, statement = NULL, list_index = NULL WHERE statement > ?1 AND state IN (1, 2)",
+            "UPDATE outbox SET state = 0, held = 0, statement = NULL, list_index = NULL
+             WHERE statement > ?1 AND state IN (1, 2)",
             &[&above],
         )?;
         // If the server loses such a change, it is stated anew: its number will be another statement's.

@@ -20,7 +20,7 @@ pub enum SyncState {
     SavedHere,
     /// All was sent; the server has not yet signed for it.
     Sent,
-    /// A township hub holds all of it (later).
+    /// A township hub or the server holds all of it, and something of it the hub alone.
     AtTownship,
     /// The server has made all of it durable and said so.
     OnServer,
@@ -389,7 +389,8 @@ impl Write<'_> {
                 "UPDATE record SET sync = CASE
                    WHEN EXISTS(SELECT 1 FROM not_taken WHERE record = ?1)
                      OR EXISTS(SELECT 1 FROM verdict WHERE record = ?1 AND settled = 0) THEN 4
-                   ELSE coalesce((SELECT min(CASE state WHEN 2 THEN 1 WHEN 3 THEN 1 ELSE 0 END)
+                   ELSE coalesce((SELECT CASE min(CASE WHEN state IN (2, 3) THEN 2 WHEN held THEN 1 ELSE 0 END)
+                          WHEN 0 THEN 0 WHEN 1 THEN 2 WHEN 2 THEN 1 END
                         FROM outbox WHERE record = ?1 AND state < 4),
                         CASE WHEN EXISTS(SELECT 1 FROM lost WHERE record = ?1) THEN 1 ELSE 3 END) END
                  WHERE id = ?1",

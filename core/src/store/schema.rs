@@ -18,12 +18,13 @@ const V1: &str = "
 CREATE TABLE setting(n INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, value BLOB NOT NULL);
 
 -- Own changes that no signed head covers yet, in the order in which they were made.
--- state: 0 unstated, 1 stated, 2 sent, 3 entered (at `position`), 4 not taken, 5 withdrawn.
+-- state: 0 unstated, 1 stated, 2 sent, 3 entered (at `position`), 4 not taken, 5 withdrawn. held: a township hub has
+-- the body, and the server not yet.
 CREATE TABLE outbox(
   n INTEGER PRIMARY KEY, hash BLOB NOT NULL UNIQUE, record BLOB NOT NULL, kind TEXT NOT NULL,
   created_version TEXT NOT NULL, form_version TEXT NOT NULL, unit TEXT NOT NULL, area INTEGER NOT NULL,
   actor BLOB NOT NULL, state INTEGER NOT NULL, statement INTEGER, list_index INTEGER, position INTEGER,
-  bytes BLOB NOT NULL);
+  bytes BLOB NOT NULL, held INTEGER NOT NULL DEFAULT 0);
 CREATE INDEX outbox_by_record ON outbox(record, n);
 CREATE INDEX outbox_by_state ON outbox(state, n);
 CREATE INDEX outbox_by_statement ON outbox(statement, list_index) WHERE statement IS NOT NULL;

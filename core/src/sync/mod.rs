@@ -7,6 +7,7 @@
 pub mod chain;
 pub mod cursors;
 pub mod frames;
+pub mod hub;
 mod log;
 pub mod phone;
 pub mod segment;

@@ -22,6 +22,9 @@ pub const ENROL: &[u8] = b"fieldbook enrol v1\0";
 /// Signs the server's signing key, by the root that the enrolment link pins.
 pub const SERVER_KEY: &[u8] = b"fieldbook server key v1\0";
 
+/// Stands before the server's key in what names the server's hubs.
+const HUB: &[u8] = b"fieldbook hub v1\0";
+
 /// A key that signs (Ed25519).
 pub trait Signer: Send + Sync {
     /// The public half.
@@ -58,6 +61,15 @@ pub fn verify(key: &[u8; 32], domain: &[u8], bytes: &[u8], signature: &[u8; 64])
 #[must_use]
 pub fn key_id(server_key: &[u8; 32]) -> [u8; 8] {
     let hash = Sha256::digest(server_key);
+    let mut id = [0; 8];
+    id.copy_from_slice(&hash[..8]);
+    id
+}
+
+/// The same as requests to a township hub of that server name it: what a device sent to a hub is no request to the server.
+#[must_use]
+pub fn hub_key_id(server_key: &[u8; 32]) -> [u8; 8] {
+    let hash = Sha256::digest([HUB, server_key].concat());
     let mut id = [0; 8];
     id.copy_from_slice(&hash[..8]);
     id

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use fieldbook_core::access::{Role, Unit};
 
 use super::options::{DeviceTask, FormTask, Options, Serve, Task, UnitTask, UserTask, role_words};
-use super::{backup, records};
+use super::{backup, hub, records};
+use crate::hub::HubStore;
 use crate::store::{Problem, Store, StoreError, UserRow};
 use crate::text::{Language, text};
 use crate::{link, serve};
@@ -23,6 +24,9 @@ pub(super) fn execute(
     open: impl Fn() -> Result<Arc<Store>, StoreError>,
 ) -> Result<bool, StoreError> {
     match &options.command {
+        Task::Serve(task) if task.upstream.is_some() || HubStore::is_there(&options.data) => {
+            hub::serve(language, options, task)
+        }
         Task::Serve(task) => serve_until_stopped(language, &open()?, task),
         Task::Unit(task) => unit(language, &*open()?, task),
         Task::User(task) => user(language, &*open()?, task),
@@ -31,6 +35,7 @@ pub(super) fn execute(
         Task::Form(task) => records::form(language, &*open()?, task),
         Task::Record(task) => records::record(language, &*open()?, task),
         Task::Certificate { folder } => certificate(language, &*open()?, folder),
+        Task::Status => hub::status(language, options),
         Task::Verify => records::verify(language, &*open()?),
         Task::Backup { file } => backup::backup(language, &*open()?, file),
         Task::Restore { file } => backup::restore(language, options, file),
@@ -48,7 +53,8 @@ fn certificate(language: Language, store: &Store, folder: &Path) -> Result<bool,
     Ok(true)
 }
 
-fn serve_until_stopped(language: Language, store: &Arc<Store>, task: &Serve) -> Result<bool, StoreError> {
+/// Log lines go to standard error, by `RUST_LOG`.
+pub(super) fn log_to_stderr() {
     tracing_subscriber::fmt()
         .with_env_filter(
             tracing_subscriber::EnvFilter::try_from_default_env()
@@ -57,6 +63,10 @@ fn serve_until_stopped(language: Language, store: &Arc<Store>, task: &Serve) -> 
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
         .with_writer(std::io::stderr)
         .init();
+}
+
+fn serve_until_stopped(language: Language, store: &Arc<Store>, task: &Serve) -> Result<bool, StoreError> {
+    log_to_stderr();
     let options = serve::ServeOptions {
         listen: task.listen.clone(),
         address: task.address.clone(),

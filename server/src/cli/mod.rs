@@ -2,6 +2,7 @@
 
 mod backup;
 mod commands;
+mod hub;
 mod options;
 mod records;
 
@@ -11,7 +12,8 @@ use std::sync::Arc;
 
 use clap::{CommandFactory, FromArgMatches};
 
-use crate::store::{Store, StoreError};
+use crate::hub::HubStore;
+use crate::store::{Problem, Store, StoreError};
 use crate::system::{SystemClock, SystemRandom};
 use crate::text::{Language, failure};
 use options::Options;
@@ -64,6 +66,9 @@ fn language_of(args: &[OsString]) -> Language {
 }
 
 fn open(options: &Options) -> Result<Arc<Store>, StoreError> {
+    if HubStore::is_there(&options.data) {
+        return Err(Problem::new("is_hub").with("path", options.data.display()).into());
+    }
     let (clock, random) = (Arc::new(SystemClock::new()), Arc::new(SystemRandom));
     Ok(Arc::new(Store::open(&options.data, options.key_file.as_deref(), clock, random)?))
 }

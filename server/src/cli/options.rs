@@ -37,6 +37,7 @@ pub(super) enum Task {
         #[arg(value_name = "DIR")]
         folder: PathBuf,
     },
+    Status,
     Verify,
     Backup {
         #[arg(value_name = "FILE")]
@@ -70,6 +71,10 @@ pub(super) struct Serve {
     pub(super) address: Option<String>,
     #[arg(long)]
     pub(super) plain_http: bool,
+    #[arg(long, value_name = "LINK")]
+    pub(super) upstream: Option<String>,
+    #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(super) upstream_seconds: u64,
 }
 
 #[derive(Debug, Subcommand)]

@@ -92,7 +92,7 @@ impl StoreError {
     }
 
     /// What failed in `folder` for want of room is a full disk.
-    pub(super) fn for_want_of_room(self, folder: &Path) -> Self {
+    pub(crate) fn for_want_of_room(self, folder: &Path) -> Self {
         match self {
             Self::Storage(source) if room::lacks_room(&source, folder) => Self::DiskFull,
             other => other,

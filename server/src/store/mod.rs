@@ -10,6 +10,7 @@ mod error;
 mod feeds;
 mod foreseen;
 mod forms;
+mod hubs;
 mod listing;
 mod mask;
 mod moves;
@@ -49,7 +50,7 @@ pub use listing::{RecordLine, RecordList, RecordRow};
 pub use page::RecordPage;
 pub use restored::RestoredState;
 pub use supervise::{QuarantineItem, QuarantinePage};
-pub(crate) use sync_log::StoreLog;
+pub(crate) use sync_log::{StoreLog, id_range, one_id};
 pub use users::{Granted, UserRow, hash_password, password_fits};
 pub use verify::Check;
 

@@ -7,7 +7,7 @@ use fieldbook_core::access::{Area, FeedId};
 use fieldbook_core::document::Document;
 use fieldbook_core::ids::{ActorId, ChangeHash, DeviceId, LogId, RecordId, UserId};
 use fieldbook_core::protocol::limits::{CHANGE_PREFIX_BYTES, DEVICE_FEEDS_MAX, RECORD_PREFIX_BYTES};
-use fieldbook_core::protocol::{Entry, Notice, Point, Returned, Segment, Verdict};
+use fieldbook_core::protocol::{Entry, HostedDevice, Notice, Point, Returned, Segment, Verdict};
 use fieldbook_core::sync::cursors::CursorPoint;
 use fieldbook_core::sync::segment::Sealed;
 use fieldbook_core::sync::server::{
@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 
 use super::foreseen::{Foreseen, Gathered, RECORD_BYTES_MAX, RECORDS_MAX};
 use super::records::OpenRecord;
-use super::{Store, StoreError, devices, feeds, moves, restored, segments, units, users};
+use super::{Store, StoreError, devices, feeds, hubs, moves, restored, segments, units, users};
 
 /// Change of a device's clock error that is worth a write.
 const CLOCK_STEP_MS: u64 = 60 * 1000;
@@ -127,7 +127,7 @@ impl Drop for StoreLog<'_> {
 
 /// Feeds that a user follows: all in reach that were ever written to, and those of the user's own unit, to which new
 /// records go.
-fn followed(tx: &Connection, user: UserId) -> Result<Vec<(FeedId, u32)>, StoreError> {
+pub(super) fn followed(tx: &Connection, user: UserId) -> Result<Vec<(FeedId, u32)>, StoreError> {
     let own = users::user(tx, user)?.map(|user| user.unit);
     let first_epoch = feeds::epoch(tx)?;
     let there: HashMap<FeedId, u32> = feeds::all(tx)?.into_iter().map(|feed| (feed.id, feed.epoch)).collect();
@@ -166,7 +166,7 @@ fn scope_of(tx: &Connection, device: &DeviceId) -> Result<(Scope, bool, [u8; 32]
 }
 
 /// The first and the last id that begin so.
-fn range<const N: usize>(prefix: &[u8]) -> ([u8; N], [u8; N]) {
+pub(crate) fn id_range<const N: usize>(prefix: &[u8]) -> ([u8; N], [u8; N]) {
     let (mut least, mut greatest) = ([0; N], [0xff; N]);
     least[..prefix.len()].copy_from_slice(prefix);
     greatest[..prefix.len()].copy_from_slice(prefix);
@@ -174,7 +174,7 @@ fn range<const N: usize>(prefix: &[u8]) -> ([u8; N], [u8; N]) {
 }
 
 /// The one id that a query finds; `None` where it finds none or more.
-fn one<const N: usize>(
+pub(crate) fn one_id<const N: usize>(
     tx: &Connection,
     text: &str,
     values: &[&dyn rusqlite::ToSql],
@@ -345,9 +345,9 @@ impl ServerLog for StoreLog<'_> {
     }
 
     fn record_by_prefix(&mut self, prefix: &[u8; RECORD_PREFIX_BYTES]) -> Result<Option<RecordId>, LogError> {
-        let (least, greatest): ([u8; 16], [u8; 16]) = range(prefix);
+        let (least, greatest): ([u8; 16], [u8; 16]) = id_range(prefix);
         let text = "SELECT id FROM records WHERE id BETWEEN ?1 AND ?2 LIMIT 2";
-        Ok(self.look(|tx| Ok(one(tx, text, &[&least, &greatest])?))?.map(RecordId))
+        Ok(self.look(|tx| Ok(one_id(tx, text, &[&least, &greatest])?))?.map(RecordId))
     }
 
     fn change_by_prefix(
@@ -355,10 +355,10 @@ impl ServerLog for StoreLog<'_> {
         record: &RecordId,
         prefix: &[u8; CHANGE_PREFIX_BYTES],
     ) -> Result<Option<ChangeHash>, LogError> {
-        let (least, greatest): ([u8; 32], [u8; 32]) = range(prefix);
+        let (least, greatest): ([u8; 32], [u8; 32]) = id_range(prefix);
         let text = "SELECT hash FROM entries WHERE hash >= ?1 AND hash <= ?2 AND record = ?3 \
                     UNION SELECT hash FROM quarantine WHERE hash >= ?1 AND hash <= ?2 AND record = ?3 LIMIT 2";
-        Ok(self.look(|tx| Ok(one(tx, text, &[&least, &greatest, &record.as_bytes()])?))?.map(ChangeHash))
+        Ok(self.look(|tx| Ok(one_id(tx, text, &[&least, &greatest, &record.as_bytes()])?))?.map(ChangeHash))
     }
 
     fn creation(&mut self, record: &RecordId, kind: &str, version: &str) -> Result<Option<ChangeHash>, LogError> {
@@ -442,6 +442,18 @@ impl ServerLog for StoreLog<'_> {
         self.flush()?;
         let store = self.store;
         self.write(|tx| store.take_back(tx).map(|_| ()))
+    }
+
+    fn hosted(&mut self, hub: &DeviceId) -> Result<Option<Vec<HostedDevice>>, LogError> {
+        Ok(hubs::hosted(self.connection()?, hub)?)
+    }
+
+    fn hosts(&mut self, hub: &DeviceId, device: &DeviceId) -> Result<bool, LogError> {
+        Ok(hubs::hosts(self.connection()?, hub, device)?)
+    }
+
+    fn certify_hub(&mut self, tls_key: &[u8; 32]) -> Result<Vec<u8>, LogError> {
+        Ok(self.store.identity().certify_hub(tls_key)?)
     }
 
     fn heads(&mut self, wanted: &[FeedId]) -> Result<Vec<FeedHead>, LogError> {

@@ -215,6 +215,7 @@ impl Phone {
             verdicts: 0,
             forms: None,
             segments: None,
+            township: None,
         });
         let mut body = varint(header.len());
         let signature = signing::sign(&self.key, signing::REQUEST, &header);

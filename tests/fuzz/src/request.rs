@@ -104,6 +104,7 @@ pub fn header(cursors: Cursors) -> RequestHeader {
         verdicts: 0,
         forms: None,
         segments: None,
+        township: None,
     }
 }
 

@@ -92,6 +92,17 @@ impl Server {
         Self::start_at(data, "127.0.0.1:0", &["--plain-http"])
     }
 
+    /// Starts a township hub on a free loopback port; `link` enrols it, where it has not enrolled before.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn start_hub(data: &Path, link: Option<&str>) -> Result<Self, Failure> {
+        // It need not wait for a phone to hear what is new.
+        let link = link.into_iter().flat_map(|link| ["--upstream", link]);
+        let more: Vec<&str> = link.chain(["--upstream-seconds", "1"]).collect();
+        Self::start_at(data, "127.0.0.1:0", &more)
+    }
+
     /// Starts it again where it was, after [`Server::end`].
     ///
     /// # Errors

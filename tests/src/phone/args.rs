@@ -56,6 +56,12 @@ pub enum Command {
         /// every quarter of an hour; waits longer and longer where there is no network. A line a sync.
         #[arg(long, conflicts_with = "first_of")]
         watch: bool,
+        /// Exchanges with the township hub at this address instead of the server; without an address, with the last one.
+        #[arg(long, value_name = "HOST:PORT", num_args = 0..=1, default_missing_value = "", conflicts_with_all = ["first_of", "watch"])]
+        hub: Option<String>,
+        /// Exchanges with the server, and fetches what a first download is made of from the township hub at this address.
+        #[arg(long, value_name = "HOST:PORT", conflicts_with_all = ["first_of", "watch", "hub"])]
+        segments_at: Option<String>,
     },
     /// Prints every record of a kind as a line of JSON.
     Export {

@@ -106,7 +106,15 @@ fn command(args: &Args, book: &Arc<Fieldbook>) -> Result<(), PhoneError> {
         Command::Import { kind, file } => lines::import(book, kind, file),
         Command::Edit { file } => lines::edit(book, file),
         Command::Sync { json, watch: true, .. } => watching::watch(book, *json),
-        Command::Sync { json, first_of, .. } => sync(book, *json, first_of.as_deref()),
+        Command::Sync { json, first_of, hub, segments_at, .. } => {
+            let township = match (hub.as_deref(), segments_at.as_deref()) {
+                (Some(""), _) => Township::Hub(book.last_hub()?.unwrap_or_default()),
+                (Some(hub), _) => Township::Hub(hub.to_owned()),
+                (None, Some(hub)) => Township::SegmentsAt(hub.to_owned()),
+                (None, None) => Township::No,
+            };
+            sync(book, *json, first_of.as_deref(), &township)
+        }
         Command::Export { kind } => export(book, kind),
         Command::Status => print(&output::status(&book.status()?, &book.kinds()?)),
         Command::Search { text } => {
@@ -180,7 +188,14 @@ fn warn(report: &SyncReport) {
     }
 }
 
-fn sync(book: &Fieldbook, json: bool, first_of: Option<&str>) -> Result<(), PhoneError> {
+/// What a township hub at this address has to do with a sync.
+enum Township {
+    No,
+    Hub(String),
+    SegmentsAt(String),
+}
+
+fn sync(book: &Fieldbook, json: bool, first_of: Option<&str>, township: &Township) -> Result<(), PhoneError> {
     let bar = io::stderr().is_terminal().then(|| output::Bar::new(book.language()));
     let cancel = CancelFlag::default();
     let quiet = ();
@@ -189,9 +204,11 @@ fn sync(book: &Fieldbook, json: bool, first_of: Option<&str>) -> Result<(), Phon
         None => &quiet,
     };
     let first = first_of.map(|kind| First::new(book, kind, listener));
-    let done = match &first {
-        Some(first) => book.sync(first, &cancel),
-        None => book.sync(listener, &cancel),
+    let done = match (&first, township) {
+        (_, Township::Hub(hub)) => book.sync_at_hub(hub, listener, &cancel),
+        (_, Township::SegmentsAt(hub)) => book.sync_with_segments_at(hub, listener, &cancel),
+        (Some(first), Township::No) => book.sync(first, &cancel),
+        (None, Township::No) => book.sync(listener, &cancel),
     };
     if let Some(bar) = &bar {
         bar.finish();

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::exchange::Exchange;
 use super::state::WantedForm;
-use super::unpack::{self, Arrived};
+use super::unpack::{self, Arrived, PhoneNames};
 use super::{FeedEntry, Kept, OutboxChange, PhoneEvent, PhoneIdentity, PhoneLog, SyncError, moves};
 use crate::access::{FeedId, Role};
 use crate::document::{ChangeState, Document, PendingEntry};
@@ -42,7 +42,7 @@ pub(super) struct Applied {
 }
 
 /// Why a frame was not applied.
-pub(super) enum Stop {
+pub(in crate::sync) enum Stop {
     Error(SyncError),
     /// Something was named that this phone does not have, or not alone: it must come in full.
     InFullWanted,
@@ -143,14 +143,15 @@ impl<'a> Applier<'a> {
             Down::Form(form) => self.form(&form),
             Down::Segments { feed, segments } => self.segments(feed, segments),
             Down::Restored { awaiting, feeds } => self.restored(awaiting, &feeds),
-            Down::Part { .. } => Err(SyncError::Protocol("a part outside of a message").into()),
+            Down::Hosted(_) | Down::Devices(_) | Down::Certificate(_) | Down::Part { .. } => {
+                Err(SyncError::Protocol("a message that no phone is sent").into())
+            }
         }
     }
 
     fn hello(&mut self, server_time_ms: i64, log: Option<LogId>, cursors_wanted: bool) -> Result<(), Stop> {
         let exchange = &mut *self.exchange;
-        exchange.hello_seen = true;
-        exchange.server_time_ms = server_time_ms;
+        (exchange.hello_seen, exchange.server_time_ms) = (true, server_time_ms);
         if log.is_some_and(|log| log != exchange.identity.log) {
             return Err(SyncError::OtherLog.into());
         }
@@ -275,7 +276,8 @@ impl<'a> Applier<'a> {
         let documents = &self.documents;
         let held = |record: &RecordId, prefix: &[u8]| documents.get(record)?.document.change_by_prefix(prefix);
         let in_full = self.exchange.in_full;
-        let changes = unpack::unpack(self.log, &held, &mut self.exchange.room, in_full, message)?;
+        let mut names = PhoneNames { log: self.log, held: &held };
+        let changes = unpack::unpack(&mut names, &mut self.exchange.room, in_full, message)?;
         for change in changes {
             self.change(change)?;
         }

@@ -2,6 +2,7 @@
 
 use super::apply::{Applied, Applier, Stop};
 use super::download::Offered;
+use super::hub::Held;
 use super::request::{self, Request};
 use super::state::{SyncState, transact};
 use super::upload::{self, Upload};
@@ -42,12 +43,14 @@ pub struct Exchange {
     pub(super) progress: bool,
     /// What is to be fetched apart, in order.
     pub(super) offered: Vec<Offered>,
-    reader: FrameReader<Down>,
-    end: Option<End>,
+    pub(super) reader: FrameReader<Down>,
+    pub(super) end: Option<End>,
+    /// The other side is a township hub.
+    pub(super) hub: Option<Held>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
+pub(super) enum End {
     /// The last message was seen: its `more` and `revoked`.
     Done { more: bool, revoked: bool },
     /// Nothing more is read; exchange again.
@@ -85,7 +88,7 @@ impl Exchange {
         let cursors = request::cursors(&identity, &state, &feeds, digest);
         if !probe {
             sent = match state.recalls.as_slice() {
-                [] => upload::upload(log, &state, state.up_bytes())?,
+                [] => upload::upload(log, state.behind(), state.up_bytes())?,
                 recalls => restored::give_back(log, recalls, state.up_bytes())?,
             };
         }
@@ -106,6 +109,7 @@ impl Exchange {
             verdicts: state.verdicts,
             forms: request::forms(&state),
             segments: request::segments(log)?,
+            township: None,
         };
         let request = Request { header: request::header(signer, &header), frames };
         let stats = Stats {
@@ -133,6 +137,7 @@ impl Exchange {
             offered: Vec::new(),
             reader: FrameReader::new(),
             end: None,
+            hub: None,
         };
         Ok((exchange, request))
     }
@@ -157,6 +162,7 @@ impl Exchange {
             offered: Vec::new(),
             reader: FrameReader::new(),
             end: None,
+            hub: None,
         })
     }
 
@@ -203,6 +209,9 @@ impl Exchange {
     }
 
     fn apply(&mut self, log: &mut dyn PhoneLog, messages: Vec<Down>) -> Result<Vec<PhoneEvent>, SyncError> {
+        if self.hub.is_some() {
+            return self.collect(log, messages);
+        }
         log.begin()?;
         let result = Applier::new(&mut *log, self).frame(messages);
         match result {
@@ -250,6 +259,9 @@ impl Exchange {
     }
 
     fn answered(&mut self, log: &mut dyn PhoneLog, answer: ErrorAnswer) -> Result<(), SyncError> {
+        if self.hub.is_some() {
+            return self.answered_by_hub(log, answer);
+        }
         let mut state = SyncState::load(log)?;
         match (answer.kind, answer.counter) {
             (ErrorKind::Replayed, Some(counter)) if counter >= state.counter => {
@@ -278,6 +290,9 @@ impl Exchange {
     /// # Errors
     /// [`SyncError::Broken`] if the answer's end was not seen, [`SyncError::Log`].
     pub fn finish(self, log: &mut dyn PhoneLog, random: &dyn Random) -> Result<Outcome, SyncError> {
+        if self.hub.is_some() {
+            return self.finish_at_hub(log);
+        }
         let (more, revoked) = match self.end {
             Some(End::Done { more, revoked }) => (more, revoked),
             Some(End::Stopped | End::HeldBack) => {

@@ -299,6 +299,17 @@ pub trait PhoneLog {
     /// # Errors
     /// [`LogError`].
     fn mark_sent(&mut self, through: (u64, u32)) -> Result<u64, LogError>;
+    /// A township hub has the bodies up to this statement and index: changes [`ChangeState::Stated`] up to there are shown
+    /// as at the township. They are to be sent to the server as before. Returns how many were not before.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn mark_held(&mut self, through: (u64, u32)) -> Result<u64, LogError>;
+    /// The hub has the bodies up to this statement and index only.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn mark_not_held(&mut self, beyond: Option<(u64, u32)>) -> Result<(), LogError>;
     /// Records with changes in the outbox that are [`ChangeState::Unstated`] or [`ChangeState::Stated`] or
     /// [`ChangeState::Sent`], by record id, beginning behind `after`, at most `limit`.
     ///

@@ -4,6 +4,7 @@
 mod apply;
 mod download;
 mod exchange;
+mod hub;
 mod log;
 mod moves;
 mod outcome;
@@ -14,6 +15,7 @@ mod state;
 mod unpack;
 mod upload;
 
+pub(in crate::sync) use apply::Stop;
 pub use download::{Download, Offered};
 pub use exchange::Exchange;
 pub use log::{
@@ -21,3 +23,6 @@ pub use log::{
 };
 pub use outcome::{Outcome, PhoneEvent, Stats, SyncError};
 pub use request::Request;
+pub(in crate::sync) use request::header as signed_header;
+pub(in crate::sync) use unpack::{Arrived, Names, unpack};
+pub(in crate::sync) use upload::{Behind, Stated, UP_WINDOW_LOG, Upload, write as write_upload};

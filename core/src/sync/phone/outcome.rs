@@ -35,6 +35,12 @@ pub enum SyncError {
     /// The server has another log than the one that this phone enrolled with.
     #[error("the server has another log than the one that this phone enrolled with")]
     OtherLog,
+    /// A township hub answered what cannot be: nothing of its answer was applied, and what it said to hold does not count.
+    #[error("the township hub's answer does not hold: {0}")]
+    Hub(String),
+    /// Before a hub is of use, this phone must exchange with the server.
+    #[error("the server must be asked before a township hub")]
+    ServerFirst,
     /// The connection ended before the answer did.
     #[error("the answer ended before its end: the connection broke")]
     Broken,
@@ -62,6 +68,8 @@ impl SyncError {
             },
             Self::LogDoesNotFit { .. } | Self::OtherLog => "sync.server_does_not_fit",
             Self::Frames(_) | Self::Protocol(_) => "sync.no_fieldbook_server",
+            Self::Hub(_) => "sync.hub_not_believed",
+            Self::ServerFirst => "sync.server_first",
             Self::Broken => "sync.broken",
         }
     }

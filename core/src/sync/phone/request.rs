@@ -63,7 +63,7 @@ pub(super) fn cursor_set(identity: &PhoneIdentity, registry: u64, feeds: &[super
 }
 
 /// Header bytes as they are sent: length, CBOR, signature.
-pub(super) fn header(signer: &dyn Signer, header: &RequestHeader) -> Vec<u8> {
+pub(in crate::sync) fn header(signer: &dyn Signer, header: &RequestHeader) -> Vec<u8> {
     let cbor = to_cbor(header);
     let signature = signing::sign(signer, signing::REQUEST, &cbor);
     let mut bytes = Vec::with_capacity(cbor.len() + 68);
@@ -84,6 +84,11 @@ pub(super) fn cursors(
     if confirmed && !state.open && !state.in_full {
         return Cursors::Digest(digest);
     }
+    Cursors::Full { log: Some(identity.log), registry: state.registry, cursors: all_cursors(feeds) }
+}
+
+/// Each feed's cursor, in the order of the feeds.
+pub(in crate::sync) fn all_cursors(feeds: &[super::FollowedFeed]) -> Vec<CursorState> {
     let full = |feed: &super::FollowedFeed| CursorState {
         feed: feed.feed.clone(),
         epoch: feed.epoch,
@@ -91,7 +96,7 @@ pub(super) fn cursors(
         chain: feed.chain,
         signed: feed.head_position == feed.position,
     };
-    Cursors::Full { log: Some(identity.log), registry: state.registry, cursors: feeds.iter().map(full).collect() }
+    feeds.iter().map(full).collect()
 }
 
 /// The segments of which something is here.

@@ -4,6 +4,7 @@ use minicbor::bytes::ByteArray;
 use minicbor::{Decode, Encode};
 
 use super::PhoneLog;
+use super::upload::Behind;
 use crate::protocol::limits::{EXCHANGE_UP_BYTES_MAX, EXCHANGE_UP_BYTES_MIN};
 use crate::sync::LogError;
 use crate::sync::wire::{from_cbor, to_cbor};
@@ -57,6 +58,9 @@ pub(super) struct SyncState {
     /// Forms whose notices are here, but not the forms themselves, in the order of their notices.
     #[n(14)]
     pub(super) forms: Vec<WantedForm>,
+    /// The township hub that this phone spoke with last.
+    #[n(15)]
+    pub(super) hub: Option<super::hub::HubState>,
 }
 
 /// A form that is still to come.
@@ -81,6 +85,11 @@ impl SyncState {
 
     pub(super) fn store(&self, log: &mut dyn PhoneLog) -> Result<(), LogError> {
         log.put_sync_state(&to_cbor(self))
+    }
+
+    /// How far the server has come.
+    pub(super) fn behind(&self) -> Behind {
+        Behind { statement: self.statement, taken: self.taken, in_full: self.in_full }
     }
 
     pub(super) fn up_bytes(&self) -> usize {

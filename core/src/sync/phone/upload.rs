@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::state::SyncState;
 use super::{PhoneLog, StoredStatement, SyncError, Unsent};
 use crate::document::Document;
 use crate::forms::FormDefinition;
@@ -20,32 +19,78 @@ const PAGE_CHANGES: usize = 32;
 /// Statements read at once.
 const PAGE_STATEMENTS: usize = 8;
 /// Window upwards: an exchange's upload is small, and so are then the compressor's tables on a cheap phone.
-pub(super) const UP_WINDOW_LOG: u32 = 18;
+pub(in crate::sync) const UP_WINDOW_LOG: u32 = 18;
 /// How many times smaller changes become at least on their way, as a rule: what still fits a budget is guessed by it.
 const SHRINKS_TO: usize = 3;
 
 /// What goes up in one exchange.
 #[derive(Default)]
-pub(super) struct Upload {
-    pub(super) frames: Vec<Vec<u8>>,
+pub(in crate::sync) struct Upload {
+    pub(in crate::sync) frames: Vec<Vec<u8>>,
     /// Changes in them that were transcoded.
-    pub(super) transcoded: u64,
+    pub(in crate::sync) transcoded: u64,
     /// Changes in them that travel raw.
-    pub(super) raw: u64,
+    pub(in crate::sync) raw: u64,
 }
 
-/// The frames within `budget` bytes: bodies by (statement, index), and the statements that the server lacks.
-pub(super) fn upload(log: &mut dyn PhoneLog, state: &SyncState, budget: usize) -> Result<Upload, SyncError> {
-    let mut sending = Sending {
-        log,
-        writer: FrameWriter::new(UP_WINDOW_LOG),
-        in_full: state.in_full,
-        room: Room::default(),
-        sent: state.statement,
-        after: state.taken,
-        forms: HashMap::new(),
-        upload: Upload::default(),
-    };
+/// What has been stated and is to be sent: of a phone, or of a device for which a hub speaks.
+pub(in crate::sync) trait Stated {
+    /// Stated changes by (statement, index), beginning behind `after`, at most `limit`.
+    fn unsent(&mut self, after: Option<(u64, u32)>, limit: usize) -> Result<Vec<Unsent>, LogError>;
+    /// Statements above `number`, at most `limit`.
+    fn statements_after(&mut self, number: u64, limit: usize) -> Result<Vec<StoredStatement>, LogError>;
+    /// A form.
+    fn form(&mut self, kind: &str, version: &str) -> Result<Option<Arc<FormDefinition>>, LogError>;
+}
+
+/// A phone's outbox.
+pub(super) struct Outbox<'l>(pub(super) &'l mut dyn PhoneLog);
+
+impl Stated for Outbox<'_> {
+    fn unsent(&mut self, after: Option<(u64, u32)>, limit: usize) -> Result<Vec<Unsent>, LogError> {
+        self.0.unsent(after, limit)
+    }
+
+    fn statements_after(&mut self, number: u64, limit: usize) -> Result<Vec<StoredStatement>, LogError> {
+        self.0.statements_after(number, limit)
+    }
+
+    fn form(&mut self, kind: &str, version: &str) -> Result<Option<Arc<FormDefinition>>, LogError> {
+        self.0.form(kind, Some(version))
+    }
+}
+
+/// How far the receiver has come, as far as is known.
+#[derive(Clone, Copy)]
+pub(in crate::sync) struct Behind {
+    /// Number of the last statement that it holds.
+    pub(in crate::sync) statement: u64,
+    /// Last body that it holds.
+    pub(in crate::sync) taken: Option<(u64, u32)>,
+    /// It could not make out something: nothing is shortened.
+    pub(in crate::sync) in_full: bool,
+}
+
+/// The frames within `budget` bytes: bodies by (statement, index), and the statements that the receiver lacks.
+pub(super) fn upload(log: &mut dyn PhoneLog, behind: Behind, budget: usize) -> Result<Upload, SyncError> {
+    let mut writer = FrameWriter::new(UP_WINDOW_LOG);
+    let (mut room, mut upload) = (Room::default(), Upload::default());
+    write(&mut Outbox(log), behind, (&mut writer, &mut room, &mut upload), budget)?;
+    writer.flush()?;
+    upload.frames = std::iter::from_fn(|| writer.take()).collect();
+    Ok(upload)
+}
+
+/// Writes the messages that bring the receiver on, until `writer` holds `budget` bytes.
+pub(in crate::sync) fn write(
+    log: &mut dyn Stated,
+    behind: Behind,
+    (writer, room, upload): (&mut FrameWriter, &mut Room, &mut Upload),
+    budget: usize,
+) -> Result<(), SyncError> {
+    let Behind { statement, taken, in_full } = behind;
+    let mut sending =
+        Sending { log, writer, in_full, room, sent: statement, after: taken, forms: HashMap::new(), upload };
     loop {
         let used = sending.writer.bytes_estimate();
         if used >= budget || !sending.room.has(BATCH_CHANGES_MAX, 0) {
@@ -63,24 +108,21 @@ pub(super) fn upload(log: &mut dyn PhoneLog, state: &SyncState, budget: usize) -
         sending.bare_statements(first.statement, usize::MAX)?;
         sending.send(first.statement, &batch)?;
     }
-    sending.writer.flush()?;
-    let Sending { mut writer, mut upload, .. } = sending;
-    upload.frames = std::iter::from_fn(|| writer.take()).collect();
-    Ok(upload)
+    Ok(())
 }
 
 struct Sending<'l> {
-    log: &'l mut dyn PhoneLog,
-    writer: FrameWriter,
+    log: &'l mut dyn Stated,
+    writer: &'l mut FrameWriter,
     in_full: bool,
-    room: Room,
-    /// Number of the last statement that the server holds or that was written.
+    room: &'l mut Room,
+    /// Number of the last statement that the receiver holds or that was written.
     sent: u64,
     /// Place of the last body taken or written.
     after: Option<(u64, u32)>,
     /// Forms by kind and version, as far as they were looked up.
     forms: HashMap<(String, String), Option<Arc<FormDefinition>>>,
-    upload: Upload,
+    upload: &'l mut Upload,
 }
 
 impl Sending<'_> {
@@ -162,7 +204,7 @@ impl Sending<'_> {
         if let Some(known) = self.forms.get(&name) {
             return Ok(known.clone());
         }
-        let form = self.log.form(&change.kind, Some(&change.created_version))?;
+        let form = self.log.form(&change.kind, &change.created_version)?;
         self.forms.insert(name, form.clone());
         Ok(form)
     }

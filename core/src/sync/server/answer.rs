@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use super::gather::{Gathered, Place};
+use super::relay::Relay;
 use super::seal;
 use super::session::Caller;
 use super::{LogEntry, Scope, ServerLog, restored};
@@ -76,6 +77,8 @@ pub(super) struct Answer {
     forms_last: bool,
     /// The time that Hello has told, milliseconds since 1970 UTC.
     begun_ms: i64,
+    /// What a township hub is told, directly behind Hello.
+    for_hub: Vec<Down>,
 }
 
 impl Answer {
@@ -103,6 +106,7 @@ impl Answer {
             forms: VecDeque::new(),
             forms_last: false,
             begun_ms: 0,
+            for_hub: Vec::new(),
         };
         if answer.error.is_none() && !answer.caller.row.revoked {
             match answer.resolve(log) {
@@ -111,6 +115,13 @@ impl Answer {
             }
         }
         Ok(answer)
+    }
+
+    /// What the caller is told as a township hub, if it is one.
+    pub(super) fn tell_hub(&mut self, log: &mut dyn ServerLog, relay: Option<Box<Relay>>) -> Result<(), ErrorAnswer> {
+        let Some(relay) = relay.filter(|_| self.error.is_none()) else { return Ok(()) };
+        self.for_hub = relay.told(log, &self.caller, &self.scope)?;
+        Ok(())
     }
 
     /// Finds out what the device has seen, and what there is now.
@@ -236,6 +247,9 @@ impl Answer {
             cursors_wanted: self.wanted,
         };
         self.put(&hello)?;
+        for message in std::mem::take(&mut self.for_hub) {
+            self.put(&message)?;
+        }
         match self.error.take() {
             Some(answer) => self.finish(&Down::Error(answer)),
             None if self.restored.is_some() => {
@@ -320,7 +334,9 @@ impl Answer {
     fn offer(&mut self, log: &mut dyn ServerLog, signer: &dyn Signer, feed: usize) -> Result<bool, LogError> {
         let reach = &self.reaches[feed];
         let id = reach.point.feed.clone();
-        if self.first || self.caller.header.in_full {
+        // A hub mirrors entry by entry, and brings the segments to phones as they are asked for.
+        let of_hub = self.caller.header.township.is_some();
+        if self.first || self.caller.header.in_full || of_hub {
             return Ok(false);
         }
         let kept = self.caller.header.segments.as_deref().unwrap_or_default();

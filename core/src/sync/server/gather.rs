@@ -8,15 +8,15 @@ use crate::protocol::transcode::{Room, ToPack, pack};
 use crate::protocol::{ChangesDown, RecordStart};
 
 /// Where an entry stands, and when it came.
-pub(super) struct Place {
+pub(in crate::sync) struct Place {
     /// Index of the feed.
-    pub(super) feed: u32,
-    pub(super) position: u64,
-    pub(super) received_ms: i64,
+    pub(in crate::sync) feed: u32,
+    pub(in crate::sync) position: u64,
+    pub(in crate::sync) received_ms: i64,
 }
 
 /// The changes of an exchange, and the one message of them that is being gathered.
-pub(super) struct Gathered {
+pub(in crate::sync) struct Gathered {
     in_full: bool,
     room: Room,
     message: Message,
@@ -43,22 +43,28 @@ struct Item {
 }
 
 impl Gathered {
-    pub(super) fn new(in_full: bool) -> Self {
+    pub(in crate::sync) fn new(in_full: bool) -> Self {
         Self { in_full, room: Room::default(), message: Message::default() }
     }
 
     /// One more entry stays within the exchange's limits, whatever its size.
-    pub(super) fn has_room(&self) -> bool {
+    pub(in crate::sync) fn has_room(&self) -> bool {
         self.room.has(1, CHANGE_BYTES_MAX)
     }
 
     /// The message has reached so many bytes of changes, or as many changes as it may have.
-    pub(super) fn is_full(&self, bytes: usize) -> bool {
+    pub(in crate::sync) fn is_full(&self, bytes: usize) -> bool {
         self.message.bytes >= bytes || self.message.count as usize == BATCH_CHANGES_MAX
     }
 
     /// The next entry: a change that the receiver itself made and stated at `own`, or another.
-    pub(super) fn add(&mut self, place: Place, own: Option<(u64, u32)>, hash: ChangeHash, first: Option<&RecordStart>) {
+    pub(in crate::sync) fn add(
+        &mut self,
+        place: Place,
+        own: Option<(u64, u32)>,
+        hash: ChangeHash,
+        first: Option<&RecordStart>,
+    ) {
         let message = &mut self.message;
         match message.runs.last_mut() {
             Some((feed, position, count)) if *feed == place.feed && *position + u64::from(*count) == place.position => {
@@ -89,14 +95,20 @@ impl Gathered {
     }
 
     /// The change of the entry that was added last.
-    pub(super) fn pack_later(&mut self, record: RecordId, known: bool, creation: Option<ChangeHash>, bytes: Vec<u8>) {
+    pub(in crate::sync) fn pack_later(
+        &mut self,
+        record: RecordId,
+        known: bool,
+        creation: Option<ChangeHash>,
+        bytes: Vec<u8>,
+    ) {
         self.room.spend(1, bytes.len());
         self.message.bytes += bytes.len();
         self.message.items.push(Item { record, known, creation, bytes });
     }
 
     /// The message, if anything was gathered.
-    pub(super) fn take(&mut self) -> Option<ChangesDown> {
+    pub(in crate::sync) fn take(&mut self) -> Option<ChangesDown> {
         let Message { runs, times, starts, own, hashes, items, count, .. } = std::mem::take(&mut self.message);
         if count == 0 {
             return None;

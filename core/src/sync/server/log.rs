@@ -4,7 +4,7 @@ use super::{ReturnedState, Sealing};
 use crate::access::{FeedId, Role};
 use crate::ids::{ActorId, ChangeHash, DeviceId, LogId, RecordId, UserId};
 use crate::protocol::limits::{CHANGE_PREFIX_BYTES, RECORD_PREFIX_BYTES};
-use crate::protocol::{Entry, Point, Returned, Segment, StatementHash, Verdict};
+use crate::protocol::{Entry, HostedDevice, Point, Returned, Segment, StatementHash, Verdict};
 use crate::sync::LogError;
 use crate::sync::cursors::CursorPoint;
 use crate::sync::segment::Sealed;
@@ -369,4 +369,26 @@ pub trait ServerLog {
     /// # Errors
     /// [`LogError`].
     fn segment_key(&mut self) -> Result<[u8; 32], LogError>;
+    /// The devices that this one serves as a township hub, sorted: those of users of the units at which its user is a
+    /// hub, and below, at most `HOSTED_DEVICES_MAX`. `None` if it is no hub.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn hosted(&mut self, _hub: &DeviceId) -> Result<Option<Vec<HostedDevice>>, LogError> {
+        Ok(None)
+    }
+    /// Does this device serve that one as its hub?
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn hosts(&mut self, _hub: &DeviceId, _device: &DeviceId) -> Result<bool, LogError> {
+        Ok(false)
+    }
+    /// A certificate (DER) of a hub's TLS key by the server's root key, under the name of hubs.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn certify_hub(&mut self, _tls_key: &[u8; 32]) -> Result<Vec<u8>, LogError> {
+        Err(LogError::other("this log certifies nobody"))
+    }
 }

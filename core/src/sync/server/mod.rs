@@ -4,6 +4,7 @@
 mod answer;
 mod gather;
 mod log;
+mod relay;
 mod restored;
 mod seal;
 mod seen;
@@ -11,10 +12,14 @@ mod session;
 mod unpack;
 mod upload;
 
+pub(in crate::sync) use gather::{Gathered, Place};
 pub use log::{DeviceRow, Fate, FeedHead, LogEntry, Scope, ServerLog, StatementRow, TakenChange};
+pub use relay::devices_digest;
 pub use restored::ReturnedState;
 pub use seal::Sealing;
+pub(in crate::sync) use session::{Caller, split_header, verify};
 pub use session::{Session, Traffic};
+pub(in crate::sync) use upload::Upload;
 
 use crate::ids::{ChangeHash, RecordId};
 use crate::intake::Refusal;
@@ -24,7 +29,7 @@ use crate::sync::LogError;
 /// Time after which a device asks again when the store failed.
 const RETRY_AFTER_MS: u64 = 30_000;
 
-pub(super) fn error(kind: ErrorKind, detail: impl Into<String>) -> ErrorAnswer {
+pub(in crate::sync) fn error(kind: ErrorKind, detail: impl Into<String>) -> ErrorAnswer {
     ErrorAnswer { kind, detail: detail.into(), retry_after_ms: None, counter: None }
 }
 

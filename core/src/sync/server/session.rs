@@ -34,10 +34,10 @@ pub struct Traffic {
 }
 
 /// The device behind a verified request.
-pub(super) struct Caller {
-    pub(super) device: DeviceId,
-    pub(super) row: DeviceRow,
-    pub(super) header: RequestHeader,
+pub(in crate::sync) struct Caller {
+    pub(in crate::sync) device: DeviceId,
+    pub(in crate::sync) row: DeviceRow,
+    pub(in crate::sync) header: RequestHeader,
 }
 
 enum Phase {
@@ -111,7 +111,8 @@ impl Session {
                 match split_header(buffer)? {
                     None => return Ok(()),
                     Some((header, signature, rest)) => {
-                        let caller = verify(log, &self.signer.public_key(), now_ms, &header, &signature)?;
+                        let key_id = signing::key_id(&self.signer.public_key());
+                        let caller = verify(log, key_id, now_ms, &header, &signature)?;
                         self.device = Some(caller.device);
                         self.device_time_ms = Some(caller.header.device_time_ms);
                         self.phase = Phase::Frames(Box::new(Upload::new(log, self.signer.public_key(), caller)?));
@@ -142,9 +143,11 @@ impl Session {
     pub fn end_of_request(&mut self, log: &mut dyn ServerLog) -> Result<(), ErrorAnswer> {
         match std::mem::replace(&mut self.phase, Phase::Ended) {
             Phase::Header(_) => Err(error(ErrorKind::Malformed, "the request ends within its header")),
-            Phase::Frames(upload) => {
-                let answer = Answer::new(log, upload.into_caller(), self.error.take());
-                self.phase = Phase::Answer(Box::new(answer?));
+            Phase::Frames(mut upload) => {
+                let relay = upload.take_relay();
+                let mut answer = Answer::new(log, upload.into_caller(), self.error.take())?;
+                answer.tell_hub(log, relay)?;
+                self.phase = Phase::Answer(Box::new(answer));
                 Ok(())
             }
             other => {
@@ -173,9 +176,9 @@ impl Session {
 }
 
 /// Header bytes, signature and what follows them, once all is there.
-type SplitHeader = (Vec<u8>, [u8; SIGNATURE_BYTES], Vec<u8>);
+pub(in crate::sync) type SplitHeader = (Vec<u8>, [u8; SIGNATURE_BYTES], Vec<u8>);
 
-fn split_header(buffer: &[u8]) -> Result<Option<SplitHeader>, ErrorAnswer> {
+pub(in crate::sync) fn split_header(buffer: &[u8]) -> Result<Option<SplitHeader>, ErrorAnswer> {
     let (length, start) = match read_varint(buffer) {
         Varint::Incomplete => return Ok(None),
         Varint::Bad => return Err(error(ErrorKind::Malformed, "the request begins with no length")),
@@ -198,9 +201,9 @@ fn version_of(header: &[u8]) -> Option<u16> {
     decoder.u16().ok()
 }
 
-fn verify(
+pub(in crate::sync) fn verify(
     log: &mut dyn ServerLog,
-    server_key: &[u8; 32],
+    key_id: [u8; 8],
     now_ms: i64,
     bytes: &[u8],
     signature: &[u8; SIGNATURE_BYTES],
@@ -215,7 +218,7 @@ fn verify(
     }
     let header: RequestHeader =
         from_cbor(bytes).ok_or_else(|| error(ErrorKind::Malformed, "the header is no message of this version"))?;
-    if header.server_key != signing::key_id(server_key) {
+    if header.server_key != key_id {
         return Err(error(ErrorKind::WrongServer, "the request is signed for another server key"));
     }
     let row = log

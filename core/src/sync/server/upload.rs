@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::relay::Relay;
 use super::restored;
 use super::session::{Caller, Traffic};
 use super::unpack::{self, ServerKnown};
@@ -18,7 +19,7 @@ use crate::sync::signing;
 use crate::sync::wire::{from_cbor, to_cbor};
 
 /// The frames of one request.
-pub(super) struct Upload {
+pub(in crate::sync) struct Upload {
     caller: Caller,
     scope: Scope,
     reader: FrameReader<Up>,
@@ -30,6 +31,21 @@ pub(super) struct Upload {
     room: Room,
     /// The statement that the last message named: the next one may name it too.
     open: Option<Arc<Statement>>,
+    /// The caller is a township hub: it brings what others made.
+    relay: Option<Box<Relay>>,
+    /// A hub brings it for the device.
+    relayed: Option<Relayed>,
+    /// What is malformed is refused with a verdict; a hub gives none.
+    judges: bool,
+}
+
+/// What a hub brings for a device.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Relayed {
+    /// The hub is revoked: everything goes to quarantine.
+    pub(super) quarantine: bool,
+    /// The last body that is durable.
+    pub(super) through: Option<(u64, u32)>,
 }
 
 impl From<FrameError> for ErrorAnswer {
@@ -48,15 +64,60 @@ impl Upload {
         seen::note(log, &caller)?;
         let scope = log.scope(&caller.device)?;
         let takes = restored::takes_uploads(log, &caller.device, &caller.header.cursors)?;
-        let room = Room::default();
-        Ok(Self { caller, scope, reader: FrameReader::new(), takes, server_key, room, open: None })
+        let relay = Relay::of(log, &caller, takes, server_key)?;
+        let mut upload = Self::of_device((caller, scope), takes, server_key);
+        upload.relay = relay.map(Box::new);
+        Ok(upload)
     }
 
-    pub(super) fn into_caller(self) -> (Caller, Scope) {
+    /// What one device brings: by itself, to a hub, or by a hub.
+    pub(in crate::sync) fn of_device((caller, scope): (Caller, Scope), takes: bool, server_key: [u8; 32]) -> Self {
+        Self {
+            caller,
+            scope,
+            reader: FrameReader::new(),
+            takes,
+            server_key,
+            room: Room::default(),
+            open: None,
+            relay: None,
+            relayed: None,
+            judges: true,
+        }
+    }
+
+    /// The device that brings it.
+    pub(in crate::sync) fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    /// The same by a hub.
+    pub(super) fn by_hub(mut self, quarantine: bool) -> Self {
+        self.relayed = Some(Relayed { quarantine, through: None });
+        self
+    }
+
+    /// The same to a hub, which only keeps it.
+    pub(in crate::sync) fn without_verdicts(mut self) -> Self {
+        self.judges = false;
+        self
+    }
+
+    /// The last body that a hub brought and that is durable.
+    pub(super) fn through(&self) -> Option<(u64, u32)> {
+        self.relayed.and_then(|relayed| relayed.through)
+    }
+
+    pub(in crate::sync) fn into_caller(self) -> (Caller, Scope) {
         (self.caller, self.scope)
     }
 
-    pub(super) fn receive(
+    /// What a hub is told besides, if the caller is one.
+    pub(super) fn take_relay(&mut self) -> Option<Box<Relay>> {
+        self.relay.take()
+    }
+
+    pub(in crate::sync) fn receive(
         &mut self,
         log: &mut dyn ServerLog,
         now_ms: i64,
@@ -65,21 +126,47 @@ impl Upload {
     ) -> Result<(), ErrorAnswer> {
         self.reader.push(bytes);
         while let Some(messages) = self.reader.next_frame()? {
-            let made_out = self.foresee(log, now_ms, &messages)?;
-            log.begin()?;
-            match self.take_frame(log, now_ms, messages, made_out) {
-                Ok(frame) => {
-                    log.commit()?;
-                    frame.count_into(traffic);
-                    // Not before: the answer tells the device from this row what is durable.
-                    self.caller.row = frame.row;
-                }
-                Err(answer) => {
-                    log.rollback();
-                    return Err(answer);
-                }
+            match &mut self.relay {
+                None => self.take(log, now_ms, messages, traffic)?,
+                Some(relay) => relay.take(log, now_ms, messages, traffic)?,
             }
         }
+        Ok(())
+    }
+
+    /// Takes messages in one transaction.
+    pub(super) fn take(
+        &mut self,
+        log: &mut dyn ServerLog,
+        now_ms: i64,
+        messages: Vec<Up>,
+        traffic: &mut Traffic,
+    ) -> Result<(), ErrorAnswer> {
+        let made_out = self.foresee(log, now_ms, &messages)?;
+        log.begin()?;
+        match self.refresh(log).and_then(|()| self.take_frame(log, now_ms, messages, made_out)) {
+            Ok(frame) => {
+                log.commit()?;
+                frame.count_into(traffic);
+                // Not before: the answer tells the device from this row what is durable.
+                self.caller.row = frame.row;
+                if let Some(relayed) = &mut self.relayed {
+                    relayed.through = relayed.through.max(frame.through);
+                }
+                Ok(())
+            }
+            Err(answer) => {
+                log.rollback();
+                Err(answer)
+            }
+        }
+    }
+
+    /// A hub and the device itself may bring the same at once: what is here now counts, not what was when the request came.
+    fn refresh(&mut self, log: &mut dyn ServerLog) -> Result<(), ErrorAnswer> {
+        let Some(now) = log.device(&self.caller.device)? else { return Ok(()) };
+        let row = &mut self.caller.row;
+        (row.statement, row.statement_hash, row.taken) = (now.statement, now.statement_hash, now.taken);
         Ok(())
     }
 
@@ -143,6 +230,7 @@ impl Upload {
                 }
                 Up::Head(head) => restored::take_head(log, &self.server_key, &head)?,
                 Up::Returned(entry) => complete |= restored::take_returned(log, &entry)?,
+                Up::OnBehalf(_) => return Err(error(ErrorKind::Malformed, "this device is no township hub")),
                 Up::Part { .. } => return Err(error(ErrorKind::Malformed, "a part outside of a message")),
             }
         }
@@ -262,11 +350,12 @@ impl Upload {
         let Some(&hash) = statement.changes.get(*index as usize) else {
             return Err(error(ErrorKind::Malformed, format!("statement {number} lists no change {index}")));
         };
-        frame.taken = frame.taken.max(Some((number, *index)));
+        self.advance(log, frame, (number, *index))?;
         if body.hash != Some(hash) && !self.caller.header.in_full && body.transcoded {
             return Err(in_doubt_of(number));
         }
         if let Err(reason) = check_change(change, &hash) {
+            self.refuses(reason)?;
             frame.not_taken += 1;
             let verdict = Verdict::refused(hash, record, reason);
             return Ok(log.put_verdict(&self.caller.device, &verdict)?);
@@ -276,11 +365,60 @@ impl Upload {
             Fate::Accepted(_) => frame.accepted += 1,
             Fate::Known => frame.known += 1,
             Fate::NotTaken(verdict) => {
+                if verdict.kind == VerdictKind::Refused {
+                    self.refuses(&verdict.reason)?;
+                }
                 frame.not_taken += 1;
                 log.put_verdict(&self.caller.device, &checked(verdict, &taken))?;
             }
         }
         Ok(())
+    }
+
+    /// A device sends its bodies in order: the last one says that all before it are here. A hub may leave out what it
+    /// likes: only what follows without a gap counts, and the device itself sends the rest.
+    fn advance(
+        &mut self,
+        log: &mut dyn ServerLog,
+        frame: &mut Frame,
+        (number, index): (u64, u32),
+    ) -> Result<(), ErrorAnswer> {
+        let place = Some((number, index));
+        if self.relayed.is_none() {
+            frame.taken = frame.taken.max(place);
+            return Ok(());
+        }
+        frame.through = frame.through.max(place);
+        let before = frame.taken.max(frame.row.taken);
+        let follows = match (index.checked_sub(1), before) {
+            (Some(last), _) => before == Some((number, last)),
+            (None, None) => number == 1,
+            (None, Some((last, at))) if last + 1 == number => {
+                let open = self.open.clone();
+                let all = self.statement(log, last)?.changes.len() as u64;
+                self.open = open;
+                u64::from(at) + 1 == all
+            }
+            (None, Some(_)) => false,
+        };
+        if follows {
+            frame.taken = place;
+        }
+        Ok(())
+    }
+
+    /// What a device itself brings is refused with a verdict. What a hub brings may have been spoilt by the hub: the device
+    /// is not told that its change is wrong before it has brought it itself.
+    fn refuses(&self, reason: &str) -> Result<(), ErrorAnswer> {
+        match self.relayed {
+            None if self.judges => Ok(()),
+            None => Err(error(ErrorKind::Malformed, "a hub keeps only what was stated: go to the server")),
+            Some(_) => {
+                let detail =
+                    format!("a change that a hub brought is refused ({reason}): its device must bring it itself");
+                Err(error(ErrorKind::Malformed, detail))
+            }
+        }
     }
 
     /// A change as the store is to take it.
@@ -312,7 +450,7 @@ impl Upload {
     }
 
     fn quarantine(&self, stated: &FeedId) -> Option<&'static str> {
-        if self.caller.row.revoked {
+        if self.caller.row.revoked || self.relayed.is_some_and(|relayed| relayed.quarantine) {
             Some("revoked")
         } else if self.scope.feeds.binary_search_by(|(feed, _)| feed.cmp(stated)).is_err() {
             Some("foreign_unit")
@@ -379,6 +517,8 @@ fn forked(number: u64) -> ErrorAnswer {
 struct Frame {
     row: super::DeviceRow,
     taken: Option<(u64, u32)>,
+    /// By a hub: the last body, whatever is missing before it.
+    through: Option<(u64, u32)>,
     accepted: u64,
     known: u64,
     not_taken: u64,
@@ -386,7 +526,7 @@ struct Frame {
 
 impl Frame {
     fn new(caller: &Caller) -> Self {
-        Self { row: caller.row.clone(), taken: None, accepted: 0, known: 0, not_taken: 0 }
+        Self { row: caller.row.clone(), taken: None, through: None, accepted: 0, known: 0, not_taken: 0 }
     }
 
     fn count_into(&self, traffic: &mut Traffic) {

@@ -4,6 +4,7 @@ mod breaks;
 mod forms;
 mod frames;
 mod golden;
+mod hub;
 mod phone_log;
 mod property;
 mod reissue;

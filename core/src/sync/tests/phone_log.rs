@@ -21,6 +21,7 @@ pub struct Data {
     pub actors: BTreeSet<ActorId>,
     pub feeds: Vec<FollowedFeed>,
     pub outbox: Vec<OutboxChange>,
+    pub held: Option<(u64, u32)>,
     pub statements: BTreeMap<u64, StoredStatement>,
     pub verdicts: BTreeMap<ChangeHash, Verdict>,
     pub unsettled: BTreeSet<RecordId>,
@@ -53,6 +54,7 @@ impl MemoryPhone {
             actors: BTreeSet::from([actor]),
             feeds: Vec::new(),
             outbox: Vec::new(),
+            held: None,
             statements: BTreeMap::new(),
             verdicts: BTreeMap::new(),
             unsettled: BTreeSet::new(),
@@ -354,6 +356,18 @@ impl PhoneLog for MemoryPhone {
             }
         }
         Ok(count)
+    }
+    fn mark_held(&mut self, through: (u64, u32)) -> Answer<u64> {
+        let before = self.data.held;
+        self.data.held = before.max(Some(through));
+        let new = |own: &&OutboxChange| {
+            own.status == ChangeState::Stated && own.statement.is_some_and(|at| at <= through && Some(at) > before)
+        };
+        Ok(self.data.outbox.iter().filter(new).count() as u64)
+    }
+    fn mark_not_held(&mut self, beyond: Option<(u64, u32)>) -> Answer<()> {
+        self.data.held = self.data.held.min(beyond);
+        Ok(())
     }
     fn outbox_records(&mut self, after: Option<&RecordId>, limit: usize) -> Answer<Vec<RecordId>> {
         let open = |status| matches!(status, ChangeState::Unstated | ChangeState::Stated | ChangeState::Sent);

@@ -10,7 +10,7 @@ use fieldbook_core::forms::FormDefinition;
 use fieldbook_core::ids::{ActorId, ChangeHash, DeviceId, LogId, RecordId, UserId};
 use fieldbook_core::intake::{self, Rights};
 use fieldbook_core::protocol::{
-    Entry, EntryBody, Notice, Point, RecordStart, Returned, Segment, StatementHash, Verdict,
+    Entry, EntryBody, HostedDevice, Notice, Point, RecordStart, Returned, Segment, StatementHash, Verdict,
 };
 use fieldbook_core::sync::cursors::CursorPoint;
 use fieldbook_core::sync::segment::Sealed;
@@ -74,6 +74,8 @@ pub struct MemoryServer {
     pub seal_at: Sealing,
     /// Segments sealed so far.
     pub sealed: u8,
+    /// Whom each hub serves.
+    pub serves: BTreeMap<DeviceId, BTreeSet<DeviceId>>,
 }
 
 type Answer<T> = Result<T, LogError>;
@@ -81,7 +83,8 @@ type Answer<T> = Result<T, LogError>;
 impl MemoryServer {
     pub fn new(log: LogId) -> Self {
         let seal_at = Sealing::default();
-        Self { log, data: Data::default(), before: None, commits: 0, fail_in: None, seal_at, sealed: 0 }
+        let serves = BTreeMap::new();
+        Self { log, data: Data::default(), before: None, commits: 0, fail_in: None, seal_at, sealed: 0, serves }
     }
 
     pub fn add_device(&mut self, device: DeviceId, user: UserId, key: [u8; 32], role: Role, feeds: &[FeedId]) {
@@ -485,6 +488,17 @@ impl ServerLog for MemoryServer {
         device.verdicts.retain(|(number, _)| *number > through);
         device.verdict_number = device.verdict_number.max(through);
         Ok(())
+    }
+    fn hosted(&mut self, hub: &DeviceId) -> Answer<Option<Vec<HostedDevice>>> {
+        let Some(served) = self.serves.get(hub) else { return Ok(None) };
+        let of = |device: &DeviceId| {
+            let DeviceRow { key, user, revoked, .. } = self.data.devices[device].row;
+            HostedDevice { device: *device, key, user, revoked, feeds: Vec::new() }
+        };
+        Ok(Some(served.iter().map(of).collect()))
+    }
+    fn hosts(&mut self, hub: &DeviceId, device: &DeviceId) -> Answer<bool> {
+        Ok(self.serves.get(hub).is_some_and(|served| served.contains(device)))
     }
     fn heads(&mut self, feeds: &[FeedId]) -> Answer<Vec<FeedHead>> {
         let head = |feed: &FeedId| {

@@ -11,6 +11,8 @@ use webpki::{EndEntityCert, KeyUsage};
 
 /// The name in every server's certificate; the address may be anything.
 pub const SERVER_NAME: &str = "fieldbook";
+/// The name in every hub's certificate, which the same root certifies: no hub can pose as the server.
+pub const HUB_NAME: &str = "hub.fieldbook";
 
 /// SubjectPublicKeyInfo of an Ed25519 key without its outer sequence (RFC 8410 §4); the key's 32 bytes follow.
 const ED25519_SPKI_PREFIX: [u8; 10] = [0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];

@@ -7,6 +7,7 @@ mod counted;
 mod tls;
 
 use std::cell::Cell;
+use std::fmt;
 use std::io;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -24,8 +25,7 @@ use tokio::runtime::Runtime;
 use tokio_rustls::TlsConnector;
 
 use self::counted::{Counted, Counters};
-pub use self::tls::{SERVER_NAME, config as tls_config};
-use super::link::ServerAddress;
+pub use self::tls::{HUB_NAME, SERVER_NAME, config as tls_config};
 use crate::protocol::ErrorAnswer;
 
 /// How long a TCP connection may take. Three lost SYNs on a 600 ms path take 7 s.
@@ -144,6 +144,42 @@ pub trait Transport: Send {
     ) -> Result<bool, NetError>;
 }
 
+/// Where a server or hub listens and the key that proves that it is the one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerAddress {
+    /// Host name or address, without brackets.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// The root's Ed25519 public key: certifies the server's certificate, those of its hubs, and its signing key.
+    pub root_key: [u8; 32],
+    /// Whose certificate is asked for: [`SERVER_NAME`] or [`HUB_NAME`]. A hub is never taken for the server.
+    pub name: &'static str,
+}
+
+impl fmt::Display for ServerAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+/// Host and port of a text such as `10.0.0.5:8443` or `[fd00::5]:8443`; `None` where it is none.
+#[must_use]
+pub fn host_and_port(text: &str) -> Option<(String, u16)> {
+    let (host, port) = text.rsplit_once(':')?;
+    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    let port: u16 = port.parse().ok()?;
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b':' | b'_');
+    if host.is_empty() || port == 0 || !host.bytes().all(allowed) {
+        return None;
+    }
+    Some((host.to_owned(), port))
+}
+
 /// What reaches servers.
 pub trait Network: Send + Sync {
     /// Prepares a way to `server`, without connecting.
@@ -252,7 +288,7 @@ impl Connection {
         range: Option<String>,
         body: Vec<u8>,
     ) -> Result<Request<Full<Bytes>>, NetError> {
-        let mut request = Request::builder().method(method).uri(path).header(header::HOST, SERVER_NAME);
+        let mut request = Request::builder().method(method).uri(path).header(header::HOST, self.server.name);
         if let Some(range) = range {
             request = request.header(header::RANGE, range);
         }
@@ -353,7 +389,7 @@ impl Exchange<'_> {
             .ok_or_else(|| unreachable(format!("no answer within {} s", CONNECT_WAIT.as_secs())))?
             .map_err(|error| unreachable(error.to_string()))?;
         stream.set_nodelay(true).map_err(|error| unreachable(error.to_string()))?;
-        let name = ServerName::try_from(SERVER_NAME).map_err(|error| unreachable(error.to_string()))?;
+        let name = ServerName::try_from(self.server.name).map_err(|error| unreachable(error.to_string()))?;
         let handshake = TlsConnector::from(Arc::clone(self.tls)).connect(name, stream);
         let stream = self
             .within(HANDSHAKE_WAIT, handshake)

@@ -1,0 +1,77 @@
+//! Running a township hub.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fieldbook_core::net::CancelFlag;
+
+use super::commands::{log_to_stderr, say};
+use super::options::{Options, Serve};
+use crate::clock_text;
+use crate::hub::{self, HubStore, Pace, Upstream, Waiting};
+use crate::store::{Problem, StoreError};
+use crate::system::{SystemClock, SystemRandom};
+use crate::text::Language;
+use crate::{identity, link, serve};
+
+/// Name of the hub as administrators see it among the devices, where none is given.
+const DEVICE_NAME: &str = "township hub";
+
+fn open(options: &Options) -> Result<Arc<HubStore>, StoreError> {
+    let (clock, random) = (Arc::new(SystemClock::new()), Arc::new(SystemRandom));
+    Ok(Arc::new(HubStore::open(&options.data, options.key_file.as_deref(), clock, random)?))
+}
+
+/// Serves as a hub until stopped. The link is needed once.
+pub(super) fn serve(language: Language, options: &Options, task: &Serve) -> Result<bool, StoreError> {
+    log_to_stderr();
+    let store = open(options)?;
+    if let Some(link) = &task.upstream {
+        store.enrol(link, task.name.as_deref().unwrap_or(DEVICE_NAME))?;
+    }
+    let pace = Pace { every: Duration::from_secs(task.upstream_seconds) };
+    let (mut upstream, bell) = Upstream::new(&store, pace)?;
+    upstream.first()?;
+    let runtime = tokio::runtime::Runtime::new().map_err(|error| Problem::new("failed").with("detail", error))?;
+    let certificate = store.certificate()?.unwrap_or_default();
+    let tls = || identity::tls(store.tls_key(), certificate);
+    let bound = runtime.block_on(serve::bind_at(&task.listen, task.plain_http, tls))?;
+    let root_key = store.enrolment()?.map(|own| own.root_key).unwrap_or_default();
+    say(language, "root_pin", &[("pin", link::pin(&root_key))]);
+    say(language, "hub_listening", &[("url", bound.url())]);
+    let cancel = Arc::new(CancelFlag::default());
+    let stopped = Arc::clone(&cancel);
+    // It ends with the process: an exchange that is cut off goes on from there at the next start.
+    std::thread::spawn(move || upstream.run(&stopped));
+    let router = hub::router(Arc::clone(&store), bell)?;
+    runtime.block_on(async {
+        serve::run(bound, router, serve::stop_signal()).await;
+    });
+    cancel.cancel();
+    say(language, "stopped", &[]);
+    Ok(true)
+}
+
+/// What waits at a hub.
+pub(super) fn status(language: Language, options: &Options) -> Result<bool, StoreError> {
+    if !HubStore::is_there(&options.data) {
+        return Err(Problem::new("no_hub_here").with("path", options.data.display()).into());
+    }
+    let Waiting { upstream, last_exchange_ms, devices, changes, waiting_devices, aside, entries } =
+        open(options)?.status()?;
+    let last = last_exchange_ms.map_or_else(|| "-".to_owned(), clock_text::shanghai);
+    say(
+        language,
+        "hub_status",
+        &[
+            ("upstream", upstream),
+            ("last", last),
+            ("devices", devices.to_string()),
+            ("entries", entries.to_string()),
+            ("changes", changes.to_string()),
+            ("waiting", waiting_devices.to_string()),
+            ("aside", aside.to_string()),
+        ],
+    );
+    Ok(true)
+}

@@ -1,0 +1,14 @@
+//! The township hub: `fieldbook-server serve --upstream LINK`. Phones exchange with it as with the server; it brings what
+//! they brought to the server, mirrors what the server has ordered, and shows phones nothing else (docs/PROTOCOL.md §14).
+
+mod enrol;
+mod http;
+mod log;
+mod mirror;
+mod segments;
+mod store;
+mod upstream;
+
+pub use http::router;
+pub use store::{HubStore, Waiting};
+pub use upstream::{Pace, Upstream};
