@@ -3,6 +3,7 @@
 
 mod cage;
 mod cost;
+mod crowd;
 mod day;
 mod large;
 mod page;
@@ -51,6 +52,8 @@ enum Part {
     Workload,
     /// What changes cost the server.
     Server,
+    /// Many phones at once.
+    Crowd,
     /// What takes long.
     Large,
 }
@@ -60,6 +63,7 @@ impl Part {
         match self {
             Self::Workload => "workload",
             Self::Server => "server",
+            Self::Crowd => "crowd",
             Self::Large => "large",
         }
     }
@@ -103,6 +107,11 @@ fn measure(part: Part, runtime: &Runtime, folder: &Path, arguments: &Arguments) 
             let rates = server::rates(&data, folder, 1, arguments.n)?;
             (report::server_section(&rates, &machine()), report::server_targets(&rates), json!(rates))
         }
+        Part::Crowd => {
+            let data = cost::seeded(folder, 1, arguments.n)?;
+            let crowd = crowd::run(&data, folder, 1, arguments.n)?;
+            (report::crowd_section(&crowd, &machine()), report::crowd_targets(&crowd), json!(crowd))
+        }
         Part::Large => {
             let large = large::run(runtime, folder)?;
             (report::large_section(&large, &machine()), report::large_targets(&large), json!(large))
@@ -125,8 +134,8 @@ fn run(arguments: &Arguments, folder: &Path) -> Result<(), Failure> {
     let runtime = Runtime::new().map_err(|error| error.to_string())?;
     let parts = match (arguments.only, arguments.full) {
         (Some(part), _) => vec![part],
-        (None, false) => vec![Part::Workload, Part::Server],
-        (None, true) => vec![Part::Workload, Part::Server, Part::Large],
+        (None, false) => vec![Part::Workload, Part::Server, Part::Crowd],
+        (None, true) => vec![Part::Workload, Part::Server, Part::Crowd, Part::Large],
     };
     let for_the_page = (arguments.n, arguments.seeds) == (PAGE_RECORDS, PAGE_SEEDS) && !cfg!(debug_assertions);
     for part in parts {

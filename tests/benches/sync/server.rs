@@ -34,7 +34,8 @@ pub struct Rates {
     pub peak_kb: u64,
 }
 
-fn patch(line: &str) -> Result<Patch, Failure> {
+/// A line of the workload's edits as a patch.
+pub fn patch(line: &str) -> Result<Patch, Failure> {
     let line: Value = serde_json::from_str(line).map_err(|error| error.to_string())?;
     let id = line["id"].as_str().and_then(|id| id.parse().ok()).ok_or("an edit without id")?;
     let map = |key: &str| line[key].as_object().cloned().unwrap_or_default();
