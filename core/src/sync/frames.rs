@@ -32,6 +32,8 @@ const HASH_LOG_MAX: u32 = 18;
 const CHAIN_LOG_MAX: u32 = 19;
 /// Bytes that a message may have beyond its largest payload.
 const MESSAGE_ENVELOPE_BYTES: usize = 64 * 1024;
+/// Bytes that a frame may have beyond its content: length, check, and what zstd puts around what it cannot shorten.
+const FRAME_ENVELOPE_BYTES: usize = 32;
 /// Bytes of the check: of the SHA-256 over everything that the stream holds up to the frame's end, the first.
 const CHECK_BYTES: usize = 4;
 /// A frame that is nearly full still takes a message of so many bytes: many small ones cost more.
@@ -177,6 +179,12 @@ impl FrameWriter {
     #[must_use]
     pub fn bytes_estimate(&self) -> usize {
         self.bytes_out + self.pending_estimate()
+    }
+
+    /// Bytes that all frames take at most if the unfinished one does not get smaller by compression.
+    #[must_use]
+    pub fn bytes_at_most(&self) -> usize {
+        self.bytes_out + if self.raw.is_empty() { 0 } else { self.raw.len() + FRAME_ENVELOPE_BYTES }
     }
 
     /// Bytes of changes that a message may bring so that the frame being written comes out near its size, as compression

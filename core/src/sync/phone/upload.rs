@@ -11,7 +11,7 @@ use crate::protocol::limits::BATCH_CHANGES_MAX;
 use crate::protocol::transcode::{Room, ToPack, pack};
 use crate::protocol::{ChangesUp, FormRun, Statement, StatementUp, Up};
 use crate::sync::frames::FrameWriter;
-use crate::sync::wire::from_cbor;
+use crate::sync::wire::{from_cbor, to_cbor};
 use crate::sync::{LogError, change_hash};
 
 /// Bodies read from the outbox at once.
@@ -20,8 +20,8 @@ const PAGE_CHANGES: usize = 32;
 const PAGE_STATEMENTS: usize = 8;
 /// Window upwards: an exchange's upload is small, and so are then the compressor's tables on a cheap phone.
 pub(in crate::sync) const UP_WINDOW_LOG: u32 = 18;
-/// How many times smaller changes become at least on their way, as a rule: what still fits a budget is guessed by it.
-const SHRINKS_TO: usize = 3;
+/// With less than this left of its budget an exchange is full: another message would bring next to nothing.
+const LEFT_BYTES_MIN: usize = 2 * 1024;
 
 /// What goes up in one exchange.
 #[derive(Default)]
@@ -81,7 +81,8 @@ pub(super) fn upload(log: &mut dyn PhoneLog, behind: Behind, budget: usize) -> R
     Ok(upload)
 }
 
-/// Writes the messages that bring the receiver on, until `writer` holds `budget` bytes.
+/// Writes the messages that bring the receiver on, as long as `writer` surely stays within `budget` bytes; one message it
+/// always takes.
 pub(in crate::sync) fn write(
     log: &mut dyn Stated,
     behind: Behind,
@@ -90,23 +91,21 @@ pub(in crate::sync) fn write(
 ) -> Result<(), SyncError> {
     let Behind { statement, taken, in_full } = behind;
     let mut sending =
-        Sending { log, writer, in_full, room, sent: statement, after: taken, forms: HashMap::new(), upload };
-    loop {
-        let used = sending.writer.bytes_estimate();
-        if used >= budget || !sending.room.has(BATCH_CHANGES_MAX, 0) {
-            break;
-        }
-        let batch = sending.next_batch(sending.writer.room().min((budget - used) * SHRINKS_TO))?;
+        Sending { log, writer, in_full, room, sent: statement, after: taken, forms: HashMap::new(), upload, budget };
+    while sending.room.has(BATCH_CHANGES_MAX, 0) {
+        let Some(left) = sending.left()? else { break };
+        let batch = sending.next_batch(sending.writer.room().min(left))?;
         let bytes = batch.iter().map(|change| change.bytes.len()).sum();
         let Some(first) = batch.first() else {
-            sending.bare_statements(u64::MAX, budget)?;
+            sending.bare_statements(u64::MAX)?;
             break;
         };
-        if !sending.room.has(batch.len(), bytes) {
+        let went = sending.room.has(batch.len(), bytes)
+            && sending.bare_statements(first.statement)?
+            && sending.send(first.statement, &batch)?;
+        if !went {
             break;
         }
-        sending.bare_statements(first.statement, usize::MAX)?;
-        sending.send(first.statement, &batch)?;
     }
     Ok(())
 }
@@ -123,9 +122,39 @@ struct Sending<'l> {
     /// Forms by kind and version, as far as they were looked up.
     forms: HashMap<(String, String), Option<Arc<FormDefinition>>>,
     upload: &'l mut Upload,
+    /// Bytes that all frames may take.
+    budget: usize,
 }
 
 impl Sending<'_> {
+    /// Bytes that surely fit still; `None` where that is too little to go on.
+    fn left(&mut self) -> Result<Option<usize>, SyncError> {
+        let left = |sending: &Self| sending.budget.saturating_sub(sending.writer.bytes_at_most());
+        if left(self) < LEFT_BYTES_MIN {
+            // What is written may have become much smaller: a finished frame tells.
+            self.writer.cut_here()?;
+        }
+        let left = left(self);
+        Ok((left >= LEFT_BYTES_MIN || self.writer.bytes_at_most() == 0).then_some(left))
+    }
+
+    /// Writes a message if it fits, or is the first.
+    fn put(&mut self, message: &Up) -> Result<bool, SyncError> {
+        let fits = |sending: &Self, bytes: usize| {
+            let used = sending.writer.bytes_at_most();
+            used == 0 || used + bytes <= sending.budget
+        };
+        let bytes = to_cbor(message).len();
+        if !fits(self, bytes) {
+            self.writer.cut_here()?;
+        }
+        let fits = fits(self, bytes);
+        if fits {
+            self.writer.push(message)?;
+        }
+        Ok(fits)
+    }
+
     /// The next bodies of one statement, until they reach so many bytes; empty where nothing waits.
     fn next_batch(&mut self, bytes_target: usize) -> Result<Vec<Unsent>, LogError> {
         let mut batch: Vec<Unsent> = Vec::new();
@@ -137,8 +166,8 @@ impl Sending<'_> {
             }
             for change in page {
                 let other = batch.first().is_some_and(|first| first.statement != change.statement);
-                let full = batch.len() == BATCH_CHANGES_MAX || (bytes >= bytes_target && !batch.is_empty());
-                if other || full {
+                let full = batch.len() == BATCH_CHANGES_MAX || bytes + change.bytes.len() > bytes_target;
+                if other || (full && !batch.is_empty()) {
                     return Ok(batch);
                 }
                 bytes += change.bytes.len();
@@ -148,38 +177,44 @@ impl Sending<'_> {
         }
     }
 
-    /// Statements below `number` that the server lacks and whose bodies are not sent: all were issued again.
-    fn bare_statements(&mut self, number: u64, budget: usize) -> Result<(), SyncError> {
-        while self.sent.saturating_add(1) < number && self.writer.bytes_estimate() < budget {
+    /// Statements below `number` that the server lacks and whose bodies are not sent: all were issued again. False if they
+    /// do not all fit.
+    fn bare_statements(&mut self, number: u64) -> Result<bool, SyncError> {
+        while self.sent.saturating_add(1) < number {
             let page = self.log.statements_after(self.sent, PAGE_STATEMENTS)?;
             let before = self.sent;
             for statement in page.into_iter().take_while(|statement| statement.number < number) {
                 let signed = signed_part(&statement, &[])?;
+                if !self.push(statement.number, Some(signed), &[])? {
+                    return Ok(false);
+                }
                 self.sent = statement.number;
-                self.push(statement.number, Some(signed), &[])?;
             }
             if self.sent == before {
                 break;
             }
         }
-        Ok(())
+        Ok(true)
     }
 
-    fn send(&mut self, number: u64, batch: &[Unsent]) -> Result<(), SyncError> {
+    /// False if it does not fit.
+    fn send(&mut self, number: u64, batch: &[Unsent]) -> Result<bool, SyncError> {
         let mut signed = None;
         if self.sent < number {
             let mut found = self.log.statements_after(number - 1, 1)?;
             let statement = found.pop().filter(|statement| statement.number == number);
             let statement = statement.ok_or_else(|| LogError::damaged(format!("statement {number} is gone")))?;
             signed = Some(signed_part(&statement, batch)?);
-            self.sent = number;
         }
-        self.push(number, signed, batch)?;
+        if !self.push(number, signed, batch)? {
+            return Ok(false);
+        }
+        self.sent = self.sent.max(number);
         self.after = batch.last().map(|change| (change.statement, change.index)).or(self.after);
-        Ok(())
+        Ok(true)
     }
 
-    fn push(&mut self, statement: u64, signed: Option<StatementUp>, batch: &[Unsent]) -> Result<(), SyncError> {
+    fn push(&mut self, statement: u64, signed: Option<StatementUp>, batch: &[Unsent]) -> Result<bool, SyncError> {
         let mut items: Vec<ToPack<'_>> = Vec::with_capacity(batch.len());
         for change in batch {
             let form = self.form(change)?;
@@ -191,12 +226,15 @@ impl Sending<'_> {
             });
         }
         let packed = pack(&items, self.in_full);
+        let message =
+            ChangesUp { statement, signed, items: runs(batch), forms: forms(batch), packed: packed.bytes.into() };
+        if !self.put(&Up::Changes(message))? {
+            return Ok(false);
+        }
         self.room.spend(batch.len(), batch.iter().map(|change| change.bytes.len()).sum());
         self.upload.transcoded += packed.transcoded as u64;
         self.upload.raw += (batch.len() - packed.transcoded) as u64;
-        let message =
-            ChangesUp { statement, signed, items: runs(batch), forms: forms(batch), packed: packed.bytes.into() };
-        Ok(self.writer.push(&Up::Changes(message))?)
+        Ok(true)
     }
 
     fn form(&mut self, change: &Unsent) -> Result<Option<Arc<FormDefinition>>, LogError> {

@@ -1,5 +1,6 @@
 //! Whole scenes: what two sides do when nothing breaks, and what is refused.
 
+use crate::protocol::limits::EXCHANGE_UP_BYTES_MAX;
 use std::collections::BTreeSet;
 
 use crate::document::ChangeState;
@@ -90,10 +91,12 @@ fn a_large_outbox_goes_up_in_bounded_exchanges() {
             .collect();
         world.phones[0].save(record, at, &[set("name", &noise)]);
     }
-    let mut exchanges = 0;
+    let (mut exchanges, mut sizes) = (0, Vec::new());
     loop {
         let sent = world.exchange(0, Fault::default());
-        assert!(sent.request.len() < 128 * 1024 + 48 * 1024, "{}", sent.request.len());
+        let bytes: usize = sent.request.frames.iter().map(Vec::len).sum();
+        assert!(bytes <= EXCHANGE_UP_BYTES_MAX, "{bytes}");
+        sizes.push(bytes);
         assert!(sent.request.frames.iter().all(|frame| frame.len() < 48 * 1024));
         exchanges += 1;
         if !sent.result.unwrap().again {
@@ -101,6 +104,8 @@ fn a_large_outbox_goes_up_in_bounded_exchanges() {
         }
     }
     assert!((5..20).contains(&exchanges), "{exchanges}");
+    let full = sizes.iter().filter(|bytes| **bytes > EXCHANGE_UP_BYTES_MAX * 3 / 4).count();
+    assert!(full + 2 >= sizes.len(), "exchanges are not filled: {sizes:?}");
     world.sync(1);
     assert_eq!(world.phones[0].picture(), world.phones[1].picture());
     assert_eq!(world.phones[1].data.documents.len(), 60);
