@@ -49,7 +49,7 @@ pub(super) fn offer(
         return Ok(Vec::new());
     }
     let mut sealed = log.segments(feed)?;
-    if missing(&sealed, after, through, sealing).is_some() {
+    if missing(&sealed, after, through, sealing, true).is_some() {
         // Whoever was sealing before has perhaps done it.
         let erasures = log.begin_sealing(feed)?;
         let done = seal_missing(log, signer, feed, (after, through), erasures);
@@ -75,7 +75,9 @@ fn seal_missing(
 ) -> Result<(), LogError> {
     let sealing = log.sealing();
     for _ in 0..SEALED_AT_ONCE {
-        let Some((first, last)) = missing(&log.segments(feed)?, after, through, sealing) else { break };
+        let sealed = log.segments(feed)?;
+        let open = sealed.last().map_or(Ok(true), |last| is_open(log, feed, last.through))?;
+        let Some((first, last)) = missing(&sealed, after, through, sealing, open) else { break };
         let sealed = seal_piece(log, signer, feed, (first, last), sealing.bytes_target)?;
         if !log.put_segment(feed, erasures, &sealed)? {
             break;
@@ -98,9 +100,19 @@ fn in_a_row(sealed: Vec<Segment>, after: u64) -> Vec<Segment> {
     row
 }
 
+/// A segment that ends here may go on: what it ends with is no form.
+fn is_open(log: &mut dyn ServerLog, feed: &FeedId, through: u64) -> Result<bool, LogError> {
+    let last = log.entries(feed, through - 1, through, 1, PAGE_BYTES)?;
+    Ok(!last.iter().any(|stored| is_form(&stored.entry.body)))
+}
+
+fn is_form(body: &EntryBody) -> bool {
+    matches!(body, EntryBody::Notice(Notice::Form { .. }))
+}
+
 /// First and last entry of what is to be sealed next for a device that has a feed up to `after`: a gap that a purge has
-/// left, or the end of the feed. A short last segment is sealed again together with what has come since.
-fn missing(sealed: &[Segment], after: u64, through: u64, sealing: Sealing) -> Option<(u64, u64)> {
+/// left, or the end of the feed. A short last segment that is `open` is sealed again together with what has come since.
+fn missing(sealed: &[Segment], after: u64, through: u64, sealing: Sealing, open: bool) -> Option<(u64, u64)> {
     let mut reached = 0;
     for segment in sealed {
         if segment.first > reached + 1 && segment.first > after + 1 {
@@ -113,7 +125,7 @@ fn missing(sealed: &[Segment], after: u64, through: u64, sealing: Sealing) -> Op
         return None;
     }
     let is_short = |last: &&Segment| {
-        last.bytes < sealing.bytes_target as u64 / 2 && grown >= (last.through - last.first).div_ceil(2)
+        open && last.bytes < sealing.bytes_target as u64 / 2 && grown >= (last.through - last.first).div_ceil(2)
     };
     let first = sealed.last().filter(is_short).map_or(reached + 1, |last| last.first);
     Some((first, through))
@@ -141,11 +153,11 @@ fn seal_piece(
             return Err(LogError::damaged(format!("{feed} has no entry {}", through + 1)));
         }
         for stored in page {
-            let is_form = matches!(stored.entry.body, EntryBody::Notice(Notice::Form { .. }));
-            if behind_form && !is_form {
+            let form = is_form(&stored.entry.body);
+            if behind_form && !form {
                 break 'pages;
             }
-            behind_form = is_form;
+            behind_form = form;
             (through, chain) = (stored.entry.position, stored.chain);
             piece.put(log, stored)?;
             if piece.writer.bytes_estimate() >= bytes_target || !piece.changes.has_room() {
@@ -238,8 +250,15 @@ mod tests {
             (vec![full(1, 50), full(81, 90)], 80, 95, None),
             (vec![full(81, 90)], 0, 95, Some((1, 80))),
         ] {
-            assert_eq!(missing(&sealed, after, through, SEALING), expected, "{sealed:?} {after} {through}");
+            assert_eq!(missing(&sealed, after, through, SEALING, true), expected, "{sealed:?} {after} {through}");
         }
+    }
+
+    #[test]
+    fn what_ends_behind_a_form_does_not_grow() {
+        let sealed = [segment(1, 15, 300)];
+        assert_eq!(missing(&sealed, 20, 80, SEALING, true), Some((1, 80)));
+        assert_eq!(missing(&sealed, 20, 80, SEALING, false), Some((16, 80)));
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! First downloads: pieces of a feed that are fetched apart from the exchange.
 
 use super::*;
-use crate::document::tests::set;
+use crate::access::Unit;
+use crate::document::tests::{form, set};
 use crate::protocol::limits::SEGMENT_BLOCK_BYTES;
+use crate::protocol::{EntryBody, Notice};
 use crate::sync::phone::PhoneLog;
 use crate::sync::server::Sealing;
 
@@ -194,4 +196,40 @@ fn a_phone_that_has_most_of_it_gets_the_rest_in_the_exchange() {
     fill(&mut world, ENTRIES..ENTRIES + 19);
     assert_eq!(offered(&mut world, 1), []);
     assert_eq!(world.phones[1].picture(), world.phones[0].picture());
+}
+
+#[test]
+fn a_general_feed_is_sealed_once_too_with_its_forms() {
+    let mut world = World::new(3);
+    world.server.seal_at = SEALING;
+    world.sync_all();
+    let unit = |at: u32| Unit { code: format!("u{at}"), name: noise(at.into()), parent: None, division: None };
+    for version in ["3", "4"] {
+        world.server.publish(form(version), NOW_MS);
+    }
+    for at in 0..60 {
+        world.server.append(&general(), NOW_MS, EntryBody::Notice(Notice::Unit(unit(at))), None, None);
+    }
+    world.server.publish(form("5"), NOW_MS);
+    for at in 60..120 {
+        world.server.append(&general(), NOW_MS, EntryBody::Notice(Notice::Unit(unit(at))), None, None);
+    }
+    world.server.seal_at = Sealing { entries_min: u64::MAX, ..SEALING };
+    world.sync(0);
+    world.server.seal_at = SEALING;
+    for phone in [1, 2] {
+        let sealed = world.server.sealed;
+        world.sync(phone);
+        assert_eq!(
+            world.server.sealed,
+            if phone == 1 { 3 } else { sealed },
+            "{:?}",
+            world.server.segments_of(&general())
+        );
+        assert_eq!(world.phones[phone].feeds(), world.phones[0].feeds());
+        assert_eq!(world.phones[phone].data.forms.len(), world.phones[0].data.forms.len());
+        for version in ["2", "3", "4", "5"] {
+            assert!(world.phones[phone].form("household", Some(version)).unwrap().is_some(), "{version}");
+        }
+    }
 }
