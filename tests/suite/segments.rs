@@ -17,9 +17,9 @@ use super::office::Phone;
 use super::phone::visit;
 
 /// Visits on the server: more than what is sealed at least.
-const VISITS: usize = 150;
-/// Characters of noise in each: some 900 bytes on the line.
-const NOTE_CHARS: usize = 600;
+const VISITS: usize = 280;
+/// Characters of noise in each: some 500 bytes on the line.
+const NOTE_CHARS: usize = 350;
 /// Phones of one township.
 const PHONES: usize = 20;
 /// What a connection carries before it dies, both ways.

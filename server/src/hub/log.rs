@@ -326,6 +326,11 @@ impl ServerLog for HubView<'_> {
     }
 
     /// What is sealed, the server offers; a hub only holds the bytes.
+    /// Nobody is offered segments by a hub.
+    fn has_others(&mut self, _: &FeedId, _: u64, _: &DeviceId, _: u64) -> Result<bool, LogError> {
+        Ok(false)
+    }
+
     fn segments(&mut self, _feed: &FeedId) -> Result<Vec<Segment>, LogError> {
         Ok(Vec::new())
     }

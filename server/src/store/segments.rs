@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use fieldbook_core::access::FeedId;
-use fieldbook_core::ids::RecordId;
+use fieldbook_core::ids::{DeviceId, RecordId};
 use fieldbook_core::protocol::Segment;
 use fieldbook_core::sync::segment::Sealed;
 use fieldbook_core::sync::{from_cbor, to_cbor};
@@ -55,6 +55,22 @@ pub(super) fn of_feed(tx: &Connection, data: &Path, feed: &FeedId) -> Result<Vec
 pub(super) fn erasures(tx: &Connection, feed: &FeedId) -> Result<u64, StoreError> {
     let mut statement = tx.prepare_cached("SELECT erasures FROM feeds WHERE unit = ?1 AND area = ?2")?;
     Ok(statement.query_row((&feed.unit, feed.area.word()), |row| row.get(0)).optional()?.unwrap_or(0))
+}
+
+/// Are there at least `enough` entries behind `after` that do not hold changes of this device?
+pub(super) fn has_others(
+    tx: &Connection,
+    feed: &FeedId,
+    after: u64,
+    device: &DeviceId,
+    enough: u64,
+) -> Result<bool, StoreError> {
+    let Some(feed) = feeds::feed(tx, feed)? else { return Ok(false) };
+    let sql = "SELECT count(*) FROM (
+                 SELECT 1 FROM entries WHERE feed = ?1 AND position > ?2 AND device IS NOT ?3 LIMIT ?4)";
+    let found: u64 =
+        tx.prepare_cached(sql)?.query_row((feed.row, after, device.as_bytes(), enough), |row| row.get(0))?;
+    Ok(found >= enough)
 }
 
 /// Removes segments whose rows this finds, and their files.

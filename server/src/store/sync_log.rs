@@ -521,6 +521,10 @@ impl ServerLog for StoreLog<'_> {
         self.store.seal_at
     }
 
+    fn has_others(&mut self, feed: &FeedId, after: u64, device: &DeviceId, enough: u64) -> Result<bool, LogError> {
+        Ok(segments::has_others(self.connection()?, feed, after, device, enough)?)
+    }
+
     fn segments(&mut self, feed: &FeedId) -> Result<Vec<Segment>, LogError> {
         Ok(segments::of_feed(self.connection()?, self.store.folder(), feed)?)
     }

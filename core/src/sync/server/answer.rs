@@ -340,7 +340,8 @@ impl Answer {
             return Ok(false);
         }
         let kept = self.caller.header.segments.as_deref().unwrap_or_default();
-        let segments = seal::offer(log, signer, &id, (reach.point.position, reach.through), kept)?;
+        let reached = (reach.point.position, reach.through);
+        let segments = seal::offer(log, signer, &id, reached, (&self.caller.device, kept))?;
         if segments.is_empty() {
             return Ok(false);
         }

@@ -345,6 +345,11 @@ pub trait ServerLog {
     fn sealing(&self) -> Sealing {
         Sealing::default()
     }
+    /// Are there at least `enough` entries of the feed behind `after` that do not hold changes of this device?
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn has_others(&mut self, feed: &FeedId, after: u64, device: &DeviceId, enough: u64) -> Result<bool, LogError>;
     /// The segments of a feed whose bytes can be fetched, by their first position; they do not overlap. Each holds exactly
     /// what [`ServerLog::entries`] would answer now: a purge and a move remove the segments that the record was in.
     ///

@@ -5,6 +5,7 @@ use minicbor::bytes::ByteArray;
 use super::gather::{Gathered, Place};
 use super::{LogEntry, ServerLog};
 use crate::access::FeedId;
+use crate::ids::DeviceId;
 use crate::protocol::limits::{SEGMENT_BYTES_TARGET, SEGMENTS_OFFERED_MAX};
 use crate::protocol::{Down, Entry, EntryBody, Notice, Segment};
 use crate::sync::LogError;
@@ -30,7 +31,7 @@ pub struct Sealing {
 
 impl Default for Sealing {
     fn default() -> Self {
-        Self { entries_min: 128, bytes_target: SEGMENT_BYTES_TARGET }
+        Self { entries_min: 256, bytes_target: SEGMENT_BYTES_TARGET }
     }
 }
 
@@ -42,11 +43,15 @@ pub(super) fn offer(
     signer: &dyn Signer,
     feed: &FeedId,
     (after, through): (u64, u64),
-    kept: &[ByteArray<8>],
+    (device, kept): (&DeviceId, &[ByteArray<8>]),
 ) -> Result<Vec<Segment>, LogError> {
     let sealing = log.sealing();
-    if through.saturating_sub(after) < sealing.entries_min && kept.is_empty() {
-        return Ok(Vec::new());
+    if kept.is_empty() {
+        // A device's own changes come to it as positions.
+        let many = through.saturating_sub(after) >= sealing.entries_min;
+        if !many || !log.has_others(feed, after, device, sealing.entries_min)? {
+            return Ok(Vec::new());
+        }
     }
     let mut sealed = log.segments(feed)?;
     if missing(&sealed, after, through, sealing, true).is_some() {
@@ -111,7 +116,8 @@ fn is_form(body: &EntryBody) -> bool {
 }
 
 /// First and last entry of what is to be sealed next for a device that has a feed up to `after`: a gap that a purge has
-/// left, or the end of the feed. A short last segment that is `open` is sealed again together with what has come since.
+/// left, or the end of the feed. A short last segment that is `open` is sealed again together with what has come since, for a
+/// device that has nothing of it.
 fn missing(sealed: &[Segment], after: u64, through: u64, sealing: Sealing, open: bool) -> Option<(u64, u64)> {
     let mut reached = 0;
     for segment in sealed {
@@ -125,7 +131,9 @@ fn missing(sealed: &[Segment], after: u64, through: u64, sealing: Sealing, open:
         return None;
     }
     let is_short = |last: &&Segment| {
-        open && last.bytes < sealing.bytes_target as u64 / 2 && grown >= (last.through - last.first).div_ceil(2)
+        open && last.first > after
+            && last.bytes < sealing.bytes_target as u64 / 2
+            && grown >= (last.through - last.first).div_ceil(2)
     };
     let first = sealed.last().filter(is_short).map_or(reached + 1, |last| last.first);
     Some((first, through))
@@ -244,7 +252,7 @@ mod tests {
             (vec![full(1, 50)], 0, 60, Some((51, 60))),
             (vec![segment(1, 50, 300)], 0, 60, Some((51, 60))),
             (vec![segment(1, 50, 300)], 0, 80, Some((1, 80))),
-            (vec![segment(1, 50, 300)], 50, 80, Some((1, 80))),
+            (vec![segment(1, 50, 300)], 50, 80, Some((51, 80))),
             (vec![segment(1, 50, 300)], 78, 80, None),
             (vec![full(1, 50), full(81, 90)], 20, 95, Some((51, 80))),
             (vec![full(1, 50), full(81, 90)], 80, 95, None),
@@ -257,8 +265,8 @@ mod tests {
     #[test]
     fn what_ends_behind_a_form_does_not_grow() {
         let sealed = [segment(1, 15, 300)];
-        assert_eq!(missing(&sealed, 20, 80, SEALING, true), Some((1, 80)));
-        assert_eq!(missing(&sealed, 20, 80, SEALING, false), Some((16, 80)));
+        assert_eq!(missing(&sealed, 0, 80, SEALING, true), Some((1, 80)));
+        assert_eq!(missing(&sealed, 0, 80, SEALING, false), Some((16, 80)));
     }
 
     #[test]

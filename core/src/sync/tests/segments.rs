@@ -233,3 +233,13 @@ fn a_general_feed_is_sealed_once_too_with_its_forms() {
         }
     }
 }
+
+#[test]
+fn a_phones_own_changes_come_to_it_as_positions() {
+    let mut world = world(1);
+    assert_eq!(world.server.sealed, 0);
+    world.sync(1);
+    let sealed = world.server.sealed;
+    fill(&mut world, ENTRIES..ENTRIES + 60);
+    assert_eq!(world.server.sealed, sealed, "nobody else has come");
+}

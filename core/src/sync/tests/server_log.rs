@@ -532,6 +532,12 @@ impl ServerLog for MemoryServer {
         self.seal_at
     }
 
+    fn has_others(&mut self, feed: &FeedId, after: u64, device: &DeviceId, enough: u64) -> Answer<bool> {
+        let behind = self.data.feeds.get(feed).into_iter().flatten().skip(after as usize);
+        let others = behind.filter(|entry| entry.stated.is_none_or(|(author, ..)| author != *device));
+        Ok(others.count() as u64 >= enough)
+    }
+
     fn segments(&mut self, feed: &FeedId) -> Answer<Vec<Segment>> {
         let sealed = self.data.segments.get(feed).into_iter().flatten();
         Ok(sealed.map(|sealed| sealed.segment.clone()).collect())
