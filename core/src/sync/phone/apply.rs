@@ -537,9 +537,8 @@ impl<'a> Applier<'a> {
     }
 
     fn done(&mut self, more: bool, digest: Option<[u8; 16]>, revoked: bool) -> Result<(), Stop> {
+        self.forget_segments(more)?;
         let exchange = &mut *self.exchange;
-        let names: Vec<[u8; 32]> = exchange.offered.iter().map(|offered| offered.segment.name).collect();
-        self.log.forget_segments(&names)?;
         let own = super::request::cursor_set(&exchange.identity, exchange.state.registry, &exchange.feeds).digest();
         let confirmed = match digest {
             Some(digest) => digest == own,

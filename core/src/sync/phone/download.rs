@@ -7,6 +7,7 @@ use super::{PhoneEvent, PhoneLog, Stats, SyncError};
 use crate::access::FeedId;
 use crate::protocol::limits::SEGMENTS_OFFERED_MAX;
 use crate::protocol::{ChangesDown, Down, Segment};
+use crate::sync::LogError;
 use crate::sync::frames::FrameReader;
 use crate::sync::segment::{Block, Opener, is_signed_by};
 
@@ -234,6 +235,13 @@ impl Download {
 }
 
 impl Applier<'_> {
+    /// Forgets what was fetched of segments that the server offers no more.
+    pub(super) fn forget_segments(&mut self, more: bool) -> Result<(), LogError> {
+        let names: Vec<[u8; 32]> = self.exchange.offered.iter().map(|offered| offered.segment.name).collect();
+        // An answer that only asks for cursors offers nothing, and takes nothing back.
+        if more && names.is_empty() { Ok(()) } else { self.log.forget_segments(&names) }
+    }
+
     /// What can be fetched apart; only the server's word counts for it, and only what goes on where this phone is.
     pub(super) fn segments(&mut self, feed: u32, segments: Vec<Segment>) -> Result<(), Stop> {
         let Some(own) = self.exchange.feeds.get(feed as usize) else {
