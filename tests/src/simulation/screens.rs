@@ -52,10 +52,12 @@ pub fn looked_at(world: &mut World, number: usize, record: RecordId, shown: &See
     }
 }
 
-/// What the same phone wrote at a place counts as seen: it was the same person.
+/// What the same phone wrote at a place counts as seen, and so does what it wrote that over: it was the same person.
+/// Where the server does not take a save, what stood before it stands again.
 fn own(world: &World, number: usize, record: RecordId, place: &str) -> Vec<String> {
     let own = world.model.written.iter().filter(|one| one.record == record && one.device == Some(number));
-    own.filter(|one| one.place == place).map(|one| one.text.clone()).collect()
+    let own = own.filter(|one| one.place == place);
+    own.flat_map(|one| std::iter::once(&one.text).chain(&one.seen)).cloned().collect()
 }
 
 /// Fields of an open form at which something stands now that its user has not seen.
