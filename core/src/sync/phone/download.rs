@@ -83,13 +83,13 @@ impl Download {
     /// Nothing more is to be fetched: all of it is here, or an exchange must come first.
     #[must_use]
     pub fn is_over(&self) -> bool {
-        self.opener.is_whole() || self.state == State::Stopped
+        self.is_whole() || self.state == State::Stopped
     }
 
     /// All of it is applied.
     #[must_use]
     pub fn is_whole(&self) -> bool {
-        self.opener.is_whole()
+        self.opener.is_whole() && self.state == State::Under
     }
 
     /// What was moved so far.
@@ -220,7 +220,7 @@ impl Download {
     /// [`SyncError::Log`].
     pub fn pause(self, log: &mut dyn PhoneLog) -> Result<bool, SyncError> {
         let mut kept = self.kept;
-        if self.opener.is_whole() {
+        if self.is_whole() {
             log.forget_segments(&[])?;
         } else if self.state == State::Under {
             let already = (self.kept - self.opener.opened()) as usize;

@@ -1,5 +1,6 @@
 //! First downloads: pieces of a feed that are fetched apart from the exchange.
 
+use super::resend::like;
 use super::*;
 use crate::access::Unit;
 use crate::document::tests::{form, set};
@@ -145,6 +146,34 @@ fn bytes_that_the_server_did_not_seal_change_nothing() {
         world.sync(1);
         assert_eq!(world.phones[1].picture(), world.phones[0].picture(), "{what}");
     }
+}
+
+#[test]
+fn what_cannot_be_made_out_at_the_very_end_is_asked_for_in_full_before_the_next() {
+    let mut world = World::new(2);
+    world.server.seal_at = SEALING;
+    world.sync(0);
+    let record = world.record();
+    world.phones[0].save(record, 0, &[set("name", "a")]);
+    world.sync_all();
+    for part in [1..60, 60..120] {
+        for at in part {
+            world.phones[0].save(record, at, &[set("name", &noise(at))]);
+        }
+        world.sync(0);
+        offered(&mut world, 1);
+    }
+    let [first, second] = <[Offered; 2]>::try_from(offered(&mut world, 1)).unwrap();
+    world.fetch(1, first, usize::MAX).unwrap();
+    let meta = world.phones[1].data.metas[&record].clone();
+    world.phones[1].data.metas.insert(like(record), meta);
+    let bytes = world.server.segment(&second.segment.name).unwrap();
+    let mut download = Download::begin(&mut world.phones[1], second).unwrap();
+    download.receive(&mut world.phones[1], &bytes).unwrap();
+    assert!(download.is_over() && !download.is_whole(), "nothing behind it may be fetched");
+    download.pause(&mut world.phones[1]).unwrap();
+    world.sync(1);
+    assert_eq!(world.phones[1].picture(), world.phones[0].picture());
 }
 
 #[test]
