@@ -9,7 +9,7 @@ use super::text::Text;
 use super::types::{NewRecord, Patch, Saved};
 use super::{ClientError, ErrorKind, day, records, session};
 use crate::access::FeedId;
-use crate::document::{ChangeState, Document, DocumentError, RawChange, RecordMeta};
+use crate::document::{ChangeState, Document, DocumentError, RawChange, RecordMeta, Rendition};
 use crate::forms::{Edit, FieldPath, Form};
 use crate::ids::{ChangeHash, RecordId};
 use crate::protocol::limits::RECORD_OUTBOX_MAX;
@@ -222,13 +222,14 @@ impl Fieldbook {
         let review = session::last_review(view, &held.document)?;
         // Screens read a record by the current form of its kind, whichever one this save was made with.
         let reading = self.form_in(view, &held.meta.kind, None)?;
-        let row = read_row(&held.document, &reading, &held.meta.feed.unit, review.as_ref(), self.language().tag());
+        let (document, unit) = (&held.document, &held.meta.feed.unit);
+        let rendition = Rendition::of(document, reading.definition());
+        let row = read_row(document, &rendition, &reading, unit, review.as_ref(), self.language().tag());
         if held.new {
             write.put_meta(&id, &held.meta)?;
         }
-        let body = held.document.save();
-        write.put_record(&id, &body, &row)?;
-        locked(&self.documents).keep(held.document.clone(), body.len());
+        write.put_record(&id, rendition.body(), &row)?;
+        locked(&self.documents).keep(document.clone(), rendition.body().len());
         write.put_outbox(&OutboxRow {
             hash: change.hash,
             record: id,

@@ -12,7 +12,7 @@ use super::fieldbook::Fieldbook;
 use super::row::read_row;
 use super::session;
 use crate::access::{FeedId, Role};
-use crate::document::{ChangeState, Document, PendingEntry, RawChange, RecordMeta};
+use crate::document::{ChangeState, Document, PendingEntry, RawChange, RecordMeta, Rendition};
 use crate::forms::FormDefinition;
 use crate::ids::{ActorId, ChangeHash, RecordId};
 use crate::protocol::limits::{CHANGE_PREFIX_BYTES, RECORD_PREFIX_BYTES};
@@ -54,13 +54,20 @@ impl<'s> StoreLog<'s> {
     }
 
     /// Stores a document with its read row; the record's meta is known.
-    fn store_document(&self, write: &Write<'_>, record: &RecordId, document: &Document) -> Result<u32, Fault> {
+    fn store_document(
+        &self,
+        write: &Write<'_>,
+        record: &RecordId,
+        document: &Document,
+        rendition: Option<Rendition>,
+    ) -> Result<u32, Fault> {
         let view = write.view();
         let meta = view.meta(record)?.ok_or_else(|| Fault::internal("a document without a record"))?;
         let form = self.book.form_in(view, &meta.kind, None)?;
         let review = session::last_review(view, document)?;
-        let row = read_row(document, &form, &meta.feed.unit, review.as_ref(), self.book.language().tag());
-        write.put_record(record, &document.save(), &row)?;
+        let rendition = Rendition::after(document, form.definition(), rendition);
+        let row = read_row(document, &rendition, &form, &meta.feed.unit, review.as_ref(), self.book.language().tag());
+        write.put_record(record, rendition.body(), &row)?;
         Ok(row.conflict_count)
     }
 
@@ -83,7 +90,7 @@ impl<'s> StoreLog<'s> {
                     bytes: cbor(review)?,
                 })?;
                 if let Some(document) = document {
-                    self.store_document(write, &review.record, &document)?;
+                    self.store_document(write, &review.record, &document, None)?;
                 }
                 Ok(())
             }
@@ -451,8 +458,13 @@ impl PhoneLog for StoreLog<'_> {
         self.look(|view| stored_document(view, record))
     }
 
-    fn put_document(&mut self, record: &RecordId, document: &Document) -> Result<u32, LogError> {
-        self.put(|write| self.store_document(write, record, document))
+    fn put_document(
+        &mut self,
+        record: &RecordId,
+        document: &Document,
+        rendition: Option<Rendition>,
+    ) -> Result<u32, LogError> {
+        self.put(|write| self.store_document(write, record, document, rendition))
     }
 
     fn form(&mut self, kind: &str, version: Option<&str>) -> Result<Option<Arc<FormDefinition>>, LogError> {

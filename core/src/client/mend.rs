@@ -10,7 +10,7 @@ use super::fieldbook::Fieldbook;
 use super::row::read_row;
 use super::session;
 use crate::access::FeedId;
-use crate::document::{ChangeState, Document, RawChange, RecordMeta};
+use crate::document::{ChangeState, Document, RawChange, RecordMeta, Rendition};
 use crate::forms::FormDefinition;
 use crate::ids::{ActorId, ChangeHash, RecordId};
 use crate::intake;
@@ -143,8 +143,9 @@ impl Fieldbook {
         let meta = view.meta(id)?.ok_or_else(|| Fault::internal("a document without a record"))?;
         let form = self.form_in(view, &meta.kind, None)?;
         let review = session::last_review(view, document)?;
-        let row = read_row(document, &form, &meta.feed.unit, review.as_ref(), self.language().tag());
-        Ok(write.put_record(id, &document.save(), &row)?)
+        let rendition = Rendition::of(document, form.definition());
+        let row = read_row(document, &rendition, &form, &meta.feed.unit, review.as_ref(), self.language().tag());
+        Ok(write.put_record(id, rendition.body(), &row)?)
     }
 }
 

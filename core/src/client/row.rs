@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value as Json, json};
 
-use crate::document::{Conflict, Document, ReviewMark, state_of};
+use crate::document::{Conflict, Document, Rendition, ReviewMark, state_of};
 use crate::forms::{
     Check, EvalTime, Field, FieldPath, FieldType, Form, FormDefinition, Problem, Row, Scalar, Sensitivity, Values,
 };
@@ -12,35 +12,35 @@ use crate::store::{PersonEntry, PersonKey, ReadRow};
 /// Characters of a title.
 const TITLE_CHARS_MAX: usize = 60;
 
-/// The read row of `document`, evaluated at the time of its latest change.
+/// The read row of `document`, of which `rendition` is, evaluated at the time of its latest change.
 pub(super) fn read_row(
     document: &Document,
+    rendition: &Rendition,
     form: &Form,
     unit: &str,
     last_review: Option<&ReviewMark>,
     language: &str,
 ) -> ReadRow {
     let definition = form.definition();
-    let (values, conflicts) = document.read_with_conflicts(definition);
-    let heads = document.heads();
+    let (values, conflicts, heads) = (rendition.values(), rendition.conflicts(), rendition.heads());
     let time_s = document.latest_time_s();
     let time = EvalTime::new(time_s, &document.record().id);
-    let evaluation = form.evaluate_in(&values, &time, language);
+    let evaluation = form.evaluate_in(values, &time, language);
     let submission = document.submission();
     ReadRow {
-        state: state_of(&heads, submission.as_deref(), last_review),
+        state: state_of(heads, submission.as_deref(), last_review),
         submission,
         changed_ms: time_s.saturating_mul(1000),
-        title: title(definition, &values),
+        title: title(definition, values),
         list: Json::Object(list_columns(form, &evaluation.shown)).to_string(),
         answers: form.values_to_json(&evaluation.shown).to_string(),
         conflicts: Json::Array(conflicts.iter().map(|conflict| conflict_json(form, conflict)).collect()).to_string(),
         conflict_count: count(conflicts.len()),
         problem_count: count(evaluation.problems.len()),
         problems: problems_json(&evaluation.problems, language).to_string(),
-        search: search_texts(definition, &values),
-        persons: persons(definition, &values, unit),
-        heads,
+        search: search_texts(definition, values),
+        persons: persons(definition, values, unit),
+        heads: heads.to_vec(),
     }
 }
 

@@ -19,6 +19,7 @@ pub(crate) mod layout;
 mod read;
 mod rebuild;
 mod removal;
+mod rendition;
 pub(crate) mod snapshot;
 mod types;
 
@@ -33,6 +34,7 @@ use automerge::{Automerge, ROOT, ReadDoc};
 pub use error::DocumentError;
 pub use held::{ChangeState, PendingEntry, RecordMeta};
 pub use history::HISTORY_TOUCHED_MAX;
+pub use rendition::Rendition;
 pub use types::{
     Conflict, ConflictValue, HistoryEntry, RawChange, RecordHead, RecordState, ReviewMark, TouchedField, state_of,
 };

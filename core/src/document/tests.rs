@@ -520,6 +520,20 @@ fn what_only_chooses_is_told_from_what_writes() {
 }
 
 #[test]
+fn a_rendition_of_other_heads_or_another_form_is_not_believed() {
+    let more = FormDefinition { version: "2".to_owned(), ..form("1") };
+    let less = FormDefinition { version: "3".to_owned(), fields: Vec::new(), ..form("1") };
+    let mut doc = new("1");
+    save(&mut doc, "1", A, 1, &[set("name", "a")]);
+    let first = Rendition::of(&doc, &form("1"));
+    assert_eq!((first.heads(), first.body(), first.values()), (&doc.heads()[..], &doc.save()[..], &doc.read(&more)));
+    assert_eq!(Rendition::after(&doc, &less, Some(first.clone())).values(), &doc.read(&less));
+    save(&mut doc, "1", A, 2, &[set("name", "b")]);
+    let second = Rendition::after(&doc, &form("1"), Some(first));
+    assert_eq!((second.body(), second.values()), (&doc.save()[..], &doc.read(&more)));
+}
+
+#[test]
 fn a_change_behind_an_approval_or_an_archive_shows() {
     let (read, later) = (vec![ChangeHash([1; 32])], vec![ChangeHash([1; 32]), ChangeHash([2; 32])]);
     let after = |decision, heads: &[ChangeHash]| {

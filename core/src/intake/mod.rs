@@ -23,7 +23,7 @@ use crate::document::layout::{
     CREATION_ACTOR, Shape, am_actor, am_hash, am_hashes, container_actor, containers, our_hash,
 };
 use crate::document::snapshot::Snapshot;
-use crate::document::{Document, ReviewMark, TouchedField, edit, guarded};
+use crate::document::{Document, Rendition, ReviewMark, TouchedField, edit, guarded};
 use crate::forms::FormDefinition;
 use crate::ids::{ActorId, ChangeHash};
 use crate::protocol::chunk::{self, Decoded};
@@ -107,14 +107,14 @@ pub fn admit(
     rights: Option<&Rights<'_>>,
 ) -> Result<Admitted, Refusal> {
     let (with_change, admitted) = judge(document, form, bytes, rights)?;
-    if let Some(with_change) = with_change {
+    if let Some((with_change, _)) = with_change {
         *document = with_change;
     }
     Ok(admitted)
 }
 
-/// The document with the change (`None`: it was there), and what to say of it.
-pub type Judged = (Option<Document>, Admitted);
+/// The document with the change, and its rendition under the form (`None`: the change was there); and what to say of it.
+pub type Judged = (Option<(Document, Rendition)>, Admitted);
 
 /// As [`admit`], beside the document.
 ///
@@ -153,7 +153,9 @@ fn check(
     let deps = am_hashes(&change.deps);
     let graph = Graph::of(&work);
     check_order(&graph, change, actor, &deps)?;
-    let before = Snapshot::of(&work, Some(&deps));
+    // What stands now is read quicker than what stood at some heads.
+    let now = same_heads(work.get_heads(), &deps);
+    let before = Snapshot::of(&work, if now { None } else { Some(&deps) });
     let spots = ops::check(&before, &work, change, &shape, rights.is_none())?;
     let after = apply(document, &work, form, bytes, change)?;
     let writes = history::writes(change, &spots, &shape);
@@ -161,6 +163,13 @@ fn check(
         rights::check(rights, &shape, &writes, &work, &graph, &deps)?;
     }
     Ok((Some(after), admitted(touched(&writes), false)))
+}
+
+fn same_heads(mut heads: Vec<automerge::ChangeHash>, deps: &[automerge::ChangeHash]) -> bool {
+    let mut deps = deps.to_vec();
+    heads.sort_unstable();
+    deps.sort_unstable();
+    heads == deps
 }
 
 /// The actors of creation and containers belong to nobody.
@@ -238,7 +247,7 @@ fn apply(
     form: &FormDefinition,
     bytes: &[u8],
     change: &Decoded<'_>,
-) -> Result<Document, Refusal> {
+) -> Result<(Document, Rendition), Refusal> {
     let unusable = |detail: String| refused("unusable", detail);
     let parsed = Change::from_bytes(bytes.to_vec()).map_err(|error| unusable(error.to_string()))?;
     let hash = am_hash(change.hash);
@@ -252,7 +261,8 @@ fn apply(
     wanted.sort_unstable();
     let mut applied = work.clone();
     applied.apply_changes([parsed]).map_err(|error| unusable(error.to_string()))?;
-    let again = Document::load(&applied.save_nocompress()).map_err(|error| unusable(error.to_string()))?;
+    let body = applied.save_nocompress();
+    let again = Document::load(&body).map_err(|error| unusable(error.to_string()))?;
     if applied.get_heads() != wanted || again.doc.get_heads() != wanted || again.record() != document.record() {
         return Err(unusable("the record does not come back from its store as it was".to_owned()));
     }
@@ -260,6 +270,6 @@ fn apply(
         return Err(unusable("the record's creation has changed".to_owned()));
     }
     // Whoever stores it reads it next: that must not fail either.
-    drop(again.read(form));
-    Ok(again)
+    let rendition = Rendition::with_body(&again, body, form);
+    Ok((again, rendition))
 }

@@ -68,7 +68,11 @@ impl<'c> Checker<'c> {
         let spots = history::spots(before);
         let rows = rows_of(&spots);
         let adds = change.ops.iter().any(|op| op.value == OpValue::MakeMap);
-        let taken = if adds { rows_of(&history::spots(&Snapshot::of(now, None))) } else { HashSet::new() };
+        let taken = match (adds, &before.heads) {
+            (false, _) => HashSet::new(),
+            (true, None) => rows.clone(),
+            (true, Some(_)) => rows_of(&history::spots(&Snapshot::of(now, None))),
+        };
         let keys: HashSet<&str> = change.ops.iter().map(|op| op.key).collect();
         let mut visible = HashMap::new();
         for object in &before.objects {

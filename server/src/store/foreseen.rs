@@ -10,7 +10,7 @@ use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use fieldbook_core::access::Role;
-use fieldbook_core::document::Document;
+use fieldbook_core::document::{Document, Rendition};
 use fieldbook_core::forms::{Form, FormDefinition};
 use fieldbook_core::ids::{ChangeHash, RecordId};
 use fieldbook_core::intake::{self, Admitted, Refusal};
@@ -33,15 +33,18 @@ pub(super) struct Stand {
     pub(super) last: Option<LastReview>,
 }
 
-/// The record with the change, or why not.
-pub(super) type Judgement = Result<(Arc<Document>, Admitted), Refusal>;
+/// The record with the change, its rendition if it is new, and what to say of the change; or why not.
+pub(super) type Judgement = Result<(Arc<Document>, Option<Rendition>, Admitted), Refusal>;
 
 impl Stand {
     /// Puts a change through intake; `document` stays as it is.
     pub(super) fn judge(&self, document: &Arc<Document>, form: &FormDefinition, change: &TakenChange<'_>) -> Judgement {
         let rights = reviews::rights(&self.roles, self.last.as_ref());
         let (judged, admitted) = intake::judge(document, form, change.bytes, Some(&rights))?;
-        Ok((judged.map_or_else(|| Arc::clone(document), Arc::new), admitted))
+        Ok(match judged {
+            Some((document, rendition)) => (Arc::new(document), Some(rendition), admitted),
+            None => (Arc::clone(document), None, admitted),
+        })
     }
 }
 
@@ -151,8 +154,8 @@ impl Foreseen {
                 this.judge(underway, &form, change);
             }
         }
-        for Underway { record, newest, .. } in underway.into_values().filter(|underway| underway.record.dirty) {
-            this.rows.insert(record.id, ReadyRow::of(newest, &record)?);
+        for Underway { mut record, newest, .. } in underway.into_values().filter(|underway| underway.record.dirty) {
+            this.rows.insert(record.id, ReadyRow::of(newest, &mut record)?);
         }
         Ok(this)
     }
@@ -161,13 +164,13 @@ impl Foreseen {
         let record = &mut underway.record;
         let (roles, last) = (underway.roles.clone(), underway.last.clone());
         let stand = Stand { heads: record.document.heads(), roles, last };
-        let judgement = stand.judge(&record.document, form.definition(), change);
+        let mut judgement = stand.judge(&record.document, form.definition(), change);
         let barred = change.quarantine.is_some() || record.feed.id != *change.feed;
-        if let (Ok((document, admitted)), false) = (&judgement, barred)
+        if let (Ok((document, rendition, admitted)), false) = (&mut judgement, barred)
             && admitted.actor == change.actor
             && !admitted.known
         {
-            record.document = Arc::clone(document);
+            (record.document, record.rendition) = (Arc::clone(document), rendition.take());
             record.changed_s = record.changed_s.max(admitted.time_s);
             record.body_bytes += change.bytes.len();
             record.dirty = true;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use fieldbook_core::access::FeedId;
-use fieldbook_core::document::{Document, ReviewMark, state_of};
+use fieldbook_core::document::{Document, Rendition, ReviewMark, state_of};
 use fieldbook_core::forms::{EvalTime, Form, FormDefinition, Scalar, Values};
 use fieldbook_core::ids::{ActorId, ChangeHash, DeviceId, RecordId, UserId};
 use fieldbook_core::limits::BODY_BYTES_MAX;
@@ -27,6 +27,8 @@ pub(crate) struct OpenRecord {
     pub(crate) kind: String,
     pub(crate) feed: Feed,
     pub(crate) document: Arc<Document>,
+    /// Of the document, as far as it is known.
+    pub(crate) rendition: Option<Rendition>,
     /// About the size of the document when it is saved, before compression.
     pub(crate) body_bytes: usize,
     pub(crate) salt: [u8; 8],
@@ -129,8 +131,8 @@ impl Fetched {
                 (document, body.len())
             }
         };
-        let (fresh, dirty) = (false, false);
-        Ok(OpenRecord { id, kind, feed, document, body_bytes, salt, received_ms, changed_s, fresh, dirty })
+        let (rendition, fresh, dirty) = (None, false, false);
+        Ok(OpenRecord { id, kind, feed, document, rendition, body_bytes, salt, received_ms, changed_s, fresh, dirty })
     }
 }
 
@@ -142,8 +144,8 @@ pub(crate) fn load(tx: &Connection, id: RecordId) -> Result<Option<OpenRecord>, 
 /// A record of which nothing is stored.
 pub(crate) fn blank(id: RecordId, feed: Feed, document: Arc<Document>, received_ms: i64) -> OpenRecord {
     let kind = document.record().kind.clone();
-    let (body_bytes, salt, changed_s, fresh, dirty) = (0, [0; 8], 0, true, false);
-    OpenRecord { id, kind, feed, document, body_bytes, salt, received_ms, changed_s, fresh, dirty }
+    let (rendition, body_bytes, salt, changed_s, fresh, dirty) = (None, 0, [0; 8], 0, true, false);
+    OpenRecord { id, kind, feed, document, rendition, body_bytes, salt, received_ms, changed_s, fresh, dirty }
 }
 
 impl Store {
@@ -278,11 +280,12 @@ pub(crate) struct ReadyRow {
 
 impl ReadyRow {
     /// Reads and packs a record under the newest form of its kind.
-    pub(crate) fn of(form: Arc<Form>, open: &OpenRecord) -> Result<Self, StoreError> {
-        let saved = open.document.save();
-        let body = zstd::bulk::compress(&saved, BODY_ZSTD_LEVEL).map_err(|error| StoreError::corrupt("body", error))?;
-        let (heads, read) = (open.document.heads(), read_row(&form, open));
-        Ok(Self { form, heads, changed_s: open.changed_s, read, body, body_bytes: saved.len() })
+    pub(crate) fn of(form: Arc<Form>, open: &mut OpenRecord) -> Result<Self, StoreError> {
+        let rendition = Rendition::after(&open.document, form.definition(), open.rendition.take());
+        let body = zstd::bulk::compress(rendition.body(), BODY_ZSTD_LEVEL);
+        let body = body.map_err(|error| StoreError::corrupt("body", error))?;
+        let (heads, read) = (rendition.heads().to_vec(), read_row(&form, open, &rendition));
+        Ok(Self { form, heads, changed_s: open.changed_s, read, body, body_bytes: rendition.body().len() })
     }
 
     fn fits(&self, form: &Arc<Form>, heads: &[ChangeHash], open: &OpenRecord) -> bool {
@@ -298,12 +301,12 @@ pub(crate) struct ReadRow {
     pub(crate) search: String,
 }
 
-/// Reads the merged record under `form`: shown values, conflicts, what breaks the form's rules.
-pub(crate) fn read_row(form: &Arc<Form>, open: &OpenRecord) -> ReadRow {
+/// Reads the merged record under `form`, of which `rendition` is: shown values, conflicts, what breaks the form's rules.
+fn read_row(form: &Arc<Form>, open: &OpenRecord, rendition: &Rendition) -> ReadRow {
     let definition = form.definition();
-    let (merged, disagreements) = open.document.read_with_conflicts(definition);
-    let evaluation = form.evaluate(&merged, EvalTime::new(open.changed_s, &open.id));
-    let conflicts = disagreements
+    let evaluation = form.evaluate(rendition.values(), EvalTime::new(open.changed_s, &open.id));
+    let conflicts = rendition
+        .conflicts()
         .iter()
         .map(|conflict| json!({ "path": conflict.path.to_string(), "count": conflict.values.len() }))
         .collect();

@@ -123,11 +123,11 @@ impl Store {
             None => stand.judge(&record.document, form.definition(), change),
         };
         let refusal = match judged {
-            Ok((_, admitted)) if admitted.actor != change.actor => return Ok(refused(change, "wrong_actor")),
-            Ok((_, admitted)) if admitted.known => return Ok(refused(change, "system")),
-            Ok((document, admitted)) => match barred {
+            Ok((_, _, admitted)) if admitted.actor != change.actor => return Ok(refused(change, "wrong_actor")),
+            Ok((_, _, admitted)) if admitted.known => return Ok(refused(change, "system")),
+            Ok((document, rendition, admitted)) => match barred {
                 None => {
-                    record.document = document;
+                    (record.document, record.rendition) = (document, rendition);
                     let accepted = Accepted {
                         hash: change.hash,
                         bytes: change.bytes,

@@ -8,12 +8,13 @@ use sha2::{Digest, Sha256};
 use super::exchange::Exchange;
 use super::state::WantedForm;
 use super::unpack::{self, Arrived, PhoneNames};
+use super::waiting::{merge_waiting, reason_of};
 use super::{FeedEntry, Kept, OutboxChange, PhoneEvent, PhoneIdentity, PhoneLog, SyncError, moves};
 use crate::access::{FeedId, Role};
-use crate::document::{ChangeState, Document, PendingEntry};
+use crate::document::{ChangeState, Document, PendingEntry, Rendition};
 use crate::forms::FormDefinition;
 use crate::ids::{ChangeHash, LogId, RecordId};
-use crate::intake::{self, Refusal};
+use crate::intake;
 use crate::protocol::limits::CLOCK_TOLERANCE_MS;
 use crate::protocol::{
     ChangesDown, Down, Entry, EntryBody, ErrorAnswer, Notice, PURGED, RecordStart, SignedHead, StatementHash, Verdict,
@@ -60,6 +61,8 @@ impl<E: Into<SyncError>> From<E> for Stop {
 struct Held {
     document: Document,
     changed: bool,
+    /// Of the document, as far as it is known.
+    rendition: Option<Rendition>,
 }
 
 pub(super) struct Applier<'a> {
@@ -393,8 +396,11 @@ impl<'a> Applier<'a> {
         if held.document.contains(&hash) {
             return Ok(Ok(()));
         }
-        match intake::admit(&mut held.document, &form, bytes, None) {
-            Ok(_) => {
+        match intake::judge(&held.document, &form, bytes, None) {
+            Ok((taken, _)) => {
+                if let Some((document, rendition)) = taken {
+                    (held.document, held.rendition) = (document, Some(rendition));
+                }
                 held.changed = true;
                 self.exchange.stats.changes_received += 1;
                 Ok(Ok(()))
@@ -421,7 +427,7 @@ impl<'a> Applier<'a> {
                     Err(failure) => return Ok(Err(failure.to_string())),
                 },
             };
-            self.documents.insert(record, Held { document, changed: false });
+            self.documents.insert(record, Held { document, changed: false, rendition: None });
         }
         Ok(self.documents.get_mut(&record).map(|held| (held, form)).ok_or_else(|| "unknown_record".to_owned()))
     }
@@ -484,8 +490,8 @@ impl<'a> Applier<'a> {
             if self.log.has_pending(&record)? {
                 self.retry_pending(record)?;
             }
-            if let Some(held) = self.documents.get(&record) {
-                let conflicts = self.log.put_document(&record, &held.document)?;
+            if let Some(held) = self.documents.remove(&record) {
+                let conflicts = self.log.put_document(&record, &held.document, held.rendition)?;
                 self.applied.events.push(PhoneEvent::RecordChanged { record, conflicts });
             }
         }
@@ -564,36 +570,5 @@ impl<'a> Applier<'a> {
         self.state_changed = true;
         self.applied.done = Some((more, revoked));
         Ok(())
-    }
-}
-
-/// Merges what now fits of the changes that waited for a record, and says which did.
-pub(super) fn merge_waiting<'w>(
-    document: &mut Document,
-    form: &FormDefinition,
-    waiting: &'w [PendingEntry],
-) -> Vec<&'w PendingEntry> {
-    let mut merged = Vec::new();
-    let mut left: Vec<&PendingEntry> = waiting.iter().collect();
-    loop {
-        let before = left.len();
-        left.retain(|entry| {
-            let fits = intake::admit(document, form, &entry.bytes, None).is_ok();
-            if fits {
-                merged.push(*entry);
-            }
-            !fits
-        });
-        if left.is_empty() || left.len() == before {
-            return merged;
-        }
-    }
-}
-
-fn reason_of(refusal: &Refusal) -> String {
-    match refusal {
-        Refusal::MissingDependency { .. } => "missing_dependency".to_owned(),
-        Refusal::Refused { reason, .. } | Refusal::Quarantined { reason, .. } => (*reason).to_owned(),
-        Refusal::NeedsNewerForm { .. } => "newer_form".to_owned(),
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::access::{FeedId, Role};
-use crate::document::{ChangeState, Document, PendingEntry, RawChange, RecordMeta, TouchedField};
+use crate::document::{ChangeState, Document, PendingEntry, RawChange, RecordMeta, Rendition, TouchedField};
 use crate::forms::FormDefinition;
 use crate::ids::{ActorId, ChangeHash, DeviceId, LogId, RecordId, UserId};
 use crate::protocol::limits::{CHANGE_PREFIX_BYTES, RECORD_PREFIX_BYTES};
@@ -395,12 +395,18 @@ pub trait PhoneLog {
     /// # Errors
     /// [`LogError`].
     fn document(&mut self, record: &RecordId) -> Result<Option<Document>, LogError>;
-    /// Stores a document and everything derived from it (read row, search, person index), except the outbox.
+    /// Stores a document and everything derived from it (read row, search, person index), except the outbox. A
+    /// `rendition` of it saves work; one that is not of these heads is of no use.
     /// Returns how many conflicts the record shows now.
     ///
     /// # Errors
     /// [`LogError`].
-    fn put_document(&mut self, record: &RecordId, document: &Document) -> Result<u32, LogError>;
+    fn put_document(
+        &mut self,
+        record: &RecordId,
+        document: &Document,
+        rendition: Option<Rendition>,
+    ) -> Result<u32, LogError>;
     /// A form of a kind: that version, or with `None` the current one.
     ///
     /// # Errors

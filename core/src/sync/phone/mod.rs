@@ -14,6 +14,7 @@ mod restored;
 mod state;
 mod unpack;
 mod upload;
+mod waiting;
 
 pub(in crate::sync) use apply::Stop;
 pub use download::{Download, Offered};

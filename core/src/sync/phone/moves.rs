@@ -64,7 +64,7 @@ impl Applier<'_> {
         self.exchange.state.leaving = true;
         self.state_changed = true;
         if let Some(document) = self.log.document(record)? {
-            let conflicts = self.log.put_document(record, &document)?;
+            let conflicts = self.log.put_document(record, &document, None)?;
             self.applied.events.push(PhoneEvent::RecordChanged { record: *record, conflicts });
         }
         Ok(())

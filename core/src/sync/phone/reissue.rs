@@ -4,8 +4,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::apply::merge_waiting;
 use super::state::transact;
+use super::waiting::merge_waiting;
 use super::{NotTaken, OutboxChange, PhoneEvent, PhoneLog, SyncError};
 use crate::access::FeedId;
 use crate::document::{ChangeState, Document, DocumentError, RawChange, TouchedField};
@@ -97,7 +97,7 @@ impl Run<'_> {
             let feed = outbox.get(instead_of).map(|own| &own.feed).unwrap_or(&case.feed);
             log.add_to_outbox(record, feed, change)?;
         }
-        let conflicts = log.put_document(record, &done.document)?;
+        let conflicts = log.put_document(record, &done.document, None)?;
         log.settle(record, &done.not_taken)?;
         let mut events = vec![PhoneEvent::RecordChanged { record: *record, conflicts }];
         let told = |left: &NotTaken| PhoneEvent::NotTaken { record: *record, reason: left.reason.clone() };

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use fieldbook_core::access::{Area, FeedId, Role};
-use fieldbook_core::document::{ChangeState, Document, PendingEntry, RawChange, RecordMeta};
+use fieldbook_core::document::{ChangeState, Document, PendingEntry, RawChange, RecordMeta, Rendition};
 use fieldbook_core::forms::{Edit, FormDefinition, Values};
 use fieldbook_core::ids::{ActorId, ChangeHash, RecordId};
 use fieldbook_core::protocol::{EntryBody, Notice, SignedHead, StatementHash, Verdict};
@@ -440,7 +440,7 @@ impl PhoneLog for MemoryPhone {
     fn document(&mut self, record: &RecordId) -> Answer<Option<Document>> {
         Ok(self.data.documents.get(record).map(|document| Document::clone(document)))
     }
-    fn put_document(&mut self, record: &RecordId, document: &Document) -> Answer<u32> {
+    fn put_document(&mut self, record: &RecordId, document: &Document, _: Option<Rendition>) -> Answer<u32> {
         assert!(self.before.is_some());
         assert!(!self.data.purged.contains(record));
         self.data.documents.insert(*record, document.clone().into());
