@@ -35,20 +35,17 @@ pub struct StatementUp {
     /// back.
     #[cbor(n(0), with = "minicbor::bytes")]
     pub previous: [u8; 4],
-    /// The feed.
+    /// Its feed and actor; `None` = those of the statement before, which the receiver holds.
     #[n(1)]
-    pub feed: FeedId,
-    /// The actor.
-    #[n(2)]
-    pub actor: ActorId,
+    pub by: Option<(FeedId, ActorId)>,
     /// How many changes it lists.
-    #[n(3)]
+    #[n(2)]
     pub length: u32,
     /// Hashes of those that the same message does not bring, each with its index; ascending.
-    #[n(4)]
+    #[n(3)]
     pub hashes: Vec<(u32, ChangeHash)>,
     /// Ed25519 signature over `"fieldbook statement v1\0"` and the CBOR of the whole [`super::Statement`].
-    #[cbor(n(5), with = "minicbor::bytes")]
+    #[cbor(n(4), with = "minicbor::bytes")]
     pub signature: [u8; 64],
 }
 
@@ -64,9 +61,17 @@ pub struct FormRun {
     /// Form version that the records were created under (their creation changes are rebuilt from it).
     #[n(2)]
     pub created_version: String,
-    /// Form version that the saves were made under.
+    /// Form version that the saves were made under; `None` = that one.
     #[n(3)]
-    pub form_version: String,
+    pub saved_version: Option<String>,
+}
+
+impl FormRun {
+    /// Form version that the saves were made under.
+    #[must_use]
+    pub fn form_version(&self) -> &str {
+        self.saved_version.as_ref().unwrap_or(&self.created_version)
+    }
 }
 
 /// Changes on their way down, at most [`super::limits::BATCH_CHANGES_MAX`].

@@ -248,18 +248,13 @@ impl Phone {
         let length = u32::try_from(changes.len()).unwrap();
         let signed = StatementUp {
             previous: [a, b, c, d],
-            feed: statement.feed,
-            actor: self.actor,
+            by: Some((statement.feed, self.actor)),
             length,
             hashes: Vec::new(),
             signature,
         };
-        let form = FormRun {
-            count: length,
-            kind: "note".to_owned(),
-            created_version: "1".to_owned(),
-            form_version: "1".to_owned(),
-        };
+        let form =
+            FormRun { count: length, kind: "note".to_owned(), created_version: "1".to_owned(), saved_version: None };
         let items: Vec<ToPack<'_>> = changes
             .iter()
             .map(|change| ToPack { record, known: false, creation: None, bytes: &change.bytes })

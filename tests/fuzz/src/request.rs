@@ -234,7 +234,10 @@ fn repair(parts: &mut [Vec<u8>]) {
         parts[0] = to_cbor(&RequestHeader { version, device, server_key, counter: held.counter.max(1_000), ..held });
     }
     let row = WORLD.server.devices.get(&DEVICE).map(|device| (device.row.statement, device.row.statement_hash));
-    let mut last = row.unwrap_or_default();
+    let (number, hash) = row.unwrap_or_default();
+    let held = server_of(&WORLD.server).statement(&DEVICE, number).ok().flatten();
+    let held = held.and_then(|held| from_cbor::<Statement>(&held.bytes));
+    let mut last = (number, hash, held.map(|held| (held.feed, held.actor)));
     let mut earlier = BTreeMap::new();
     for part in &mut parts[1..] {
         let Some(Up::Changes(mut message)) = from_cbor::<Up>(part) else { continue };
@@ -244,10 +247,13 @@ fn repair(parts: &mut [Vec<u8>]) {
     }
 }
 
+/// The statement before: number, hash, feed and actor.
+type Last = (u64, StatementHash, Option<(FeedId, ActorId)>);
+
 /// Lets the changes carry their checksums, and the statement its number, what it lists and its signature.
 fn repair_changes(
     message: &mut ChangesUp,
-    last: &mut (u64, StatementHash),
+    last: &mut Last,
     earlier: &mut BTreeMap<RecordId, Vec<ChangeHash>>,
 ) -> Option<()> {
     let mut server = server_of(&WORLD.server);
@@ -280,19 +286,20 @@ fn repair_changes(
     message.statement = last.0 + 1;
     let [a, b, c, d, ..] = last.1;
     (signed.previous, signed.length) = ([a, b, c, d], listed.len() as u32);
+    let by = signed.by.clone().or_else(|| last.2.clone())?;
     let statement = Statement {
         version: PROTOCOL_VERSION,
         device: DEVICE,
         number: message.statement,
         previous: last.1,
-        feed: signed.feed.clone(),
-        actor: signed.actor,
+        feed: by.0.clone(),
+        actor: by.1,
         user: USER,
         changes: listed.into_iter().map(|hash| hash.unwrap_or(ChangeHash([0; 32]))).collect(),
     };
     let bytes = to_cbor(&statement);
     signed.signature = signing::sign(&signer_of(DEVICE), signing::STATEMENT, &bytes);
-    *last = (message.statement, signing::statement_hash(&bytes));
+    *last = (message.statement, signing::statement_hash(&bytes), Some(by));
     Some(())
 }
 

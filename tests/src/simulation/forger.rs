@@ -1,6 +1,8 @@
 //! Somebody between phones and server who reads and rewrites what they send, frames and their checks included, and signs
 //! nothing.
 
+use fieldbook_core::access::{Area, FeedId};
+use fieldbook_core::ids::ActorId;
 use fieldbook_core::protocol::{Down, StatementUp, Up};
 use fieldbook_core::sync::frames::{FrameReader, FrameWriter, Message};
 
@@ -56,7 +58,14 @@ pub fn request(body: &[u8], chance: &mut Chance) -> Option<Vec<u8>> {
         .filter_map(|message| if let Up::Changes(changes) = message { changes.signed.as_mut() } else { None })
         .collect();
     let at = chance.below(statements.len());
-    statements.get_mut(at)?.actor.0[chance.below(16)] ^= 1;
+    let statement = statements.get_mut(at)?;
+    match &mut statement.by {
+        Some((_, actor)) => actor.0[chance.below(16)] ^= 1,
+        None => {
+            statement.by =
+                Some((FeedId { unit: "T1".to_owned(), area: Area::Aid }, ActorId([chance.below(256) as u8; 16])))
+        }
+    }
     let mut forged = body[..begin].to_vec();
     forged.extend(written(&frames)?);
     Some(forged)

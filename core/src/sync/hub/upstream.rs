@@ -381,7 +381,7 @@ fn relay(log: &mut dyn HubLog, state: &mut HubState) -> Result<Upload, SyncError
         }
         let (statement, taken) = log.on_server(&device)?;
         writer.push(&Up::OnBehalf(device))?;
-        let behind = Behind { statement, taken, in_full: state.in_full };
+        let behind = Behind { statement, taken, in_full: state.in_full, by_hash: false };
         let parts = (&mut writer, &mut room, &mut upload);
         write_upload(&mut OfDevice { log, device }, behind, parts, EXCHANGE_UP_BYTES_MAX)?;
         state.spoke_for = Some(device);

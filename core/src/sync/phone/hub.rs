@@ -86,7 +86,7 @@ impl Exchange {
         let base = base(log)?;
         let mut at = state.hub.clone().unwrap_or_default();
         at.statement = at.statement.max(base.map_or(0, |(number, _)| number));
-        let behind = Behind { statement: at.statement, taken: at.taken, in_full: at.in_full };
+        let behind = Behind { statement: at.statement, taken: at.taken, in_full: at.in_full, by_hash: true };
         let Upload { frames, transcoded, raw } = upload::upload(log, behind, EXCHANGE_UP_BYTES_MAX)?;
         at.counter += 1;
         let header = RequestHeader {

@@ -89,7 +89,7 @@ impl SyncState {
 
     /// How far the server has come.
     pub(super) fn behind(&self) -> Behind {
-        Behind { statement: self.statement, taken: self.taken, in_full: self.in_full }
+        Behind { statement: self.statement, taken: self.taken, in_full: self.in_full, by_hash: false }
     }
 
     pub(super) fn up_bytes(&self) -> usize {

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::{PhoneLog, StoredStatement, SyncError, Unsent};
+use crate::access::FeedId;
 use crate::document::Document;
 use crate::forms::FormDefinition;
-use crate::ids::ChangeHash;
+use crate::ids::{ActorId, ChangeHash};
 use crate::protocol::limits::BATCH_CHANGES_MAX;
 use crate::protocol::transcode::{Room, ToPack, pack};
 use crate::protocol::{ChangesUp, FormRun, Statement, StatementUp, Up};
@@ -69,6 +70,8 @@ pub(in crate::sync) struct Behind {
     pub(in crate::sync) taken: Option<(u64, u32)>,
     /// It could not make out something: nothing is shortened.
     pub(in crate::sync) in_full: bool,
+    /// Of the last statement it holds the hash only.
+    pub(in crate::sync) by_hash: bool,
 }
 
 /// The frames within `budget` bytes: bodies by (statement, index), and the statements that the receiver lacks.
@@ -89,9 +92,21 @@ pub(in crate::sync) fn write(
     (writer, room, upload): (&mut FrameWriter, &mut Room, &mut Upload),
     budget: usize,
 ) -> Result<(), SyncError> {
-    let Behind { statement, taken, in_full } = behind;
-    let mut sending =
-        Sending { log, writer, in_full, room, sent: statement, after: taken, forms: HashMap::new(), upload, budget };
+    let Behind { statement, taken, in_full, by_hash } = behind;
+    let before = None;
+    let mut sending = Sending {
+        log,
+        writer,
+        in_full,
+        by_hash,
+        room,
+        sent: statement,
+        before,
+        after: taken,
+        forms: HashMap::new(),
+        upload,
+        budget,
+    };
     while sending.room.has(BATCH_CHANGES_MAX, 0) {
         let Some(left) = sending.left()? else { break };
         let batch = sending.next_batch(sending.writer.room().min(left))?;
@@ -114,9 +129,12 @@ struct Sending<'l> {
     log: &'l mut dyn Stated,
     writer: &'l mut FrameWriter,
     in_full: bool,
+    by_hash: bool,
     room: &'l mut Room,
     /// Number of the last statement that the receiver holds or that was written.
     sent: u64,
+    /// The last statement that was written: number, feed and actor.
+    before: Option<(u64, FeedId, ActorId)>,
     /// Place of the last body taken or written.
     after: Option<(u64, u32)>,
     /// Forms by kind and version, as far as they were looked up.
@@ -184,7 +202,7 @@ impl Sending<'_> {
             let page = self.log.statements_after(self.sent, PAGE_STATEMENTS)?;
             let before = self.sent;
             for statement in page.into_iter().take_while(|statement| statement.number < number) {
-                let signed = signed_part(&statement, &[])?;
+                let signed = self.signed_part(&statement, &[])?;
                 if !self.push(statement.number, Some(signed), &[])? {
                     return Ok(false);
                 }
@@ -204,7 +222,7 @@ impl Sending<'_> {
             let mut found = self.log.statements_after(number - 1, 1)?;
             let statement = found.pop().filter(|statement| statement.number == number);
             let statement = statement.ok_or_else(|| LogError::damaged(format!("statement {number} is gone")))?;
-            signed = Some(signed_part(&statement, batch)?);
+            signed = Some(self.signed_part(&statement, batch)?);
         }
         if !self.push(number, signed, batch)? {
             return Ok(false);
@@ -237,6 +255,37 @@ impl Sending<'_> {
         Ok(true)
     }
 
+    /// A statement without what the receiver works out: from the bodies that travel with it, and from the statement before.
+    fn signed_part(&mut self, stored: &StoredStatement, batch: &[Unsent]) -> Result<StatementUp, LogError> {
+        let damaged = || LogError::damaged(format!("statement {} does not read back", stored.number));
+        let statement: Statement = from_cbor(&stored.bytes).ok_or_else(damaged)?;
+        let length = u32::try_from(statement.changes.len()).map_err(|_| damaged())?;
+        let brought: HashMap<u32, ChangeHash> =
+            batch.iter().filter_map(|change| Some((change.index, change_hash(&change.bytes)?))).collect();
+        let listed = (0..length).zip(&statement.changes).map(|(index, hash)| (index, *hash));
+        let [a, b, c, d, ..] = statement.previous;
+        let hashes = listed.filter(|(index, hash)| brought.get(index) != Some(hash)).collect();
+        let by = (statement.feed, statement.actor);
+        let same = self.by_before(statement.number)?.is_some_and(|before| before == by);
+        self.before = Some((statement.number, by.0.clone(), by.1));
+        let by = if same { None } else { Some(by) };
+        Ok(StatementUp { previous: [a, b, c, d], by, length, hashes, signature: stored.signature })
+    }
+
+    /// Feed and actor of the statement before this one, if both sides have them.
+    fn by_before(&mut self, number: u64) -> Result<Option<(FeedId, ActorId)>, LogError> {
+        if let Some((_, feed, actor)) = self.before.as_ref().filter(|(before, ..)| before + 1 == number) {
+            return Ok(Some((feed.clone(), *actor)));
+        }
+        if self.in_full || self.by_hash || number < 2 {
+            return Ok(None);
+        }
+        let found = self.log.statements_after(number - 2, 1)?;
+        let before = found.first().filter(|before| before.number + 1 == number);
+        let before = before.and_then(|before| from_cbor::<Statement>(&before.bytes));
+        Ok(before.map(|before| (before.feed, before.actor)))
+    }
+
     fn form(&mut self, change: &Unsent) -> Result<Option<Arc<FormDefinition>>, LogError> {
         let name = (change.kind.clone(), change.created_version.clone());
         if let Some(known) = self.forms.get(&name) {
@@ -246,25 +295,6 @@ impl Sending<'_> {
         self.forms.insert(name, form.clone());
         Ok(form)
     }
-}
-
-/// A statement without what the server works out from the bodies that travel with it.
-fn signed_part(stored: &StoredStatement, batch: &[Unsent]) -> Result<StatementUp, LogError> {
-    let damaged = || LogError::damaged(format!("statement {} does not read back", stored.number));
-    let statement: Statement = from_cbor(&stored.bytes).ok_or_else(damaged)?;
-    let length = u32::try_from(statement.changes.len()).map_err(|_| damaged())?;
-    let brought: HashMap<u32, ChangeHash> =
-        batch.iter().filter_map(|change| Some((change.index, change_hash(&change.bytes)?))).collect();
-    let listed = (0..length).zip(&statement.changes).map(|(index, hash)| (index, *hash));
-    let [a, b, c, d, ..] = statement.previous;
-    Ok(StatementUp {
-        previous: [a, b, c, d],
-        feed: statement.feed.clone(),
-        actor: statement.actor,
-        length,
-        hashes: listed.filter(|(index, hash)| brought.get(index) != Some(hash)).collect(),
-        signature: stored.signature,
-    })
 }
 
 fn runs(batch: &[Unsent]) -> Vec<(u32, u32)> {
@@ -288,7 +318,7 @@ fn forms(batch: &[Unsent]) -> Vec<FormRun> {
             count: run.len() as u32,
             kind: first.kind.clone(),
             created_version: first.created_version.clone(),
-            form_version: first.form_version.clone(),
+            saved_version: (first.form_version != first.created_version).then(|| first.form_version.clone()),
         })
     };
     batch.chunk_by(same).filter_map(run).collect()

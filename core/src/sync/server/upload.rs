@@ -186,7 +186,15 @@ impl Upload {
             let Up::Changes(message) = message else { break };
             let Some((indices, forms)) = unpack::places(message) else { break };
             if let Some(signed) = &message.signed {
-                last = Some((message.statement, signed.feed.clone(), signed.actor));
+                let before = last.take().filter(|(number, ..)| number + 1 == message.statement);
+                let by = match (&signed.by, before) {
+                    (None, Some((_, feed, actor))) => (feed, actor),
+                    (by, _) => match self.writer(log, message.statement, by.as_ref()) {
+                        Ok(by) => by,
+                        Err(_) => break,
+                    },
+                };
+                last = Some((message.statement, by.0, by.1));
             } else if last.as_ref().is_none_or(|(number, ..)| *number != message.statement) {
                 let Ok(statement) = self.statement(log, message.statement) else { break };
                 last = Some((statement.number, statement.feed.clone(), statement.actor));
@@ -295,10 +303,10 @@ impl Upload {
     ) -> Result<Arc<Statement>, ErrorAnswer> {
         let changes = unpack::listed(signed, bodies)
             .ok_or_else(|| error(ErrorKind::Malformed, format!("statement {number} lists what is not there")))?;
-        let (row, device) = (&frame.row, &self.caller.device);
-        if number <= row.statement {
+        let (feed, actor) = self.writer(log, number, signed.by.as_ref())?;
+        if number <= frame.row.statement {
             let held = self.statement(log, number)?;
-            let same = held.changes == changes && held.feed == signed.feed && held.actor == signed.actor;
+            let same = held.changes == changes && held.feed == feed && held.actor == actor;
             let in_doubt = !self.caller.header.in_full && bodies.iter().any(|(_, body)| body.transcoded);
             return match (same, in_doubt) {
                 (true, _) => Ok(held),
@@ -306,6 +314,7 @@ impl Upload {
                 (false, false) => Err(forked(number)),
             };
         }
+        let (row, device) = (&frame.row, &self.caller.device);
         if number != row.statement + 1 || !row.statement_hash.starts_with(&signed.previous) {
             return Err(forked(number));
         }
@@ -314,8 +323,8 @@ impl Upload {
             device: *device,
             number,
             previous: row.statement_hash,
-            feed: signed.feed.clone(),
-            actor: signed.actor,
+            feed,
+            actor,
             user: row.user,
             changes,
         };
@@ -441,7 +450,7 @@ impl Upload {
             record: body.record,
             kind: &form.kind,
             created_version: &form.created_version,
-            form_version: &form.form_version,
+            form_version: form.form_version(),
             hash,
             bytes: &body.bytes,
             received_ms,
@@ -457,6 +466,20 @@ impl Upload {
         } else {
             None
         }
+    }
+
+    /// Feed and actor of a statement, as its message says: they may be those of the one before.
+    fn writer(
+        &mut self,
+        log: &mut dyn ServerLog,
+        number: u64,
+        said: Option<&(FeedId, ActorId)>,
+    ) -> Result<(FeedId, ActorId), ErrorAnswer> {
+        if let Some((feed, actor)) = said {
+            return Ok((feed.clone(), *actor));
+        }
+        let before = self.statement(log, number.saturating_sub(1))?;
+        Ok((before.feed.clone(), before.actor))
     }
 
     fn statement(&mut self, log: &mut dyn ServerLog, number: u64) -> Result<Arc<Statement>, ErrorAnswer> {
@@ -492,7 +515,7 @@ struct Body<'a> {
 /// rest goes on.
 fn check_change(change: &Body<'_>, stated: &ChangeHash) -> Result<(), &'static str> {
     let form = change.form;
-    let names = [&form.kind, &form.created_version, &form.form_version];
+    let names = [form.kind.as_str(), &form.created_version, form.form_version()];
     if names.iter().any(|name| name.is_empty() || name.chars().count() > NAME_CHARS_MAX) {
         return Err("malformed");
     }

@@ -14,7 +14,7 @@ fn change(index: u32, bytes: Vec<u8>) -> Up {
         count: 1,
         kind: "household".to_owned(),
         created_version: "1".to_owned(),
-        form_version: "1".to_owned(),
+        saved_version: None,
     };
     let (items, forms) = (vec![(index, 1)], vec![form]);
     Up::Changes(ChangesUp { statement: 1, signed: None, items, forms, packed: bytes.into() })

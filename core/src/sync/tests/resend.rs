@@ -152,6 +152,34 @@ fn what_comes_out_otherwise_than_stated_is_asked_for_in_full_and_then_blamed() {
 }
 
 #[test]
+fn a_statement_says_its_feed_and_actor_only_where_the_one_before_had_others() {
+    let (mut world, record) = shared();
+    let said = |world: &mut World, alter: fn(&mut ChangesUp)| {
+        let signed = std::cell::RefCell::new(None);
+        let sent = altered(world, |changes| {
+            signed.replace(changes.signed.clone());
+            alter(changes);
+        });
+        (signed.into_inner().unwrap().by, error_of(&sent))
+    };
+    let change = world.phones[0].save(record, 2, &[set("name", "b")]).unwrap();
+    assert_eq!(said(&mut world, |_| ()), (None, None));
+    assert!(world.server.data.accepted.contains(&change));
+    // The phone's very first statement follows none.
+    let other = world.record();
+    let change = world.phones[1].save(other, 3, &[set("name", "c")]).unwrap();
+    world.phones.swap(0, 1);
+    world.keys.swap(0, 1);
+    let before = world.phones[0].data.clone();
+    let (by, error) = said(&mut world, |changes| changes.signed.as_mut().unwrap().by = None);
+    assert_eq!((by.is_some(), error), (true, Some(ErrorKind::Malformed)));
+    world.server.data.devices.get_mut(&before.identity.device).unwrap().row.counter = 0;
+    world.phones[0].data = before;
+    world.sync(0);
+    assert!(world.server.data.accepted.contains(&change));
+}
+
+#[test]
 fn the_server_bounds_what_a_message_claims() {
     let (mut world, record) = shared();
     world.phones[0].save(record, 2, &[set("name", "b")]).unwrap();
