@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::{Mutex, Notify, mpsc};
 use tokio::time::Instant;
 
 mod flights;
@@ -113,6 +113,7 @@ struct Wire {
     up: Direction,
     down: Direction,
     counters: Counters,
+    hang_up: Notify,
     /// The next cut has not happened yet.
     armed: AtomicBool,
     /// Bytes carried when the line was last set: a cut counts from there.
@@ -159,6 +160,7 @@ impl Proxy {
             up: Direction { free_at: Mutex::new(now) },
             down: Direction { free_at: Mutex::new(now) },
             counters: Counters::default(),
+            hang_up: Notify::new(),
             armed: AtomicBool::new(true),
             carried_before: AtomicU64::new(0),
         });
@@ -176,6 +178,11 @@ impl Proxy {
         *self.wire.line.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = line;
         self.wire.carried_before.store(self.wire.carried(), Relaxed);
         self.wire.armed.store(true, Relaxed);
+    }
+
+    /// Ends every open connection; whoever comes next is served.
+    pub fn hang_up(&self) {
+        self.wire.hang_up.notify_waiters();
     }
 
     /// Where phones connect.
@@ -212,6 +219,7 @@ async fn connection(phone: TcpStream, server: std::net::SocketAddr, wire: Arc<Wi
     tokio::select! {
         () = pump(phone_read, server_write, both, true) => {}
         () = pump(server_read, phone_write, both, false) => {}
+        () = wire.hang_up.notified() => {}
     }
 }
 

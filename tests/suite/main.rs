@@ -5,6 +5,7 @@
 
 mod areas;
 mod conflicts;
+mod connections;
 mod converge;
 mod cuts;
 mod enrol;

@@ -2,6 +2,7 @@
 //! `target/bench-sync.json` and the measured sections of `docs/PERFORMANCE.md`. Nothing here fails a build.
 
 mod cage;
+mod connection;
 mod cost;
 mod crowd;
 mod day;
@@ -52,6 +53,8 @@ enum Part {
     Workload,
     /// What changes cost the server.
     Server,
+    /// What connections cost.
+    Connection,
     /// Many phones at once.
     Crowd,
     /// What takes long.
@@ -63,6 +66,7 @@ impl Part {
         match self {
             Self::Workload => "workload",
             Self::Server => "server",
+            Self::Connection => "connection",
             Self::Crowd => "crowd",
             Self::Large => "large",
         }
@@ -107,6 +111,11 @@ fn measure(part: Part, runtime: &Runtime, folder: &Path, arguments: &Arguments) 
             let rates = server::rates(&data, folder, 1, arguments.n)?;
             (report::server_section(&rates, &machine()), report::server_targets(&rates), json!(rates))
         }
+        Part::Connection => {
+            let data = cost::seeded(folder, 1, arguments.n)?;
+            let connections = connection::run(runtime, &data, folder)?;
+            (connection::section(&connections, &machine()), Vec::new(), json!(connections))
+        }
         Part::Crowd => {
             let data = cost::seeded(folder, 1, arguments.n)?;
             let crowd = crowd::run(&data, folder, 1, arguments.n)?;
@@ -134,8 +143,8 @@ fn run(arguments: &Arguments, folder: &Path) -> Result<(), Failure> {
     let runtime = Runtime::new().map_err(|error| error.to_string())?;
     let parts = match (arguments.only, arguments.full) {
         (Some(part), _) => vec![part],
-        (None, false) => vec![Part::Workload, Part::Server, Part::Crowd],
-        (None, true) => vec![Part::Workload, Part::Server, Part::Crowd, Part::Large],
+        (None, false) => vec![Part::Workload, Part::Connection, Part::Server, Part::Crowd],
+        (None, true) => vec![Part::Workload, Part::Connection, Part::Server, Part::Crowd, Part::Large],
     };
     let for_the_page = (arguments.n, arguments.seeds) == (PAGE_RECORDS, PAGE_SEEDS) && !cfg!(debug_assertions);
     for part in parts {

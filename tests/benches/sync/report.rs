@@ -65,7 +65,8 @@ pub fn figure(value: f64) -> String {
     grouped + &rest
 }
 
-fn table(head: &[&str], rows: &[Vec<String>]) -> String {
+/// A table in Markdown, its first column to the left.
+pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
     let head: Vec<String> = head.iter().map(|cell| (*cell).to_owned()).collect();
     let rule: Vec<String> = (0..head.len()).map(|at| if at == 0 { "---" } else { "---:" }.to_owned()).collect();

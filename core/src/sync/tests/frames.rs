@@ -10,12 +10,7 @@ use crate::sync::wire::{Varint, put_varint, read_varint};
 use crate::sync::{chain, change_hash};
 
 fn change(index: u32, bytes: Vec<u8>) -> Up {
-    let form = FormRun {
-        count: 1,
-        kind: "household".to_owned(),
-        created_version: "1".to_owned(),
-        saved_version: None,
-    };
+    let form = FormRun { count: 1, kind: "household".to_owned(), created_version: "1".to_owned(), saved_version: None };
     let (items, forms) = (vec![(index, 1)], vec![form]);
     Up::Changes(ChangesUp { statement: 1, signed: None, items, forms, packed: bytes.into() })
 }
