@@ -109,6 +109,20 @@ fn goes_on_at_the_byte_where_it_broke_and_fetches_none_twice() {
 }
 
 #[test]
+fn what_was_fetched_survives_a_server_that_forgot_where_the_phone_is() {
+    let mut world = world(1);
+    let first = offered(&mut world, 1).remove(0);
+    world.fetch(1, first.clone(), 100).unwrap();
+    let device = world.phones[1].data.identity.device;
+    world.server.data.devices.get_mut(&device).unwrap().cursor_sets.clear();
+    let sent = world.exchange(1, Fault::default());
+    let forgot = sent.result.unwrap();
+    assert!(forgot.offered.is_empty() && forgot.again, "it asks for all cursors");
+    assert_eq!(world.phones[1].segment_bytes(&first.segment.name).unwrap().len(), 100);
+    assert_eq!(offered(&mut world, 1)[0], first);
+}
+
+#[test]
 fn a_phone_that_dies_has_every_whole_block() {
     let mut world = world(1);
     let first = offered(&mut world, 1).remove(0);
