@@ -104,6 +104,12 @@ impl From<NetError> for Stop {
     }
 }
 
+/// A failure of this phone itself, which no other server would mend.
+fn is_own(kind: ErrorKind) -> bool {
+    use ErrorKind::{Damaged, Internal, StorageFailed, StorageFull, WrongKey};
+    matches!(kind, StorageFull | StorageFailed | WrongKey | Damaged | Internal)
+}
+
 impl From<SyncError> for Stop {
     fn from(error: SyncError) -> Self {
         let detail = error.to_string();
@@ -385,6 +391,7 @@ impl Run<'_> {
                 Ok(true)
             }
             Err(stop) if self.cancel.is_cancelled() => Err(stop),
+            Err(Stop::Fatal(fault)) if is_own(fault.kind()) => Err(Stop::Fatal(fault)),
             Ok(false) | Err(_) => Ok(false),
         }
     }

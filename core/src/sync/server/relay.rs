@@ -9,6 +9,7 @@ use super::{Scope, ServerLog, error};
 use crate::ids::DeviceId;
 use crate::protocol::limits::HOSTED_DEVICES_MAX;
 use crate::protocol::{Down, ErrorAnswer, ErrorKind, Hosted, HostedDevice, Township, Up};
+use crate::sync::LogError;
 use crate::sync::wire::to_cbor;
 
 /// Digest of a hub that holds no list.
@@ -159,7 +160,11 @@ impl Relay {
             told.push(Down::Certificate(log.certify_hub(key)?.into()));
         }
         let hosted = log.hosted(&self.hub)?.unwrap_or_default();
-        debug_assert!(hosted.iter().flat_map(|one| &one.feeds).all(|feed| (*feed as usize) < scope.feeds.len()));
+        if hosted.iter().flat_map(|one| &one.feeds).any(|feed| *feed as usize >= scope.feeds.len()) {
+            return Err(
+                LogError::damaged("a phone of a township's is given a feed that its hub does not follow").into()
+            );
+        }
         if devices_digest(&hosted) != **devices {
             told.push(Down::Devices(hosted));
         }
