@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use fieldbook_core::net::CancelFlag;
+use fieldbook_core::net::{CancelFlag, SystemNetwork};
 
 use super::commands::{log_to_stderr, say};
 use super::options::{Options, Serve};
@@ -27,10 +27,10 @@ pub(super) fn serve(language: Language, options: &Options, task: &Serve) -> Resu
     log_to_stderr();
     let store = open(options)?;
     if let Some(link) = &task.upstream {
-        store.enrol(link, task.name.as_deref().unwrap_or(DEVICE_NAME))?;
+        store.enrol(link, task.name.as_deref().unwrap_or(DEVICE_NAME), &SystemNetwork)?;
     }
     let pace = Pace { every: Duration::from_secs(task.upstream_seconds) };
-    let (mut upstream, bell) = Upstream::new(&store, pace)?;
+    let (mut upstream, bell) = Upstream::new(&store, pace, &SystemNetwork)?;
     upstream.first()?;
     let runtime = tokio::runtime::Runtime::new().map_err(|error| Problem::new("failed").with("detail", error))?;
     let certificate = store.certificate()?.unwrap_or_default();

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use fieldbook_core::access::Role;
-use fieldbook_core::net::{CancelFlag, Connection, NetError, Transport};
+use fieldbook_core::net::{CancelFlag, NetError, Network, Transport};
 use fieldbook_core::protocol::limits::PROTOCOL_VERSION;
 use fieldbook_core::protocol::{EnrolAnswer, EnrolRequest};
 use fieldbook_core::sync::signing::{self, Signer};
@@ -19,13 +19,13 @@ const ENROL_PATH: &str = "/sync/1/enrol";
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
 impl HubStore {
-    /// Makes this hub a device of the server that `link` names. Once it is one, the same server's link changes nothing but
+    /// Makes this hub a device of the server that `link` names, over `network`. Once it is one, the same server's link changes nothing but
     /// the address at which the server is looked for.
     ///
     /// # Errors
     /// `link_malformed`, `hub_other_server`, `hub_not_enrolled` with what the server said, `no_hub_role` where the link is
     /// of a user who is no hub.
-    pub fn enrol(&self, link: &str, name: &str) -> Result<(), StoreError> {
+    pub fn enrol(&self, link: &str, name: &str, network: &dyn Network) -> Result<(), StoreError> {
         let Link { server, code } = link::parse(link).ok_or_else(|| Problem::new("link_malformed"))?;
         if let Some(own) = self.enrolment()? {
             if own.root_key != server.root_key {
@@ -42,8 +42,8 @@ impl HubStore {
             device_key: key.public_key(),
             device_name: name.to_owned(),
         };
-        let mut connection = Connection::new(server.clone()).map_err(refused)?;
-        let answer = ask(&mut connection, to_cbor(&request)).map_err(|error| refused(error.to_string()))?;
+        let mut connection = network.transport(server.clone()).map_err(refused)?;
+        let answer = ask(connection.as_mut(), to_cbor(&request)).map_err(|error| refused(error.to_string()))?;
         let answer: EnrolAnswer = from_cbor(&answer).ok_or_else(|| refused("the answer is no enrolment".to_owned()))?;
         let signed = &answer.server_key_signature;
         if !signing::verify(&server.root_key, signing::SERVER_KEY, &answer.server_key, signed) {

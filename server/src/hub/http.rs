@@ -8,12 +8,12 @@ use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use fieldbook_core::net::SystemNetwork;
 use fieldbook_core::protocol::{ErrorAnswer, ErrorKind};
 use fieldbook_core::sync::LogError;
-use fieldbook_core::sync::hub::HubSession;
 use tokio::sync::{Semaphore, mpsc};
 
-use super::log::HubView;
+use super::exchange::Exchange;
 use super::segments::{Missing, Segments};
 use super::store::HubStore;
 use super::upstream::Bell;
@@ -36,7 +36,7 @@ struct App {
 /// # Errors
 /// `hub_not_enrolled` before [`HubStore::enrol`]; else what the database said.
 pub fn router(store: Arc<HubStore>, bell: Bell) -> Result<Router, StoreError> {
-    let segments = Arc::new(Segments::new(store.folder(), store.server()?));
+    let segments = Arc::new(Segments::new(&store, Arc::new(SystemNetwork))?);
     let app = App { store, bell, exchanges: Arc::new(Semaphore::new(EXCHANGES_MAX)), segments };
     Ok(Router::new()
         .route("/healthz", get(healthz))
@@ -80,51 +80,47 @@ async fn healthz(State(app): State<App>) -> Response {
 async fn exchange(State(app): State<App>, request: Request) -> Result<Response, Refusal> {
     let place = Arc::clone(&app.exchanges).try_acquire_owned();
     let place = place.map_err(|_| Refusal::busy(app.store.random.as_ref()))?;
-    let mut session = Box::new(HubSession::default());
+    let mut exchange = Exchange::default();
     let mut body = request.into_body();
     while let Some(chunk) = next_chunk(&mut body).await? {
         let store = Arc::clone(&app.store);
         let received = inside(move || {
-            let received = session.receive(&mut HubView::new(&store), store.now_ms(), &chunk);
-            received.map(|()| session)
+            let received = exchange.receive(&store, &chunk);
+            received.map(|()| exchange)
         });
-        session = received.await?;
+        exchange = received.await?;
     }
     let store = Arc::clone(&app.store);
-    let (mut session, first) = inside(move || {
-        let mut log = HubView::new(&store);
-        session.end_of_request(&mut log)?;
-        let first = session.next_frame(&mut log, store.now_ms())?.unwrap_or_default();
-        Ok::<_, ErrorAnswer>((session, first))
+    let (mut exchange, first) = inside(move || {
+        let first = exchange.begin_answer(&store)?;
+        Ok::<_, ErrorAnswer>((exchange, first))
     })
     .await?;
-    app.bell.ring(session.traffic().accepted > 0);
+    app.bell.ring(exchange.traffic().accepted > 0);
     let (sender, receiver) = mpsc::channel::<Piece>(FRAMES_AHEAD);
     // The channel is new and holds more than one.
     let _ = sender.send(Ok(first)).await;
     tokio::task::spawn_blocking(move || {
         let _place = place;
-        while let Some(piece) = next_piece(&mut session, &app.store) {
+        while let Some(piece) = next_piece(&mut exchange, &app.store) {
             if sender.blocking_send(piece).is_err() {
                 break;
             }
         }
-        told(&session);
+        told(&exchange);
     });
     Ok(Response::new(Body::new(Frames::of(receiver))))
 }
 
 /// The next frame of the answer; an error breaks the answer off.
-fn next_piece(session: &mut HubSession, store: &HubStore) -> Option<Piece> {
+fn next_piece(exchange: &mut Exchange, store: &HubStore) -> Option<Piece> {
     let broken = |error: LogError| Err(std::io::Error::other(error.detail));
-    session
-        .next_frame(&mut HubView::new(store), store.now_ms())
-        .map_or_else(|error| Some(broken(error)), |frame| frame.map(Ok))
+    exchange.next_frame(store).map_or_else(|error| Some(broken(error)), |frame| frame.map(Ok))
 }
 
 /// One line a finished exchange: ids and counts, never content.
-fn told(session: &HubSession) {
-    let traffic = session.traffic();
-    let device = session.device().map(|device| device.to_string()).unwrap_or_default();
+fn told(exchange: &Exchange) {
+    let traffic = exchange.traffic();
+    let device = exchange.device().map(|device| device.to_string()).unwrap_or_default();
     tracing::info!(%device, up = traffic.bytes_up, down = traffic.bytes_down, kept = traffic.accepted, "exchange");
 }

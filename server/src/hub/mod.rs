@@ -2,6 +2,7 @@
 //! they brought to the server, mirrors what the server has ordered, and shows phones nothing else (docs/PROTOCOL.md §14).
 
 mod enrol;
+mod exchange;
 mod http;
 mod log;
 mod mirror;
@@ -9,6 +10,8 @@ mod segments;
 mod store;
 mod upstream;
 
+pub use exchange::Exchange;
 pub use http::router;
+pub use segments::{Missing, Segments};
 pub use store::{HubStore, Waiting};
 pub use upstream::{Pace, Upstream};

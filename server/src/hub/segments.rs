@@ -9,10 +9,11 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use fieldbook_core::net::{CancelFlag, Connection, ServerAddress, Transport};
+use fieldbook_core::net::{CancelFlag, Network, ServerAddress, Transport};
 use fieldbook_core::protocol::limits::SEGMENT_BYTES_MAX;
 use sha2::{Digest, Sha256};
 
+use super::store::HubStore;
 use crate::data_folder::file_error;
 use crate::store::StoreError;
 
@@ -27,7 +28,7 @@ const SEGMENTS_PATH: &str = "/sync/1/segments/";
 
 /// What was fetched of a segment, or why not.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Missing {
+pub enum Missing {
     /// The server does not have it.
     #[error("the server has no such segment")]
     Unknown,
@@ -43,11 +44,12 @@ pub(super) enum Missing {
 type Asked = Arc<Mutex<()>>;
 
 /// The cache.
-pub(super) struct Segments {
+pub struct Segments {
     folder: PathBuf,
     server: ServerAddress,
+    network: Arc<dyn Network>,
     /// One line to the server: segments come one after the other.
-    line: Mutex<Option<Connection>>,
+    line: Mutex<Option<Box<dyn Transport>>>,
     /// Those that are asked for now.
     asked: Mutex<HashMap<[u8; 32], Asked>>,
 }
@@ -57,13 +59,20 @@ fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 impl Segments {
-    /// The cache in the data folder `data`, of what `server` has.
-    pub(super) fn new(data: &Path, server: ServerAddress) -> Self {
-        Self { folder: data.join(FOLDER), server, line: Mutex::default(), asked: Mutex::default() }
+    /// The cache of the hub of `store`, of what its server has, which it reaches by `network`.
+    ///
+    /// # Errors
+    /// `hub_not_enrolled` before [`HubStore::enrol`].
+    pub fn new(store: &HubStore, network: Arc<dyn Network>) -> Result<Self, StoreError> {
+        let (folder, server) = (store.folder().join(FOLDER), store.server()?);
+        Ok(Self { folder, server, network, line: Mutex::default(), asked: Mutex::default() })
     }
 
     /// The file of a segment, fetched if it is not here. Blocks; whoever asks for the same waits for the same.
-    pub(super) fn file(&self, name: &[u8; 32]) -> Result<PathBuf, Missing> {
+    ///
+    /// # Errors
+    /// [`Missing`].
+    pub fn file(&self, name: &[u8; 32]) -> Result<PathBuf, Missing> {
         let path = self.folder.join(hex::encode(name));
         if path.is_file() {
             return Ok(path);
@@ -86,7 +95,7 @@ impl Segments {
         let mut line = locked(&self.line);
         let mut connection = match line.take() {
             Some(connection) => connection,
-            None => Connection::new(self.server.clone()).map_err(|error| unreachable(&error))?,
+            None => self.network.transport(self.server.clone()).map_err(|error| unreachable(&error))?,
         };
         let mut bytes = Vec::new();
         let from = format!("{SEGMENTS_PATH}{}", hex::encode(name));

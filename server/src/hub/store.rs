@@ -135,12 +135,36 @@ impl HubStore {
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
     ) -> Result<Self, StoreError> {
+        Self::open_on(dir, key_file, clock, random, None)
+    }
+
+    /// The same on files that the SQLite file system named `vfs` reads and writes.
+    ///
+    /// # Errors
+    /// As [`HubStore::open`].
+    pub fn open_on(
+        dir: &Path,
+        key_file: Option<&Path>,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+        vfs: Option<&str>,
+    ) -> Result<Self, StoreError> {
+        Self::open_in(dir, key_file, clock, random, vfs).map_err(|error| error.for_want_of_room(dir))
+    }
+
+    fn open_in(
+        dir: &Path,
+        key_file: Option<&Path>,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+        vfs: Option<&str>,
+    ) -> Result<Self, StoreError> {
         if dir.join("fieldbook.db").exists() {
             return Err(Problem::new("hub_is_server").with("path", dir.display()).into());
         }
         let database_key = crate::data_folder::prepare(dir, key_file, random.as_ref())?;
         let path = dir.join(DATABASE);
-        let mut connection = fieldbook_sqlite::open(&path, &database_key, None)?;
+        let mut connection = fieldbook_sqlite::open(&path, &database_key, vfs)?;
         connection.busy_timeout(Duration::from_millis(BUSY_TIMEOUT_MS))?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
         let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -211,6 +235,14 @@ impl HubStore {
         all().map_err(|error| self.looked_into(error))
     }
 
+    /// Looks something up in the database; `work` changes nothing.
+    ///
+    /// # Errors
+    /// What `work` said.
+    pub fn read<T>(&self, work: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        work(&self.lock())
+    }
+
     /// Who this hub is, once it has enrolled.
     pub(crate) fn enrolment(&self) -> Result<Option<Enrolment>, StoreError> {
         let bytes = meta(&self.lock(), ENROLMENT)?;
@@ -224,7 +256,10 @@ impl HubStore {
     }
 
     /// The server has said that this hub is revoked.
-    pub(crate) fn is_revoked(&self) -> Result<bool, StoreError> {
+    ///
+    /// # Errors
+    /// What the database said.
+    pub fn is_revoked(&self) -> Result<bool, StoreError> {
         Ok(meta(&self.lock(), REVOKED)?.is_some())
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
-use fieldbook_core::net::{CancelFlag, Connection, NetError, Transport};
+use fieldbook_core::net::{CancelFlag, NetError, Network, Transport};
 use fieldbook_core::ports::Random;
 use fieldbook_core::sync::hub::{Upstream as Exchange, UpstreamOutcome};
 use fieldbook_core::sync::phone::SyncError;
@@ -67,7 +67,7 @@ pub struct Upstream {
     store: Arc<HubStore>,
     pace: Pace,
     calls: Receiver<Call>,
-    connection: Connection,
+    connection: Box<dyn Transport>,
     failures: u32,
     revoked: bool,
 }
@@ -79,10 +79,10 @@ impl Upstream {
     /// Prepares, without connecting.
     ///
     /// # Errors
-    /// `hub_not_enrolled` before [`HubStore::enrol`]; `failed` where the system gives no means to connect.
-    pub fn new(store: &Arc<HubStore>, pace: Pace) -> Result<(Self, Bell), StoreError> {
+    /// `hub_not_enrolled` before [`HubStore::enrol`]; `failed` where `network` gives no means to connect.
+    pub fn new(store: &Arc<HubStore>, pace: Pace, network: &dyn Network) -> Result<(Self, Bell), StoreError> {
         let connection =
-            Connection::new(store.server()?).map_err(|error| Problem::new("failed").with("detail", error))?;
+            network.transport(store.server()?).map_err(|error| Problem::new("failed").with("detail", error))?;
         let (sender, calls) = sync_channel(CALLS_MAX);
         let upstream = Self { store: Arc::clone(store), pace, calls, connection, failures: 0, revoked: false };
         Ok((upstream, Bell(sender)))
@@ -139,10 +139,13 @@ impl Upstream {
         Duration::from_millis(longest / 2 + below(self.store.random.as_ref(), longest / 2 + 1))
     }
 
-    fn attempt(&mut self) {
+    /// Exchanges once with the server until nothing waits on either side, and drops what is of no use any more. True if
+    /// nothing kept it from coming to its end.
+    pub fn attempt(&mut self) -> bool {
         let done = self.exchange_all();
         let waiting = self.store.status();
         let (changes, devices) = waiting.map_or((0, 0), |waiting| (waiting.changes, waiting.waiting_devices));
+        let reached = done.is_ok();
         match done {
             Ok(total) => {
                 self.failures = 0;
@@ -167,6 +170,7 @@ impl Upstream {
         if let Err(error) = self.store.prune() {
             tracing::error!(%error, "cannot drop what is of no use any more");
         }
+        reached
     }
 
     /// Exchanges until nothing waits on either side.
