@@ -7,11 +7,11 @@ use fieldbook_core::ids::{ChangeHash, RecordId};
 use fieldbook_core::store::{ListFilter, SyncState};
 use fieldbook_server::store::{Store, StoreError};
 
-use super::Wrong;
 use super::forms::{KINDS, STAGE};
 use super::model::{self, Standing, Written};
 use super::office::{self, Held};
 use super::world::World;
+use super::{Wrong, mirrors};
 
 /// Records of a kind that are looked at.
 const LISTED_MAX: usize = 1_000;
@@ -168,6 +168,7 @@ pub fn everything(world: &mut World) -> Result<(), Wrong> {
     for number in 0..world.devices.len() {
         acknowledged(world, number)?;
     }
+    mirrors::end_alike(world)?;
     nothing_is_lost(world, &store, &views)?;
     nothing_barred_is_in(world, &views)?;
     as_foretold(world, &views)

@@ -15,6 +15,7 @@ use fieldbook_core::sync::to_cbor;
 use super::chance::{Chance, SeededRandom};
 use super::disk::{Disk, Image, Unsynced};
 use super::ether::Ether;
+use super::hubs::With;
 use super::model::Seen;
 use super::net::{Air, Watch};
 use super::tasks::{self, Task};
@@ -114,6 +115,8 @@ pub struct Process {
     pub book: Arc<Fieldbook>,
     /// Set when it dies.
     pub dead: Arc<AtomicBool>,
+    /// Set when a hub tells it what is not so.
+    pub lied: Arc<AtomicBool>,
     /// Cancels its sync.
     pub cancel: Arc<CancelFlag>,
     /// Its clock.
@@ -122,6 +125,16 @@ pub struct Process {
     pub forms: Vec<OpenForm>,
     /// A sync under way.
     pub sync: Option<Task<Result<SyncReport, ClientError>>>,
+    /// The hub that this sync is with; none: the server.
+    pub at_hub: Option<usize>,
+}
+
+impl Process {
+    /// A sync begins.
+    pub fn begins(&mut self, with: With) {
+        self.at_hub = with.hub();
+        self.lied.store(false, Ordering::SeqCst);
+    }
 }
 
 /// A moment to which a phone may fall back.
@@ -213,7 +226,7 @@ impl Device {
     /// # Errors
     /// What opening said.
     pub fn start(&mut self) -> Result<(), ClientError> {
-        let dead = Arc::new(AtomicBool::new(false));
+        let (dead, lied) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let clock = Arc::new(DeviceClock {
             ether: Arc::clone(&self.ether),
             ahead_ms: AtomicI64::new(self.ahead_ms),
@@ -230,26 +243,33 @@ impl Device {
                 ether: Arc::clone(&self.ether),
                 name: self.name.clone(),
                 dead: Arc::clone(&dead),
+                lied: Arc::clone(&lied),
+                hub: None,
+                waits: true,
                 watch: self.watch(),
             }),
         };
         let book = Fieldbook::open_with(&self.folder, ports, Language::English)?;
         let cancel = Arc::new(CancelFlag::default());
-        self.process = Some(Process { book, dead, cancel, clock, forms: Vec::new(), sync: None });
+        self.process = Some(Process { book, dead, lied, cancel, clock, forms: Vec::new(), sync: None, at_hub: None });
         Ok(())
     }
 
     /// Looks at everything on its way to this phone: what its user may not read must not be there.
     fn watch(&self) -> Watch {
         let (ether, reach, name) = (Arc::clone(&self.ether), Arc::clone(&self.reach), self.name.clone());
-        let told = Arc::clone(&self.told);
-        Arc::new(move |message: &Down| {
+        let (told, user) = (Arc::clone(&self.told), self.user);
+        Arc::new(move |hub, message: &Down| {
             if !matches!(message, Down::Hello { .. } | Down::Done { .. }) {
                 told.fetch_add(1, Ordering::SeqCst);
             }
             for (unit, area) in model::markers(&to_cbor(message)) {
                 let Some(area) = Area::from_word(&area) else { continue };
-                if !locked(&reach).contains(&(unit.clone(), area)) {
+                let place = (unit.clone(), area);
+                // A hub knows of users what the server told it last.
+                let outdated =
+                    |hub| ether.outdated(|all| all.get(&(hub, user)).is_some_and(|reach| reach.contains(&place)));
+                if !locked(&reach).contains(&place) && !hub.is_some_and(outdated) {
                     ether.wrong(format!("{name} is sent what it may not read: {area} of {unit}"));
                 }
             }

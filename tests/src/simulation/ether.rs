@@ -1,8 +1,10 @@
 //! What all parts of a world share: time, the trace, the server as the network finds it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use fieldbook_core::access::Area;
+use fieldbook_server::hub::{HubStore, Segments};
 use fieldbook_server::store::Store;
 use sha2::{Digest, Sha256};
 
@@ -31,6 +33,39 @@ impl Serving {
     }
 }
 
+/// A running township hub.
+#[derive(Clone)]
+pub struct HubServing {
+    /// Its store.
+    pub store: Arc<HubStore>,
+    /// Its cache of segments.
+    pub segments: Arc<Segments>,
+    /// Its disk: dead as soon as the process is.
+    pub disk: Arc<Disk>,
+    /// Which of the world's hubs it is.
+    pub number: usize,
+    /// Which start of the hub it is.
+    pub start: u64,
+    /// It says and brings what is not so.
+    pub lies: bool,
+}
+
+impl HubServing {
+    /// Whether it still runs.
+    #[must_use]
+    pub fn runs(&self, ether: &Ether) -> bool {
+        !self.disk.is_dead() && ether.hub(self.number).is_some_and(|now| now.start == self.start)
+    }
+}
+
+/// A request that stays on its way.
+pub struct Late {
+    /// The hub that it was sent to; none: the server.
+    pub hub: Option<usize>,
+    /// Its body.
+    pub body: Vec<u8>,
+}
+
 /// How bad the network is.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Weather {
@@ -49,7 +84,10 @@ struct State {
     chance: Chance,
     weather: Weather,
     serving: Option<Serving>,
-    late: Vec<Vec<u8>>,
+    hubs: BTreeMap<usize, HubServing>,
+    /// By hub and user: what the user might read when the hub last heard, and may not now.
+    outdated: BTreeMap<(usize, usize), BTreeSet<(String, Area)>>,
+    late: Vec<Late>,
     lines: VecDeque<String>,
     count: u64,
     digest: Sha256,
@@ -69,6 +107,8 @@ impl Ether {
             chance,
             weather: Weather::default(),
             serving: None,
+            hubs: BTreeMap::new(),
+            outdated: BTreeMap::new(),
             late: Vec::new(),
             lines: VecDeque::new(),
             count: 0,
@@ -140,6 +180,26 @@ impl Ether {
         self.state().serving = serving;
     }
 
+    /// A hub, if it runs.
+    #[must_use]
+    pub fn hub(&self, number: usize) -> Option<HubServing> {
+        self.state().hubs.get(&number).cloned()
+    }
+
+    /// A hub starts or stops.
+    pub fn serve_hub(&self, number: usize, serving: Option<HubServing>) {
+        let mut state = self.state();
+        match serving {
+            Some(serving) => drop(state.hubs.insert(number, serving)),
+            None => drop(state.hubs.remove(&number)),
+        }
+    }
+
+    /// Works on what hubs may still show to users who may not read it any more: by hub and user.
+    pub fn outdated<T>(&self, work: impl FnOnce(&mut BTreeMap<(usize, usize), BTreeSet<(String, Area)>>) -> T) -> T {
+        work(&mut self.state().outdated)
+    }
+
     /// The server was restored and may serve nothing, or may again.
     pub fn close(&self, closed: bool) {
         self.state().closed = closed;
@@ -168,13 +228,13 @@ impl Ether {
     }
 
     /// A copy of a request stays on the way.
-    pub fn delay(&self, body: Vec<u8>) {
-        self.state().late.push(body);
+    pub fn delay(&self, late: Late) {
+        self.state().late.push(late);
     }
 
     /// A request that was on its way for long arrives, if there is one.
     #[must_use]
-    pub fn arrived_late(&self) -> Option<Vec<u8>> {
+    pub fn arrived_late(&self) -> Option<Late> {
         let mut state = self.state();
         let waiting = state.late.len();
         let at = state.chance.below(waiting);

@@ -11,7 +11,7 @@ use super::device::Device;
 use super::disk::Unsynced;
 use super::restores::{self, Stage};
 use super::world::World;
-use super::{Wrong, checks, forms, office, work};
+use super::{Wrong, checks, forms, hubs, office, work};
 
 /// Writes after which a fault strikes, at most.
 const WRITES_MAX: usize = 60;
@@ -273,6 +273,7 @@ fn role(world: &mut World) -> Result<(), Wrong> {
         store.change_roles(login, &give, &[])
     };
     world.supervised[user] |= role == Role::County;
+    hubs::outdated(world, user);
     match held {
         Ok(held) => {
             world.ether.note(format_args!("{login} is now {held:?}"));

@@ -22,7 +22,7 @@ pub enum Forged {
     Head,
 }
 
-fn messages<M: Message>(bytes: &[u8]) -> Option<Vec<Vec<M>>> {
+pub(super) fn messages<M: Message>(bytes: &[u8]) -> Option<Vec<Vec<M>>> {
     let mut reader = FrameReader::<M>::new();
     reader.push(bytes);
     let mut frames = Vec::new();
@@ -32,7 +32,7 @@ fn messages<M: Message>(bytes: &[u8]) -> Option<Vec<Vec<M>>> {
     Some(frames)
 }
 
-fn written<M: Message>(frames: &[Vec<M>]) -> Option<Vec<u8>> {
+pub(super) fn written<M: Message>(frames: &[Vec<M>]) -> Option<Vec<u8>> {
     let mut writer = FrameWriter::new(WINDOW_LOG);
     for frame in frames {
         frame.iter().try_for_each(|message| writer.push(message)).ok()?;
@@ -42,7 +42,7 @@ fn written<M: Message>(frames: &[Vec<M>]) -> Option<Vec<u8>> {
 }
 
 /// Where the frames of a request begin: behind the header's length, the header and its signature.
-fn frames_begin(body: &[u8]) -> Option<usize> {
+pub(super) fn frames_begin(body: &[u8]) -> Option<usize> {
     let end = body.iter().position(|byte| byte & 0x80 == 0)? + 1;
     let length = body[..end].iter().rev().fold(0, |value, byte| value << 7 | usize::from(byte & 0x7f));
     (end + length + SIGNATURE_BYTES <= body.len()).then_some(end + length + SIGNATURE_BYTES)

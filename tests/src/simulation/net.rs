@@ -1,58 +1,68 @@
-//! The network between phones and server: pieces, waits, cuts in both directions, requests that arrive twice.
+//! The network between phones, hubs and server: pieces, waits, cuts in both directions, requests that arrive twice.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use fieldbook_core::client::link::ServerAddress;
-use fieldbook_core::client::net::{ByteCount, CancelFlag, NetError, Network, Transport};
-use fieldbook_core::protocol::{Down, ErrorAnswer, ErrorKind};
+use fieldbook_core::client::net::{ByteCount, CancelFlag, HUB_NAME, NetError, Network, Transport};
+use fieldbook_core::protocol::{Down, ErrorAnswer, ErrorKind, Hosted};
 use fieldbook_core::sync::frames::FrameReader;
 use fieldbook_core::sync::to_cbor;
-use fieldbook_server::exchange::{self, Exchange};
+use fieldbook_server::exchange;
 
-use super::ether::{Ether, Serving};
+use super::ether::{Ether, Late};
+use super::far_end::{Answering, FarEnd};
 use super::forger::{self, Forged};
-use super::tasks;
+use super::{liar, tasks};
 
 /// Path under which a phone enrols; everything else is an exchange.
 const ENROL_PATH: &str = "/sync/1/enrol";
 /// Pieces into which a body falls at most.
 const PIECES_MAX: usize = 5;
+/// How hubs are called, before their number.
+const HUB_HOST: &str = "hub-";
 
-/// Looks at each message on its way down to one device.
-pub type Watch = Arc<dyn Fn(&Down) + Send + Sync>;
+/// Looks at each message on its way down to one device, from the server or from a hub.
+pub type Watch = Arc<dyn Fn(Option<usize>, &Down) + Send + Sync>;
 
-/// One phone process's network.
+/// How the hub of this number is addressed.
+#[must_use]
+pub fn hub_address(number: usize) -> String {
+    format!("{HUB_HOST}{number}:1")
+}
+
+/// One process's network.
+#[derive(Clone)]
 pub struct Air {
     /// The world.
     pub ether: Arc<Ether>,
-    /// The phone in the trace.
+    /// The phone or hub in the trace.
     pub name: String,
-    /// The phone's process is gone: nothing of it goes on.
+    /// The process is gone: nothing of it goes on.
     pub dead: Arc<AtomicBool>,
+    /// A hub lied to it, or it is a hub and lied.
+    pub lied: Arc<AtomicBool>,
+    /// The number of the hub, if it is one.
+    pub hub: Option<usize>,
+    /// It waits for the network. What holds a lock meanwhile does not: there is one thread.
+    pub waits: bool,
     /// What reads along.
     pub watch: Watch,
 }
 
 impl Network for Air {
     fn transport(&self, server: ServerAddress) -> Result<Box<dyn Transport>, String> {
-        Ok(Box::new(Line {
-            ether: Arc::clone(&self.ether),
-            name: self.name.clone(),
-            dead: Arc::clone(&self.dead),
-            watch: Arc::clone(&self.watch),
-            address: server.to_string(),
-            bytes: ByteCount::default(),
-        }))
+        let to = if server.name == HUB_NAME { server.host.strip_prefix(HUB_HOST) } else { None };
+        let to = to.map(|number| number.parse().map_err(|_| format!("no hub is called {server}"))).transpose()?;
+        Ok(Box::new(Line { air: self.clone(), to, address: server.to_string(), bytes: ByteCount::default() }))
     }
 }
 
 struct Line {
-    ether: Arc<Ether>,
-    name: String,
-    dead: Arc<AtomicBool>,
-    watch: Watch,
+    air: Air,
+    /// The hub at its far end; none: the server.
+    to: Option<usize>,
     address: String,
     bytes: ByteCount,
 }
@@ -70,25 +80,25 @@ impl Line {
     }
 
     /// Waits a while, and sees whether both ends are still there.
-    fn wait(&self, serving: &Serving, cancel: &CancelFlag) -> Result<(), NetError> {
-        let wait_ms = self.ether.weather().wait_ms_max;
-        if !self.is_dead() && wait_ms > 0 {
-            let ms = self.ether.chance(|chance| chance.between(0, wait_ms));
-            tasks::wait_until(self.ether.now_ms() + ms as i64);
+    fn wait(&self, far: &FarEnd, cancel: &CancelFlag) -> Result<(), NetError> {
+        let wait_ms = self.air.ether.weather().wait_ms_max;
+        if self.air.waits && !self.is_dead() && wait_ms > 0 {
+            let ms = self.air.ether.chance(|chance| chance.between(0, wait_ms));
+            tasks::wait_until(self.air.ether.now_ms() + ms as i64);
         }
         if self.is_dead() || cancel.is_cancelled() {
             return Err(NetError::Cancelled);
         }
-        if serving.runs(&self.ether) { Ok(()) } else { Err(self.broken("the server is gone")) }
+        if far.runs(&self.air.ether) { Ok(()) } else { Err(self.broken("the other end is gone")) }
     }
 
     fn is_dead(&self) -> bool {
-        self.dead.load(Ordering::SeqCst)
+        self.air.dead.load(Ordering::SeqCst)
     }
 
     fn cut(&self, body: usize) -> Option<Cut> {
-        let one_in = self.ether.weather().cut_one_in;
-        self.ether.chance(|chance| {
+        let one_in = self.air.ether.weather().cut_one_in;
+        self.air.ether.chance(|chance| {
             if one_in == 0 || !chance.one_in(one_in) {
                 return None;
             }
@@ -102,18 +112,18 @@ impl Line {
         })
     }
 
-    fn answered(&self, serving: &Serving, answer: ErrorAnswer) -> NetError {
-        if !serving.runs(&self.ether) {
-            return self.broken("the server died");
+    fn answered(&self, far: &FarEnd, answer: ErrorAnswer) -> NetError {
+        if !far.runs(&self.air.ether) {
+            return self.broken("the other end died");
         }
-        self.ether.note(format_args!("{} is answered {:?}: {}", self.name, answer.kind, answer.detail));
+        self.air.ether.note(format_args!("{} is answered {:?}: {}", self.air.name, answer.kind, answer.detail));
         NetError::Refused(answer)
     }
 
     fn send(
         &mut self,
-        serving: &Serving,
-        exchange: &mut Exchange,
+        far: &FarEnd,
+        exchange: &mut Answering,
         body: &[u8],
         cut: Option<Cut>,
         cancel: &CancelFlag,
@@ -122,22 +132,20 @@ impl Line {
         let mut sent = 0;
         while sent < end {
             let piece = self.piece(end - sent);
-            exchange
-                .receive(&serving.store, &body[sent..sent + piece])
-                .map_err(|answer| self.answered(serving, answer))?;
+            exchange.receive(&body[sent..sent + piece]).map_err(|answer| self.answered(far, answer))?;
             sent += piece;
             self.bytes.up += piece as u64;
-            self.wait(serving, cancel)?;
+            self.wait(far, cancel)?;
         }
         if end < body.len() || cut.is_some_and(|cut| cut.up == body.len()) {
-            self.ether.note(format_args!("{}: cut after {end} of {} bytes up", self.name, body.len()));
+            self.air.ether.note(format_args!("{}: cut after {end} of {} bytes up", self.air.name, body.len()));
             return Err(self.broken("cut on the way up"));
         }
         Ok(())
     }
 
     fn piece(&self, left: usize) -> usize {
-        self.ether.chance(|chance| match chance.below(PIECES_MAX) {
+        self.air.ether.chance(|chance| match chance.below(PIECES_MAX) {
             0 | 1 => left,
             _ => 1 + chance.below(left),
         })
@@ -159,28 +167,31 @@ impl Transport for Line {
     ) -> Result<(), NetError> {
         let unreachable =
             |detail: &str| NetError::Unreachable { address: self.address.clone(), detail: detail.to_owned() };
-        let serving = self.ether.serving().ok_or_else(|| unreachable("no server"))?;
-        self.wait(&serving, cancel)?;
+        let far = &FarEnd::of(&self.air.ether, self.to).ok_or_else(|| unreachable("nobody there"))?;
+        self.wait(far, cancel)?;
         let cut = self.cut(body.len());
-        if path == ENROL_PATH {
-            let answer = exchange::enrol(&serving.store, &body).map_err(|answer| self.answered(&serving, answer))?;
+        if let (ENROL_PATH, FarEnd::Server(serving)) = (path, far) {
+            let answer = exchange::enrol(&serving.store, &body).map_err(|answer| self.answered(far, answer))?;
             if cut.is_some() {
                 return Err(self.broken("the answer is lost"));
             }
             let _ = on_bytes(&to_cbor(&answer));
             return Ok(());
         }
-        let again = self.ether.weather().repeat_one_in;
-        if again > 0 && self.ether.chance(|chance| chance.one_in(again)) {
-            self.ether.delay(body.clone());
+        let again = self.air.ether.weather().repeat_one_in;
+        if again > 0 && self.air.ether.chance(|chance| chance.one_in(again)) {
+            self.air.ether.delay(Late { hub: self.to, body: body.clone() });
         }
-        let forge = self.ether.weather().forge_one_in;
-        if forge > 0 && self.ether.chance(|chance| chance.one_in(forge)) {
-            return self.forged(&serving, &body, cancel, on_bytes);
+        let forge = self.air.ether.weather().forge_one_in;
+        if forge > 0 && self.air.ether.chance(|chance| chance.one_in(forge)) {
+            return self.forged(far, &body, cancel, on_bytes);
         }
-        let mut exchange = Exchange::new(&serving.store);
-        self.send(&serving, &mut exchange, &body, cut, cancel)?;
-        let begun = exchange.begin_answer(&serving.store).map_err(|answer| self.answered(&serving, answer))?;
+        if self.somebody_lies(far) {
+            return self.lied(far, &body, cancel, on_bytes);
+        }
+        let mut exchange = far.exchange();
+        self.send(far, &mut exchange, &body, cut, cancel)?;
+        let begun = exchange.begin_answer().map_err(|answer| self.answered(far, answer))?;
         let mut next = Some(begun.0);
         let mut second = begun.1;
         let mut reader = FrameReader::<Down>::new();
@@ -191,7 +202,7 @@ impl Transport for Line {
             let mut at = 0;
             while at < length {
                 let piece = self.piece(length - at);
-                self.wait(&serving, cancel)?;
+                self.wait(far, cancel)?;
                 self.bytes.down += piece as u64;
                 if on_bytes(&frame[at..at + piece]).is_break() {
                     return Ok(());
@@ -200,13 +211,13 @@ impl Transport for Line {
             }
             received += length;
             if length < frame.len() {
-                self.ether.note(format_args!("{}: cut after {received} bytes down", self.name));
+                self.air.ether.note(format_args!("{}: cut after {received} bytes down", self.air.name));
                 return Err(self.broken("cut on the way down"));
             }
-            self.wait(&serving, cancel)?;
+            self.wait(far, cancel)?;
             next = match second.take() {
                 Some(second) => Some(second),
-                None => exchange.next_frame(&serving.store).map_err(|error| self.broken(&error.detail))?,
+                None => exchange.next_frame().map_err(|error| self.broken(&error.detail))?,
             };
         }
         Ok(())
@@ -222,17 +233,17 @@ impl Transport for Line {
     ) -> Result<bool, NetError> {
         let unreachable =
             |detail: &str| NetError::Unreachable { address: self.address.clone(), detail: detail.to_owned() };
-        let serving = self.ether.serving().ok_or_else(|| unreachable("no server"))?;
-        self.wait(&serving, cancel)?;
+        let far = &FarEnd::of(&self.air.ether, self.to).ok_or_else(|| unreachable("nobody there"))?;
+        self.wait(far, cancel)?;
         let mut name = [0; 32];
         let named = path.rsplit('/').next().is_some_and(|text| hex::decode_to_slice(text, &mut name).is_ok());
         if !named {
-            self.ether.wrong(format!("{} asks for {path}", self.name));
+            self.air.ether.wrong(format!("{} asks for {path}", self.air.name));
         }
-        let file = serving.store.segment_file(&name).map_err(|error| self.answered(&serving, error.into()))?;
+        let file = far.segment_file(&name).map_err(|answer| self.answered(far, answer))?;
         let Some(bytes) = file.and_then(|file| std::fs::read(file).ok()) else { return Ok(false) };
-        self.ether.note(format_args!("{} fetches {path} from byte {from}", self.name));
-        self.fetched(&serving, (&bytes, from), cancel, on_bytes).map(|()| true)
+        self.air.ether.note(format_args!("{} fetches {path} from byte {from}", self.air.name));
+        self.fetched(far, (&bytes, from), cancel, on_bytes).map(|()| true)
     }
 }
 
@@ -240,23 +251,23 @@ impl Line {
     /// The bytes of a segment from `from` on, in pieces, perhaps cut, perhaps damaged on their way.
     fn fetched(
         &mut self,
-        serving: &Serving,
+        far: &FarEnd,
         (bytes, from): (&[u8], u64),
         cancel: &CancelFlag,
         on_bytes: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
     ) -> Result<(), NetError> {
         let mut rest = bytes.get(from as usize..).unwrap_or_default().to_vec();
-        let forge = self.ether.weather().forge_one_in;
-        if forge > 0 && !rest.is_empty() && self.ether.chance(|chance| chance.one_in(forge)) {
-            let at = self.ether.chance(|chance| chance.below(rest.len()));
+        let forge = self.air.ether.weather().forge_one_in;
+        if forge > 0 && !rest.is_empty() && self.air.ether.chance(|chance| chance.one_in(forge)) {
+            let at = self.air.ether.chance(|chance| chance.below(rest.len()));
             rest[at] ^= 1;
-            self.ether.note(format_args!("{}: byte {at} of a segment is flipped on its way", self.name));
+            self.air.ether.note(format_args!("{}: byte {at} of a segment is flipped on its way", self.air.name));
         }
         let end = self.cut(rest.len()).map_or(rest.len(), |cut| cut.up.min(cut.down).min(rest.len()));
         let mut at = 0;
         while at < end {
             let piece = self.piece(end - at);
-            self.wait(serving, cancel)?;
+            self.wait(far, cancel)?;
             self.bytes.down += piece as u64;
             if on_bytes(&rest[at..at + piece]).is_break() {
                 return Ok(());
@@ -264,7 +275,7 @@ impl Line {
             at += piece;
         }
         if end < rest.len() {
-            self.ether.note(format_args!("{}: cut after {end} bytes of a segment", self.name));
+            self.air.ether.note(format_args!("{}: cut after {end} bytes of a segment", self.air.name));
             return Err(self.broken("cut on the way down"));
         }
         Ok(())
@@ -273,38 +284,81 @@ impl Line {
     /// An exchange that somebody rewrites on its way, up or down.
     fn forged(
         &mut self,
-        serving: &Serving,
+        far: &FarEnd,
         body: &[u8],
         cancel: &CancelFlag,
         on_bytes: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
     ) -> Result<(), NetError> {
-        let up = self.ether.chance(|chance| if chance.one_in(2) { forger::request(body, chance) } else { None });
-        let mut exchange = Exchange::new(&serving.store);
+        let up = self.air.ether.chance(|chance| if chance.one_in(2) { forger::request(body, chance) } else { None });
         let sent = up.as_deref().unwrap_or(body);
-        self.send(serving, &mut exchange, sent, None, cancel)?;
-        let begun = exchange.begin_answer(&serving.store).map_err(|answer| self.answered(serving, answer))?;
-        let mut answer = [begun.0, begun.1.unwrap_or_default()].concat();
-        while let Some(frame) = exchange.next_frame(&serving.store).map_err(|error| self.broken(&error.detail))? {
-            answer.extend(frame);
-        }
+        let answer = self.whole_answer(far, sent, cancel)?;
         let mut refused = false;
-        self.watch(&mut FrameReader::new(), &answer, &mut |message| refused |= matches!(message, Down::Error(_)));
+        self.watch(&mut FrameReader::new(), &answer, &mut |message| {
+            refused |= matches!(message, Down::Error(_) | Down::Hosted(Hosted { failure: Some(_), .. }));
+        });
         if up.is_some() {
-            self.ether.note(format_args!("{}: a statement is rewritten on its way", self.name));
-            if !refused && serving.runs(&self.ether) {
-                self.ether.wrong(format!("the server takes a statement that {} did not sign", self.name));
+            self.air.ether.note(format_args!("{}: a statement is rewritten on its way", self.air.name));
+            if !refused && far.runs(&self.air.ether) {
+                self.air.ether.wrong(format!("a statement is taken as {} did not sign it", self.air.name));
             }
         }
-        let down = self.ether.chance(|chance| forger::answer(&answer, chance)).filter(|_| up.is_none());
+        let down = self.air.ether.chance(|chance| forger::answer(&answer, chance)).filter(|_| up.is_none());
         if let Some((_, what)) = &down {
-            self.ether.note(format_args!("{}: the answer is rewritten on its way: {what:?}", self.name));
+            self.air.ether.note(format_args!("{}: the answer is rewritten on its way: {what:?}", self.air.name));
         }
         let told = down.as_ref().map_or(answer.as_slice(), |(forged, _)| forged);
-        self.wait(serving, cancel)?;
+        self.wait(far, cancel)?;
         self.bytes.down += told.len() as u64;
         let believed = on_bytes(told).is_continue();
         if believed && !self.is_dead() && down.is_some_and(|(_, what)| what == Forged::Head) {
-            self.ether.wrong(format!("{} believes a head that the server did not sign", self.name));
+            self.air.ether.wrong(format!("{} believes a head that the server did not sign", self.air.name));
+        }
+        Ok(())
+    }
+
+    /// Everything that the far end answers to a request that comes whole.
+    fn whole_answer(&mut self, far: &FarEnd, body: &[u8], cancel: &CancelFlag) -> Result<Vec<u8>, NetError> {
+        let mut exchange = far.exchange();
+        self.send(far, &mut exchange, body, None, cancel)?;
+        let begun = exchange.begin_answer().map_err(|answer| self.answered(far, answer))?;
+        let mut answer = [begun.0, begun.1.unwrap_or_default()].concat();
+        while let Some(frame) = exchange.next_frame().map_err(|error| self.broken(&error.detail))? {
+            answer.extend(frame);
+        }
+        Ok(answer)
+    }
+
+    /// One end is a hub that lies, and this is one of the times.
+    fn somebody_lies(&self, far: &FarEnd) -> bool {
+        let own = self.air.hub.and_then(|number| self.air.ether.hub(number)).is_some_and(|hub| hub.lies);
+        (own || far.lies()) && self.air.ether.chance(|chance| chance.one_in(2))
+    }
+
+    /// An exchange in which a hub says what is not so, or brings something else than it was given.
+    fn lied(
+        &mut self,
+        far: &FarEnd,
+        body: &[u8],
+        cancel: &CancelFlag,
+        on_bytes: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
+    ) -> Result<(), NetError> {
+        let spoilt = self.air.ether.chance(|chance| if far.lies() { None } else { liar::request(body, chance) });
+        if let Some((_, what)) = &spoilt {
+            self.air.ether.note(format_args!("{} brings something else: {what}", self.air.name));
+        }
+        let answer = self.whole_answer(far, spoilt.as_ref().map_or(body, |(spoilt, _)| spoilt), cancel)?;
+        self.watch(&mut FrameReader::new(), &answer, &mut |_| ());
+        let lie = self.air.ether.chance(|chance| if far.lies() { liar::answer(&answer, chance) } else { None });
+        if let Some((_, what)) = &lie {
+            self.air.ether.note(format_args!("{} is told what is not so: {what:?}", self.air.name));
+            self.air.lied.store(true, Ordering::SeqCst);
+        }
+        let told = lie.as_ref().map_or(answer.as_slice(), |(told, _)| told);
+        self.wait(far, cancel)?;
+        self.bytes.down += told.len() as u64;
+        let believed = on_bytes(told).is_continue();
+        if believed && !self.is_dead() && lie.is_some_and(|(_, what)| what.must_be_noticed()) {
+            self.air.ether.wrong(format!("{} believes a hub that lies", self.air.name));
         }
         Ok(())
     }
@@ -314,35 +368,40 @@ impl Line {
         loop {
             match reader.next_frame() {
                 Ok(Some(messages)) => messages.iter().for_each(|message| {
-                    (self.watch)(message);
+                    (self.air.watch)(self.to, message);
                     let said = matches!(message, Down::Hello { .. } | Down::Restored { .. } | Down::Done { .. });
-                    if self.ether.is_closed() && !said && !matches!(message, Down::Error(_)) {
-                        self.ether.wrong(format!("{} is served before the restore is confirmed", self.name));
+                    if self.to.is_none() && self.air.ether.is_closed() && !said && !matches!(message, Down::Error(_)) {
+                        self.air.ether.wrong(format!("{} is served before the restore is confirmed", self.air.name));
                     }
                     also(message);
                 }),
                 Ok(None) => return,
-                Err(error) => return self.ether.wrong(format!("{}: the server sent {error}", self.name)),
+                Err(error) => return self.air.ether.wrong(format!("{}: the server sent {error}", self.air.name)),
             }
         }
     }
 }
 
-/// A request that was long on the way arrives; its answer reaches nobody.
+/// A request that was long on the way arrives, now and then where it was not sent; its answer reaches nobody.
 pub fn deliver_late(ether: &Ether) {
-    let (Some(serving), Some(body)) = (ether.serving(), ether.arrived_late()) else { return };
-    let mut exchange = Exchange::new(&serving.store);
+    let Some(Late { hub, body }) = ether.serving().and_then(|_| ether.arrived_late()) else { return };
+    let elsewhere = hub.is_some() && ether.chance(|chance| chance.one_in(3));
+    let Some(far) = FarEnd::of(ether, hub.filter(|_| !elsewhere)) else { return };
+    let mut exchange = far.exchange();
     let end = if ether.chance(|chance| chance.one_in(4)) {
         ether.chance(|chance| chance.below(body.len()))
     } else {
         body.len()
     };
-    let said = match exchange.receive(&serving.store, &body[..end]) {
-        Ok(()) if end == body.len() => exchange.begin_answer(&serving.store).map(|_| ()),
+    let said = match exchange.receive(&body[..end]) {
+        Ok(()) if end == body.len() => exchange.begin_answer().map(|_| ()),
         other => other,
     };
-    if said.is_ok() && exchange.device().is_some() && serving.runs(ether) {
-        let again = Exchange::new(&serving.store).receive(&serving.store, &body);
+    if said.is_ok() && exchange.device().is_some() && far.runs(ether) {
+        if elsewhere {
+            ether.wrong("the server takes a request that was made to a hub".to_owned());
+        }
+        let again = far.exchange().receive(&body);
         if again.as_ref().map_or_else(|answer| answer.kind, |()| ErrorKind::Malformed) != ErrorKind::Replayed {
             ether.wrong(format!("a request is taken twice: {again:?}"));
         }

@@ -42,6 +42,14 @@ pub struct OfficeClock {
     pub ahead_ms: AtomicI64,
 }
 
+impl OfficeClock {
+    /// The true time.
+    #[must_use]
+    pub fn new(ether: &Arc<Ether>) -> Self {
+        Self { ether: Arc::clone(ether), ahead_ms: AtomicI64::new(0) }
+    }
+}
+
 impl Clock for OfficeClock {
     fn now_ms(&self) -> i64 {
         self.ether.now_ms() + self.ahead_ms.load(Ordering::SeqCst)
@@ -68,7 +76,7 @@ fn set_up() -> Result<Template, Wrong> {
     let disk = Disk::mount(folder.path(), Image::new())?;
     let mut chance = Chance::new(TEMPLATE_SEED);
     let ether = Arc::new(Ether::new(chance.fork(), START_MS));
-    let clock = Arc::new(OfficeClock { ether, ahead_ms: AtomicI64::new(0) });
+    let clock = Arc::new(OfficeClock::new(&ether));
     let random = Arc::new(SeededRandom::new(chance.fork()));
     let store = Store::open_on(folder.path(), None, clock, random, Some(vfs::NAME)).map_err(said)?;
     // The built-in kinds take a second to compile; small forms do here.
@@ -123,7 +131,7 @@ impl Office {
         Ok(Self {
             folder: folder.to_owned(),
             disk: Disk::mount(folder, template.image.clone())?,
-            clock: Arc::new(OfficeClock { ether: Arc::clone(ether), ahead_ms: AtomicI64::new(0) }),
+            clock: Arc::new(OfficeClock::new(ether)),
             ether: Arc::clone(ether),
             chance,
             starts: 0,

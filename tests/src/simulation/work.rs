@@ -8,12 +8,12 @@ use fieldbook_server::link;
 use fieldbook_server::store::StoreError;
 use serde_json::{Map, Value as Json, json};
 
-use super::Wrong;
 use super::forms::{CHOICES, FIELDS, KINDS, NICK, REPEATS, STAGE, TOPICS};
 use super::model::{self, Seen};
 use super::office::{self, USERS};
 use super::screens;
 use super::world::World;
+use super::{Wrong, hubs};
 
 /// Records of a kind that a user picks from.
 const LISTED_MAX: usize = 30;
@@ -75,6 +75,9 @@ pub fn ask_who_is_who(world: &mut World) -> Result<(), Wrong> {
     for (row, granted) in users {
         if let Some(at) = USERS.iter().position(|(login, ..)| *login == row.login) {
             world.supervised[at] |= granted.iter().any(|(role, _)| *role == Role::County);
+            if world.roles[at] != granted {
+                hubs::outdated(world, at);
+            }
             world.roles[at] = granted;
         }
     }

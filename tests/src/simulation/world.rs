@@ -2,19 +2,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use fieldbook_core::access::Role;
-use fieldbook_core::client::{ClientError, ErrorKind};
+use fieldbook_core::client::{ClientError, ErrorKind, SyncReport};
 use fieldbook_core::ids::{ChangeHash, RecordId};
 
 use super::chance::Chance;
-use super::device::{Device, Process};
+use super::device::Device;
 use super::ether::{Ether, Weather};
+use super::hubs::{self, Townships, With};
 use super::model::Model;
 use super::office::{Office, USERS};
 use super::restores::Stage;
-use super::tasks::{Task, Turn};
-use super::{START_MS, Wrong, checks, console, faults, net, screens, work};
+use super::tasks::Turn;
+use super::township::Hub;
+use super::{START_MS, Wrong, checks, console, faults, mirrors, net, screens, work};
 
 /// Longest time between two steps, milliseconds.
 const STEP_MS_MAX: u64 = 20_000;
@@ -22,6 +25,8 @@ const STEP_MS_MAX: u64 = 20_000;
 const RESTORED_ONE_IN: usize = 6;
 /// A phone that is out of reach stays so for at least and at most, milliseconds.
 const AWAY_MS: (u64, u64) = (200_000, 1_200_000);
+/// Sets the chance of having hubs apart from all other.
+const HUBS_SEED: u64 = 0x0070_57e4;
 /// Rounds of syncing after which all must have everything.
 const ROUNDS_MAX: usize = 8;
 
@@ -60,6 +65,8 @@ pub struct Plan {
     pub restores: bool,
     /// Phones are out of reach of any network for long.
     pub away: bool,
+    /// Townships with hubs.
+    pub townships: Townships,
 }
 
 impl Plan {
@@ -96,6 +103,7 @@ impl Plan {
             long: phones < 5 && maybe(16),
             restores: false,
             away: maybe(2),
+            townships: Townships::default(),
         }
         .with_steps(chance)
     }
@@ -173,6 +181,15 @@ impl std::fmt::Display for Outcome {
     }
 }
 
+/// Whose sync is under way.
+#[derive(Clone, Copy, Debug)]
+enum Runner {
+    /// A phone's.
+    Phone(usize),
+    /// A hub's with the server.
+    Hub(usize),
+}
+
 /// A world under way.
 pub struct World {
     /// What may happen.
@@ -181,6 +198,8 @@ pub struct World {
     pub ether: Arc<Ether>,
     /// The server.
     pub office: Office,
+    /// Township hubs.
+    pub hubs: Vec<Hub>,
     /// The phones; the first reads everything and is never troubled.
     pub devices: Vec<Device>,
     /// What was written.
@@ -189,6 +208,8 @@ pub struct World {
     pub chance: Chance,
     /// Roles of each user.
     pub roles: Vec<Vec<(Role, String)>>,
+    /// How often roles have changed.
+    pub role_changes: u64,
     /// Changes that the server acknowledged: they are never lost.
     pub acknowledged: BTreeMap<ChangeHash, RecordId>,
     /// Records that were erased for ever.
@@ -227,7 +248,8 @@ fn folder() -> std::io::Result<tempfile::TempDir> {
 pub fn run(seed: u64) -> Outcome {
     let mut chance = Chance::new(seed);
     let ether = Arc::new(Ether::new(chance.fork(), START_MS));
-    let plan = Plan::of(&mut chance).with_restores(Chance::new(!seed).one_in(RESTORED_ONE_IN));
+    let mut plan = Plan::of(&mut chance).with_restores(Chance::new(!seed).one_in(RESTORED_ONE_IN));
+    plan.townships = Townships::of(Chance::new(seed ^ HUBS_SEED), plan.restores);
     ether.note(format_args!("seed {seed}: {plan:?}"));
     let mut counted = (0, 0, 0);
     let done = World::new(plan, &ether, chance).and_then(|mut world| {
@@ -252,10 +274,12 @@ impl World {
             plan,
             ether: Arc::clone(ether),
             office,
+            hubs: Vec::new(),
             devices: Vec::new(),
             model: Model::default(),
             chance,
             roles,
+            role_changes: 0,
             acknowledged: BTreeMap::new(),
             purged: BTreeSet::new(),
             perhaps_purged: BTreeSet::new(),
@@ -284,6 +308,12 @@ impl World {
         Ok(world)
     }
 
+    /// Where the world keeps its few files.
+    #[must_use]
+    pub fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
     /// A new phone of `user`, started but not enrolled.
     pub fn add_device(&mut self, user: usize) -> Result<usize, Wrong> {
         let number = self.devices.len();
@@ -304,6 +334,7 @@ impl World {
             work::enrol(self, number)?;
             self.sync_now(number)?;
         }
+        hubs::set_up(self)?;
         self.ether.set_weather(self.plan.weather);
         for _ in 0..self.plan.steps {
             let ms = self.chance.between(1, STEP_MS_MAX);
@@ -320,14 +351,11 @@ impl World {
         let weights = [
             40,
             14,
-            if self.devices.iter().any(|device| device.process.as_ref().is_some_and(|p| p.sync.is_some())) {
-                40
-            } else {
-                0
-            },
+            if self.waking().is_empty() { 0 } else { 40 },
             if self.plan.console { 8 } else { 0 },
             if self.plan.troubles() { 8 } else { 1 },
             if self.plan.weather.repeat_one_in > 0 { 3 } else { 0 },
+            if self.hubs.is_empty() { 0 } else { 12 },
         ];
         match self.chance.weighted(&weights) {
             0 => work::save(self),
@@ -335,10 +363,11 @@ impl World {
             2 => self.turn(),
             3 => console::work(self),
             4 => faults::happen(self),
-            _ => {
+            5 => {
                 net::deliver_late(&self.ether);
                 Ok(())
             }
+            _ => hubs::happen(self),
         }
     }
 
@@ -349,6 +378,11 @@ impl World {
         }
         if self.office.disk.is_dead() && self.ether.serving().is_some() {
             faults::server_died(self);
+        }
+        for number in 0..self.hubs.len() {
+            if self.hubs[number].has_died() {
+                hubs::died(self, number)?;
+            }
         }
         for number in 0..self.devices.len() {
             if self.devices[number].disk.is_dead() {
@@ -379,6 +413,7 @@ impl World {
         if self.is_away(number) {
             return Ok(());
         }
+        let with = hubs::choose(self, number);
         let roles = self.roles[self.devices[number].user].clone();
         let device = &mut self.devices[number];
         // What a sync under way was begun with still counts for it.
@@ -387,12 +422,11 @@ impl World {
         }
         device.set_reach(&roles, false);
         let Some(process) = &mut device.process else { return Ok(()) };
-        let (book, cancel) = (Arc::clone(&process.book), Arc::clone(&process.cancel));
-        let task = Task::new(move || book.sync(&(), &cancel)).map_err(|error| error.to_string())?;
-        process.sync = Some(task);
+        process.begins(with);
+        process.sync = Some(hubs::begin(with, &process.book, &process.cancel).map_err(|error| error.to_string())?);
         self.syncs += 1;
-        self.ether.note(format_args!("{} begins to sync", device.name));
-        self.go_on(number)
+        self.ether.note(format_args!("{} begins to sync{with}", device.name));
+        self.go_on(Runner::Phone(number))
     }
 
     /// Whether a phone is out of reach; now and then one goes where there is no network for long.
@@ -407,20 +441,36 @@ impl World {
         device.away_until_ms > now_ms
     }
 
-    fn turn(&mut self) -> Result<(), Wrong> {
-        let syncing: Vec<(usize, i64)> = self.devices.iter().enumerate().filter_map(waking).collect();
-        let now_ms = self.ether.now_ms();
-        let awake: Vec<usize> = syncing.iter().filter(|(_, at)| *at <= now_ms).map(|(number, _)| *number).collect();
-        if let Some(number) = self.chance.pick(&awake).copied() {
-            return self.go_on(number);
-        }
-        let Some((number, at)) = syncing.iter().min_by_key(|(_, at)| *at).copied() else { return Ok(()) };
-        self.ether.pass((at - now_ms) as u64);
-        self.go_on(number)
+    /// Syncs under way, and when each goes on.
+    fn waking(&self) -> Vec<(Runner, i64)> {
+        let phones = self.devices.iter().enumerate().filter_map(|(number, device)| {
+            Some((Runner::Phone(number), device.process.as_ref()?.sync.as_ref()?.wakes_ms))
+        });
+        let hubs = self
+            .hubs
+            .iter()
+            .filter_map(|hub| Some((Runner::Hub(hub.number), hub.process.as_ref()?.sync.as_ref()?.wakes_ms)));
+        phones.chain(hubs).collect()
     }
 
-    /// Lets a phone's sync run until it waits again or ends.
-    fn go_on(&mut self, number: usize) -> Result<(), Wrong> {
+    fn turn(&mut self) -> Result<(), Wrong> {
+        let syncing = self.waking();
+        let now_ms = self.ether.now_ms();
+        let awake: Vec<Runner> = syncing.iter().filter(|(_, at)| *at <= now_ms).map(|(runner, _)| *runner).collect();
+        if let Some(runner) = self.chance.pick(&awake).copied() {
+            return self.go_on(runner);
+        }
+        let Some((runner, at)) = syncing.iter().min_by_key(|(_, at)| *at).copied() else { return Ok(()) };
+        self.ether.pass((at - now_ms) as u64);
+        self.go_on(runner)
+    }
+
+    /// Lets a sync run until it waits again or ends.
+    fn go_on(&mut self, runner: Runner) -> Result<(), Wrong> {
+        let number = match runner {
+            Runner::Phone(number) => number,
+            Runner::Hub(number) => return hubs::go_on(self, number),
+        };
         let Some(process) = &mut self.devices[number].process else { return Ok(()) };
         let Some(task) = process.sync.take() else { return Ok(()) };
         match task.turn() {
@@ -435,19 +485,26 @@ impl World {
         }
     }
 
-    fn synced(&mut self, number: usize, done: Result<(u64, u64), ClientError>) -> Result<(), Wrong> {
+    /// A phone's sync has ended.
+    pub fn synced(&mut self, number: usize, done: Result<(u64, u64), ClientError>) -> Result<(), Wrong> {
         checks::purged_is_gone(self)?;
+        let excused = done.as_ref().is_err_and(|error| hubs::excuses(self, number, error));
         let device = &mut self.devices[number];
+        let at_hub = device.process.as_ref().and_then(|process| process.at_hub);
         match done {
             Ok((sent, received)) => {
                 self.ether.note(format_args!("{} synced: {sent} sent, {received} received", device.name));
-                self.unheard.remove(&number);
+                if let Some(hub) = at_hub {
+                    mirrors::at_township(self, number, hub)?;
+                } else {
+                    self.unheard.remove(&number);
+                }
                 checks::acknowledged(self, number)
             }
             Err(error) => {
                 // Without the detail, which may tell how full the real disk is.
                 self.ether.note(format_args!("{} failed to sync: {:?}", device.name, error.kind));
-                if error.message.contains("was restored") && error.detail.is_empty() {
+                if at_hub.is_none() && error.message.contains("was restored") && error.detail.is_empty() {
                     self.unheard.remove(&number);
                 }
                 let disk = device.troubled && matches!(error.kind, ErrorKind::StorageFull | ErrorKind::StorageFailed);
@@ -459,7 +516,7 @@ impl World {
                 if revoked && !device.disk.is_dead() {
                     device.put_away();
                 }
-                if device.disk.is_dead() || disk || gone || revoked || busy || forged {
+                if device.disk.is_dead() || disk || gone || revoked || busy || forged || excused {
                     return checks::acknowledged(self, number);
                 }
                 Err(format!("{} cannot sync: {error:?}", device.name))
@@ -469,22 +526,35 @@ impl World {
 
     /// Syncs without a wait. True if something moved: where all is settled, an exchange carries nothing.
     pub fn sync_now(&mut self, number: usize) -> Result<bool, Wrong> {
+        let (done, moved) = self.sync_with(number, With::Server);
+        match done {
+            None => Ok(false),
+            Some(Err(error)) if !self.devices[number].revoked || error.kind != ErrorKind::Revoked => {
+                Err(format!("{} cannot sync: {error:?}", self.devices[number].name))
+            }
+            Some(done) => {
+                let moved = moved || done.is_err();
+                self.synced(number, done.map(|report| (report.changes_sent, report.changes_received)))?;
+                Ok(moved)
+            }
+        }
+    }
+
+    /// Syncs without a wait; what came of it, and whether something moved. Nothing where no app runs.
+    pub fn sync_with(&mut self, number: usize, with: With) -> (Option<Result<SyncReport, ClientError>>, bool) {
         let roles = self.roles[self.devices[number].user].clone();
-        self.devices[number].set_reach(&roles, false);
-        let Some(Process { book, cancel, .. }) = &self.devices[number].process else { return Ok(false) };
-        let (book, cancel) = (Arc::clone(book), Arc::clone(cancel));
+        let device = &mut self.devices[number];
+        device.set_reach(&roles, false);
+        device.told.store(0, Ordering::SeqCst);
+        let Some(process) = &mut device.process else { return (None, false) };
+        process.begins(with);
         self.syncs += 1;
-        let told = Arc::clone(&self.devices[number].told);
-        told.store(0, std::sync::atomic::Ordering::SeqCst);
-        let done = book.sync(&(), &cancel);
-        let told = told.load(std::sync::atomic::Ordering::SeqCst);
-        let moved = match &done {
-            Ok(report) => report.changes_sent + report.changes_received + report.not_taken + told > 0,
-            Err(error) if self.devices[number].revoked && error.kind == ErrorKind::Revoked => true,
-            Err(error) => return Err(format!("{} cannot sync: {error:?}", self.devices[number].name)),
-        };
-        self.synced(number, done.map(|report| (report.changes_sent, report.changes_received)))?;
-        Ok(moved)
+        let done = with.sync(&process.book, &process.cancel);
+        let told = device.told.load(Ordering::SeqCst);
+        let moved = done
+            .as_ref()
+            .is_ok_and(|report| report.changes_sent + report.changes_received + report.not_taken + told > 0);
+        (Some(done), moved)
     }
 
     /// No fault is left; everybody runs.
@@ -494,6 +564,8 @@ impl World {
         self.ether.set_weather(Weather::default());
         faults::mend(self)?;
         self.end_syncs()?;
+        hubs::end_exchanges(self)?;
+        hubs::mend(self)?;
         for number in 0..self.devices.len() {
             screens::put_down(self, number)?;
         }
@@ -514,8 +586,8 @@ impl World {
 
     /// Everybody syncs until everybody has everything.
     fn settle(&mut self) -> Result<(), Wrong> {
-        for _ in 0..ROUNDS_MAX {
-            let mut moved = false;
+        for round in 0..ROUNDS_MAX {
+            let mut moved = hubs::round(self, round == 0)?;
             for number in (1..self.devices.len()).chain([0]) {
                 if !self.devices[number].enrolled {
                     work::enrol(self, number)?;
@@ -528,9 +600,4 @@ impl World {
         }
         Err(format!("after {ROUNDS_MAX} rounds of syncing something still moves"))
     }
-}
-
-fn waking((number, device): (usize, &Device)) -> Option<(usize, i64)> {
-    let task = device.process.as_ref()?.sync.as_ref()?;
-    Some((number, task.wakes_ms))
 }
