@@ -380,6 +380,16 @@ impl HubLog for HubView<'_> {
         self.with(|tx| put_devices(tx, devices))
     }
 
+    fn holds_statements(&mut self, device: &DeviceId, above: u64, through: u64) -> Result<bool, LogError> {
+        self.with(|tx| {
+            let text = "SELECT count(DISTINCT number) FROM statements
+                        WHERE device = ?1 AND number > ?2 AND number <= ?3 AND aside = 0";
+            let held: u64 =
+                tx.prepare_cached(text)?.query_row((device.as_bytes(), above, through), |row| row.get(0))?;
+            Ok(held == through.saturating_sub(above))
+        })
+    }
+
     fn put_base(&mut self, device: &DeviceId, number: u64, hash: &StatementHash) -> Result<(), LogError> {
         self.with(|tx| {
             let text = "UPDATE devices SET statement = ?2, statement_hash = ?3, up_statement = max(up_statement, ?2)

@@ -8,6 +8,8 @@ mod log;
 mod mirror;
 mod segments;
 mod store;
+#[cfg(test)]
+mod tests;
 mod upstream;
 
 pub use exchange::Exchange;

@@ -295,7 +295,7 @@ pub(crate) fn verdicts(answer: &[Down]) -> Vec<(ChangeHash, String)> {
     answer.iter().filter_map(verdict).collect()
 }
 
-fn varint(mut value: usize) -> Vec<u8> {
+pub(crate) fn varint(mut value: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
     while value >= 0x80 {
         bytes.push(u8::try_from(value & 0x7f).unwrap() | 0x80);

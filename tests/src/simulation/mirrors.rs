@@ -11,6 +11,7 @@ use fieldbook_server::hub::HubStore;
 use fieldbook_server::store::{Store, StoreError};
 
 use super::forms::KINDS;
+use super::restores::Stage;
 use super::world::World;
 use super::{Wrong, model, office};
 
@@ -208,6 +209,10 @@ pub fn at_township(world: &World, number: usize, hub: usize) -> Result<(), Wrong
     let (Some(held), Some(server)) = (running(world, hub).filter(|_| !lied), world.office.store()) else {
         return Ok(());
     };
+    // What a restored server has lost, phones gave away in good faith, and bring back when it asks.
+    if matches!(world.restore, Stage::Waits | Stage::Confirmed) {
+        return Ok(());
+    }
     if world.hubs[hub].troubled || device.troubled || world.office.disk.is_dead() || world.plan.bad_disks {
         return Ok(());
     }

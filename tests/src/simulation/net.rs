@@ -369,9 +369,14 @@ impl Line {
             match reader.next_frame() {
                 Ok(Some(messages)) => messages.iter().for_each(|message| {
                     (self.air.watch)(self.to, message);
-                    let said = matches!(message, Down::Hello { .. } | Down::Restored { .. } | Down::Done { .. });
+                    let said = matches!(
+                        message,
+                        Down::Hello { .. } | Down::Hosted(_) | Down::Restored { .. } | Down::Done { .. }
+                    );
                     if self.to.is_none() && self.air.ether.is_closed() && !said && !matches!(message, Down::Error(_)) {
-                        self.air.ether.wrong(format!("{} is served before the restore is confirmed", self.air.name));
+                        self.air
+                            .ether
+                            .wrong(format!("{} is served before the restore is confirmed: {message:?}", self.air.name));
                     }
                     also(message);
                 }),

@@ -157,6 +157,11 @@ pub trait HubLog: ServerLog {
     /// # Errors
     /// [`LogError`].
     fn put_devices(&mut self, devices: &[ServedDevice]) -> Result<(), LogError>;
+    /// Is every statement of the device above `above` up to `through` here, and not set aside?
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn holds_statements(&mut self, device: &DeviceId, above: u64, through: u64) -> Result<bool, LogError>;
     /// The device says that its statements up to `number` need not come here: it goes on behind them.
     ///
     /// # Errors

@@ -139,8 +139,9 @@ fn begin(log: &mut dyn HubLog, now_ms: i64, header: &[u8], signature: &[u8; 64])
     if matches!(caller.header.cursors, Cursors::Digest(_)) {
         return Err(error(ErrorKind::Malformed, "a hub is told all cursors"));
     }
+    // Of what is behind the base the phone still has something to send: without its statements nothing of it could be taken.
     if let Some((number, hash)) = base
-        && number > caller.row.statement
+        && (number > caller.row.statement || !log.holds_statements(&caller.device, number, caller.row.statement)?)
     {
         log.begin()?;
         if let Err(failure) = log.put_base(&caller.device, number, &hash) {

@@ -1,0 +1,109 @@
+//! What a hub answers a phone, request by request.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
+
+use ed25519_dalek::SigningKey;
+use fieldbook_core::access::{Area, FeedId};
+use fieldbook_core::ids::{DeviceId, LogId, UserId};
+use fieldbook_core::protocol::limits::PROTOCOL_VERSION;
+use fieldbook_core::protocol::{Cursors, Down, Hosted, RequestHeader, StatementHash, Township};
+use fieldbook_core::sync::frames::FrameReader;
+use fieldbook_core::sync::hub::{HubLog, ServedDevice};
+use fieldbook_core::sync::server::ServerLog;
+use fieldbook_core::sync::signing::{self, Signer};
+use fieldbook_core::sync::to_cbor;
+
+use super::log::HubView;
+use super::store::Enrolment;
+use super::{Exchange, HubStore};
+use crate::testing::{START_MS, TestClock, TestRandom, varint};
+
+const DEVICE: DeviceId = DeviceId([1; 16]);
+const SERVER_KEY: [u8; 32] = [5; 32];
+
+fn phone_key() -> SigningKey {
+    SigningKey::from_bytes(&[3; 32])
+}
+
+fn feed() -> FeedId {
+    FeedId { unit: "T1".into(), area: Area::Aid }
+}
+
+/// A hub that serves one phone.
+fn hub(folder: &std::path::Path) -> HubStore {
+    let clock = Arc::new(TestClock(AtomicI64::new(START_MS)));
+    let store = HubStore::open(folder, None, clock, Arc::new(TestRandom::default())).unwrap();
+    let enrolment = Enrolment {
+        host: "office".into(),
+        port: 1,
+        root_key: [4; 32],
+        device: DeviceId([2; 16]),
+        log: LogId([6; 16]),
+        server_key: SERVER_KEY,
+    };
+    store.put_enrolment(&enrolment).unwrap();
+    let key = phone_key().public_key();
+    let served = ServedDevice { device: DEVICE, key, user: UserId([7; 16]), revoked: false, feeds: vec![feed()] };
+    change(&store, |log| {
+        log.set_mirrored(&[(feed(), 1)]).unwrap();
+        log.put_devices(&[served]).unwrap();
+    });
+    store
+}
+
+fn change(store: &HubStore, work: impl FnOnce(&mut HubView<'_>)) {
+    let mut log = HubView::new(store);
+    log.begin().unwrap();
+    work(&mut log);
+    log.commit().unwrap();
+}
+
+/// What the hub tells the phone that brings nothing and whose first unsent change is behind `base`.
+fn told(store: &HubStore, counter: u64, base: (u64, StatementHash)) -> (u64, Vec<u8>) {
+    let header = to_cbor(&RequestHeader {
+        version: PROTOCOL_VERSION,
+        device: DEVICE,
+        server_key: signing::hub_key_id(&SERVER_KEY),
+        counter,
+        cursors: Cursors::Full { log: None, registry: 0, cursors: Vec::new() },
+        device_time_ms: START_MS,
+        probe: false,
+        in_full: false,
+        verdicts: 0,
+        forms: None,
+        segments: None,
+        township: Some(Township::ToHub { base: Some((base.0, base.1.into())) }),
+    });
+    let signature = signing::sign(&phone_key(), signing::REQUEST, &header);
+    let body = [varint(header.len()), header, signature.to_vec()].concat();
+    let mut exchange = Exchange::default();
+    exchange.receive(store, &body).unwrap();
+    let mut reader = FrameReader::<Down>::new();
+    reader.push(&exchange.begin_answer(store).unwrap());
+    let first = reader.next_frame().unwrap().unwrap().remove(0);
+    let Down::Hello { statement, statement_hash, .. } = first else { panic!("{first:?}") };
+    (statement, statement_hash.to_vec())
+}
+
+#[test]
+fn a_hub_goes_on_behind_what_it_has_and_not_behind_what_the_server_has() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = hub(folder.path());
+    // The server has a statement of the phone that never came by this hub, and perhaps not all of its changes.
+    let hosted = Hosted {
+        device: DEVICE,
+        statement: 3,
+        statement_hash: [33; 32],
+        taken: Some((3, 0)),
+        through: None,
+        failure: None,
+    };
+    change(&store, |log| log.put_hosted(&hosted).unwrap());
+    // The phone still has something of it: without the statement, the hub could take none of that.
+    assert_eq!(told(&store, 1, (2, [22; 32])), (2, vec![22; 32]));
+    // Where it has nothing below, the hub goes on behind the server.
+    change(&store, |log| log.put_hosted(&hosted).unwrap());
+    assert_eq!(told(&store, 2, (3, [33; 32])), (3, vec![33; 32]));
+    assert_eq!(told(&store, 3, (4, [44; 32])), (4, vec![44; 32]));
+}
