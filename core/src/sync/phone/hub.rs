@@ -55,9 +55,11 @@ fn not_believed(what: impl ToString) -> SyncError {
     SyncError::Hub(what.to_string())
 }
 
-/// Number and hash of the statement before the first that has something to send.
+/// Number and hash of the statement before the first that has something to send; of the last one where nothing has.
 fn base(log: &mut dyn PhoneLog) -> Result<Option<(u64, [u8; 32])>, LogError> {
-    let Some(first) = log.unsent(None, 1)?.pop() else { return Ok(None) };
+    let Some(first) = log.unsent(None, 1)?.pop() else {
+        return Ok(Some(log.last_statement()?).filter(|(number, _)| *number > 0));
+    };
     let stored = log.statements_after(first.statement.saturating_sub(1), 1)?.pop();
     let stored = stored.filter(|stored| stored.number == first.statement);
     let statement: Option<Statement> = stored.and_then(|stored| from_cbor(&stored.bytes));

@@ -8,7 +8,7 @@ use crate::protocol::{
     ChangesUp, Cursors, Down, ErrorKind, Hosted, RequestHeader, Statement, StatementUp, Township, Up, Verdict,
 };
 use crate::sync::frames::{FrameReader, FrameWriter, Message};
-use crate::sync::phone::signed_header;
+use crate::sync::phone::{PhoneLog, signed_header};
 use crate::sync::{from_cbor, signing};
 
 fn messages<M: Message>(frames: &[u8]) -> Vec<M> {
@@ -259,6 +259,24 @@ fn ends_well(mut world: World) {
     assert!(world.phones[0].data.outbox.is_empty() && world.phones[0].data.verdicts.is_empty());
     assert_eq!(world.phones[0].picture(), world.phones[1].picture());
     assert_eq!(world.phones[1].picture().len(), 3);
+}
+
+#[test]
+fn a_phone_of_which_the_server_has_all_brings_a_hub_nothing() {
+    let mut world = World::new(1);
+    world.sync(0);
+    for at in 0..3 {
+        let record = world.record();
+        world.phones[0].save(record, at, &[set("name", "才让卓玛")]);
+        world.sync(0);
+    }
+    let phone = &mut world.phones[0];
+    let (_, request) = Exchange::begin_at_hub(phone, &world.keys[0], world.now_ms).unwrap();
+    assert!(request.frames.is_empty(), "its statements are of no use without their changes: {:?}", request.frames);
+    let (number, hash) = phone.last_statement().unwrap();
+    let (length, start) = (usize::from(request.header[0] & 0x7f) | usize::from(request.header[1]) << 7, 2);
+    let header: RequestHeader = from_cbor(&request.header[start..start + length]).unwrap();
+    assert_eq!(header.township, Some(Township::ToHub { base: Some((number, hash.into())) }));
 }
 
 #[test]
