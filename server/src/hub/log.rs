@@ -93,7 +93,8 @@ fn keep_body(store: &HubStore, tx: &Connection, change: &TakenChange<'_>) -> Res
     }
     let text =
         "INSERT OR IGNORE INTO bodies(device, statement, item, hash, record, kind, created_version, form_version,
-                bytes, received_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+                bytes, received_ms, passing) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+    let passing = mirror_feed(tx, change.feed)?.is_none();
     let fresh = tx.prepare_cached(text)?.execute((
         change.device.as_bytes(),
         change.statement,
@@ -105,6 +106,7 @@ fn keep_body(store: &HubStore, tx: &Connection, change: &TakenChange<'_>) -> Res
         change.form_version,
         change.bytes,
         change.received_ms,
+        passing,
     ))?;
     if fresh == 0 {
         return Ok(Fate::Known);

@@ -8,7 +8,8 @@ CREATE TABLE devices (
   up_statement INTEGER NOT NULL DEFAULT 0, up_taken_statement INTEGER, up_taken_index INTEGER,
   all_statement INTEGER, all_index INTEGER
 ) STRICT, WITHOUT ROWID;
--- What phones brought, as they signed it. aside: the server holds another statement under this number.
+-- What phones brought, as they signed it. aside: the server holds another statement under this number. passing: of a feed
+-- that is not mirrored here.
 CREATE TABLE statements (
   device BLOB NOT NULL, number INTEGER NOT NULL, hash BLOB NOT NULL, bytes BLOB NOT NULL, signature BLOB NOT NULL,
   received_ms INTEGER NOT NULL, aside INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (device, number, hash)
@@ -16,7 +17,8 @@ CREATE TABLE statements (
 CREATE TABLE bodies (
   device BLOB NOT NULL, statement INTEGER NOT NULL, item INTEGER NOT NULL, hash BLOB NOT NULL, record BLOB NOT NULL,
   kind TEXT NOT NULL, created_version TEXT NOT NULL, form_version TEXT NOT NULL, bytes BLOB NOT NULL,
-  received_ms INTEGER NOT NULL, aside INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (device, statement, item, hash)
+  received_ms INTEGER NOT NULL, aside INTEGER NOT NULL DEFAULT 0, passing INTEGER NOT NULL DEFAULT 0,
+  PRIMARY KEY (device, statement, item, hash)
 ) STRICT;
 CREATE INDEX bodies_record ON bodies(record);
 CREATE INDEX bodies_hash ON bodies(hash);

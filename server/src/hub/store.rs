@@ -19,7 +19,9 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 use crate::store::{Problem, StoreError};
 
 /// Version of the schema, in `PRAGMA user_version`.
-const SCHEMA_VERSION: i64 = 1;
+const SCHEMA_VERSION: i64 = 2;
+/// What a database of version 1 lacks.
+const SINCE_VERSION_1: &str = "ALTER TABLE bodies ADD COLUMN passing INTEGER NOT NULL DEFAULT 0";
 /// Name of the database in the data folder.
 const DATABASE: &str = "hub.db";
 /// How long a process waits for another that writes.
@@ -172,8 +174,8 @@ impl HubStore {
         if version > SCHEMA_VERSION {
             return Err(StoreError::NewerSchema { path, found: version, known: SCHEMA_VERSION });
         }
-        if version == 0 {
-            tx.execute_batch(include_str!("schema.sql"))?;
+        if version < SCHEMA_VERSION {
+            tx.execute_batch(if version == 0 { include_str!("schema.sql") } else { SINCE_VERSION_1 })?;
             tx.pragma_update(None, "user_version", SCHEMA_VERSION)?;
         }
         let device_key = key(&tx, "device_key", random.as_ref())?;
@@ -281,8 +283,9 @@ impl HubStore {
         self.write(|tx| set_meta(tx, LAST_EXCHANGE, now_ms.to_string().as_bytes()))
     }
 
-    /// Drops bodies that are of no use any more: those that stand in the mirror under the server's signature, and those
-    /// that the server has had for long and entered nowhere.
+    /// Drops bodies that are of no use any more: those that stand in the mirror under the server's signature, those that
+    /// the server has had for long and entered nowhere, and at once those of feeds that are not mirrored, as soon as the
+    /// server has them or they go nowhere: nobody would tell this hub where their record is erased for ever.
     pub(crate) fn prune(&self) -> Result<(), StoreError> {
         let old_ms = self.now_ms() - RELAYED_KEPT_MS;
         self.write(|tx| {
@@ -293,7 +296,7 @@ impl HubStore {
                 [],
             )?;
             tx.execute(
-                "DELETE FROM bodies WHERE received_ms < ?1 AND EXISTS (
+                "DELETE FROM bodies WHERE (passing = 1 AND aside = 1) OR (passing = 1 OR received_ms < ?1) AND EXISTS (
                    SELECT 1 FROM devices WHERE devices.id = bodies.device
                    AND (bodies.statement, bodies.item) <= (up_taken_statement, up_taken_index))",
                 [old_ms],

@@ -5,12 +5,12 @@ use std::sync::atomic::AtomicI64;
 
 use ed25519_dalek::SigningKey;
 use fieldbook_core::access::{Area, FeedId};
-use fieldbook_core::ids::{DeviceId, LogId, UserId};
+use fieldbook_core::ids::{ActorId, ChangeHash, DeviceId, LogId, RecordId, UserId};
 use fieldbook_core::protocol::limits::PROTOCOL_VERSION;
 use fieldbook_core::protocol::{Cursors, Down, Hosted, RequestHeader, StatementHash, Township};
 use fieldbook_core::sync::frames::FrameReader;
 use fieldbook_core::sync::hub::{HubLog, ServedDevice};
-use fieldbook_core::sync::server::ServerLog;
+use fieldbook_core::sync::server::{ServerLog, TakenChange};
 use fieldbook_core::sync::signing::{self, Signer};
 use fieldbook_core::sync::to_cbor;
 
@@ -106,4 +106,53 @@ fn a_hub_goes_on_behind_what_it_has_and_not_behind_what_the_server_has() {
     change(&store, |log| log.put_hosted(&hosted).unwrap());
     assert_eq!(told(&store, 2, (3, [33; 32])), (3, vec![33; 32]));
     assert_eq!(told(&store, 3, (4, [44; 32])), (4, vec![44; 32]));
+}
+
+/// The phone brings one change of this feed, at this place of its first statement.
+fn brings(log: &mut HubView<'_>, feed: &FeedId, index: u32) {
+    let hash = ChangeHash([10 + index as u8; 32]);
+    let change = TakenChange {
+        device: DEVICE,
+        user: UserId([7; 16]),
+        actor: ActorId([8; 16]),
+        statement: 1,
+        index,
+        feed,
+        record: RecordId([9; 16]),
+        kind: "note",
+        created_version: "1",
+        form_version: "1",
+        hash,
+        bytes: b"what somebody has written",
+        received_ms: START_MS,
+        quarantine: None,
+    };
+    log.take_change(&change).unwrap();
+}
+
+#[test]
+fn what_a_hub_may_not_follow_leaves_it_as_soon_as_the_server_has_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = hub(folder.path());
+    let money = FeedId { unit: "T1".into(), area: Area::Finance };
+    change(&store, |log| {
+        for (index, feed) in [feed(), money.clone(), money].iter().enumerate() {
+            brings(log, feed, index as u32);
+        }
+    });
+    let items = || -> Vec<u32> {
+        let listed = store.read(|tx| {
+            let mut statement = tx.prepare("SELECT item FROM bodies ORDER BY item")?;
+            Ok(statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?)
+        });
+        listed.unwrap()
+    };
+    store.prune().unwrap();
+    assert_eq!(items(), [0, 1, 2], "the server has nothing of it yet");
+    let (statement, statement_hash, through) = (1, [11; 32], Some((1, 1)));
+    let hosted = Hosted { device: DEVICE, statement, statement_hash, taken: None, through, failure: None };
+    change(&store, |log| log.put_hosted(&hosted).unwrap());
+    store.prune().unwrap();
+    // Nobody would tell the hub where its record is erased for ever. What it follows, it keeps until it is mirrored.
+    assert_eq!(items(), [0, 2]);
 }
