@@ -35,8 +35,13 @@ struct Mirrored {
     position: u64,
     chain: [u8; 32],
     entries: Vec<Kept>,
-    heads: Vec<(u64, u32, [u8; 32], i64, [u8; 64])>,
+    heads: Vec<HeadRow>,
 }
+
+/// Position, epoch, chain, time, signature.
+type HeadRow = (u64, u32, [u8; 32], i64, [u8; 64]);
+/// By unit and area: position and chain.
+type Feeds = BTreeMap<(String, String), (u64, [u8; 32])>;
 
 /// Number, unit, area, epoch, position, chain.
 type FeedRow = (i64, String, String, u32, u64, [u8; 32]);
@@ -123,7 +128,7 @@ pub fn is_sound(world: &World, number: usize) -> Result<(), Wrong> {
 fn leaf(kept: &Kept) -> Option<[u8; 32]> {
     match (from_cbor::<EntryBody>(&kept.body)?, kept.hash) {
         (EntryBody::Change { bytes, .. }, Some(hash)) => {
-            let hash = change_hash(&bytes).filter(|own| own.as_bytes() == &hash)?;
+            let hash = change_hash(&bytes).filter(|own| *own.as_bytes() == hash)?;
             Some(chain::change_leaf(&kept.salt?, &hash))
         }
         (EntryBody::Erased(leaf), None) => Some(leaf),
@@ -153,15 +158,21 @@ fn heads_are_signed(world: &World, mirrored: &Mirrored) -> Result<(), String> {
     Ok(())
 }
 
+/// Bodies of which a purge must have left nothing: all but those of feeds that the hub does not follow, which wait for the
+/// server to take them. Nobody tells the hub of those; they go as soon as the server has them.
+const BODIES: &str = "bodies JOIN devices ON devices.id = bodies.device
+    WHERE (passing = 0 OR aside = 1 OR (bodies.statement, item) <= (up_taken_statement, up_taken_index))";
+
 /// Nothing of these records, which were erased before the hub last heard, is at the hub.
 pub fn holds_nothing_of(world: &World, number: usize, purged: &BTreeSet<RecordId>) -> Result<(), Wrong> {
     let Some(store) = running(world, number) else { return Ok(()) };
     let counted = |record: &RecordId| {
         store.read(|tx| {
-            let sql =
-                "SELECT (SELECT count(*) FROM bodies WHERE record = ?1) + (SELECT count(*) FROM records WHERE id = ?1)
-                       + (SELECT count(*) FROM entries WHERE record = ?1 AND hash IS NOT NULL)";
-            Ok(tx.query_row(sql, [record.as_bytes()], |row| row.get::<_, u64>(0))?)
+            let sql = format!(
+                "SELECT (SELECT count(*) FROM {BODIES} AND record = ?1) + (SELECT count(*) FROM records WHERE id = ?1)
+                 + (SELECT count(*) FROM entries WHERE record = ?1 AND hash IS NOT NULL)"
+            );
+            Ok(tx.query_row(&sql, [record.as_bytes()], |row| row.get::<_, u64>(0))?)
         })
     };
     for record in purged {
@@ -180,10 +191,11 @@ fn holds(bytes: &[u8], text: &str) -> bool {
     bytes.windows(text.len()).any(|window| window == text.as_bytes())
 }
 
-/// All that a hub holds of entries and of what phones brought.
+/// All that a hub holds of entries, and of what phones brought and a purge must find.
 fn bytes_held(store: &HubStore) -> Result<Vec<Vec<u8>>, StoreError> {
     store.read(|tx| {
-        let mut statement = tx.prepare("SELECT body FROM entries UNION ALL SELECT bytes FROM bodies")?;
+        let sql = format!("SELECT body FROM entries UNION ALL SELECT bodies.bytes FROM {BODIES}");
+        let mut statement = tx.prepare(&sql)?;
         let rows = statement.query_map([], |row| row.get(0))?;
         Ok(rows.collect::<Result<_, _>>()?)
     })
@@ -251,7 +263,7 @@ pub fn waiting(world: &World, number: usize) -> Result<(u64, u64), Wrong> {
 }
 
 /// Feeds of the server: how far each is, and its chain.
-fn of_server(store: &Store) -> Result<BTreeMap<(String, String), (u64, [u8; 32])>, StoreError> {
+fn of_server(store: &Store) -> Result<Feeds, StoreError> {
     store.read(|tx| {
         let mut statement = tx.prepare("SELECT unit, area, position, chain FROM feeds")?;
         let rows = statement.query_map([], |row| Ok(((row.get(0)?, row.get(1)?), (row.get(2)?, row.get(3)?))))?;
