@@ -195,6 +195,14 @@ impl Ether {
         }
     }
 
+    /// The world is over: who serves holds this in turn.
+    pub fn end(&self) {
+        let mut state = self.state();
+        let ended = (state.serving.take(), std::mem::take(&mut state.hubs));
+        drop(state);
+        drop(ended);
+    }
+
     /// Works on what hubs may still show to users who may not read it any more: by hub and user.
     pub fn outdated<T>(&self, work: impl FnOnce(&mut BTreeMap<(usize, usize), BTreeSet<(String, Area)>>) -> T) -> T {
         work(&mut self.state().outdated)

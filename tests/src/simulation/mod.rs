@@ -18,6 +18,7 @@ mod mirrors;
 mod model;
 mod net;
 mod office;
+mod outcome;
 mod restores;
 mod screens;
 mod sealed;
@@ -28,7 +29,8 @@ mod work;
 mod world;
 
 pub use disk::{Disk, Image, Unsynced};
-pub use world::{Outcome, Plan, run};
+pub use outcome::Outcome;
+pub use world::{Plan, run};
 
 /// When every world begins: 2026-06-01 in Shanghai, milliseconds since 1970 UTC.
 pub const START_MS: i64 = 1_780_243_200_000;

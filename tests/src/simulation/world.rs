@@ -14,6 +14,7 @@ use super::ether::{Ether, Weather};
 use super::hubs::{self, Townships, With};
 use super::model::Model;
 use super::office::{Office, USERS};
+use super::outcome::Outcome;
 use super::restores::Stage;
 use super::tasks::Turn;
 use super::township::Hub;
@@ -139,48 +140,6 @@ impl Plan {
     }
 }
 
-/// How a world ended.
-#[derive(Clone, Debug)]
-pub struct Outcome {
-    /// Its seed.
-    pub seed: u64,
-    /// What went wrong, if anything.
-    pub wrong: Option<Wrong>,
-    /// A hash over all that happened.
-    pub digest: String,
-    /// The last lines of what happened.
-    pub trace: Vec<String>,
-    /// Texts saved.
-    pub saves: usize,
-    /// Syncs begun.
-    pub syncs: u64,
-    /// Crashes, of phones and server.
-    pub crashes: u64,
-}
-
-impl Outcome {
-    /// A world that ended by a panic, which is printed where it happened.
-    #[must_use]
-    pub fn panicked(seed: u64) -> Self {
-        let wrong = Some("a panic".to_owned());
-        Self { seed, wrong, digest: String::new(), trace: Vec::new(), saves: 0, syncs: 0, crashes: 0 }
-    }
-}
-
-impl std::fmt::Display for Outcome {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match &self.wrong {
-            Some(wrong) => write!(
-                f,
-                "seed {} fails: {wrong}
-  replay: make simulate SEED={}",
-                self.seed, self.seed
-            ),
-            None => write!(f, "seed {} holds ({} saves, {} syncs)", self.seed, self.saves, self.syncs),
-        }
-    }
-}
-
 /// Whose sync is under way.
 #[derive(Clone, Copy, Debug)]
 enum Runner {
@@ -257,6 +216,7 @@ pub fn run(seed: u64) -> Outcome {
         counted = (world.model.written.len(), world.syncs, world.crashes);
         done
     });
+    ether.end();
     let wrong = ether.what_is_wrong().or(done.err());
     // The server's store asks the ether for the time: each would keep the other.
     ether.serve(None);

@@ -356,3 +356,19 @@ fn a_hub_speaks_for_those_whom_it_serves_and_nobody_else_does() {
     let refused = answer_to(&mut world.server, &world.server_key, world.now_ms, &request.body(), false).unwrap_err();
     assert_eq!(refused.kind, ErrorKind::WrongServer);
 }
+
+#[test]
+fn a_restored_server_tells_a_hub_nobodys_rights_before_it_is_confirmed() {
+    let (mut world, hub, brought) = relayed();
+    let said = all_of(&world, brought);
+    let told = |answer: &[Down]| answer.iter().any(|message| matches!(message, Down::Devices(_)));
+    world.server.data.awaiting = true;
+    let answer = bring(&mut world, hub, &said);
+    assert!(!told(&answer), "who may read what is as old as the backup: {answer:?}");
+    assert_eq!(hosted(&answer).len(), 1);
+    world.server.data.awaiting = false;
+    let township = Township::ByHub { devices: [0; 16].into(), tls_key: None };
+    let body = signed_header(&world.keys[hub], &header(&world, hub, 1_001, Some(township)));
+    let answer = answer_to(&mut world.server, &world.server_key, world.now_ms, &body, false).unwrap();
+    assert!(told(&messages::<Down>(&answer.concat())));
+}
