@@ -1,7 +1,7 @@
 # Every command of the project; CI calls nothing else.
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: help setup demo test bench bench-sync lint kotlin fuzz simulate simulate-mutants simulate-coverage
+.PHONY: help setup demo test bench bench-sync lint kotlin fuzz simulate simulate-mutants
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' Makefile | column -t -s:
@@ -40,9 +40,6 @@ simulate: setup ## simulated worlds: SEEDS=10000 of them, or SEED=17 alone with 
 
 simulate-mutants: setup ## the deliberate bugs of tests/mutants, and how many worlds it takes to find each; MUTANTS="name name" for some
 	SEEDS=$(or $(SEEDS),400) tests/scripts/mutants.sh $(MUTANTS)
-
-simulate-coverage: setup ## lines that simulated worlds run through, by module: SEEDS=300 of them; FILES="path path" for what is left out
-	SEEDS=$(or $(SEEDS),300) tests/scripts/coverage.sh $(FILES)
 
 lint: setup ## format, clippy
 	cargo fmt --all --check
