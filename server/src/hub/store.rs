@@ -19,9 +19,7 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 use crate::store::{Problem, StoreError};
 
 /// Version of the schema, in `PRAGMA user_version`.
-const SCHEMA_VERSION: i64 = 2;
-/// What a database of version 1 lacks.
-const SINCE_VERSION_1: &str = "ALTER TABLE bodies ADD COLUMN passing INTEGER NOT NULL DEFAULT 0";
+const SCHEMA_VERSION: i64 = 1;
 /// Name of the database in the data folder.
 const DATABASE: &str = "hub.db";
 /// How long a process waits for another that writes.
@@ -174,8 +172,8 @@ impl HubStore {
         if version > SCHEMA_VERSION {
             return Err(StoreError::NewerSchema { path, found: version, known: SCHEMA_VERSION });
         }
-        if version < SCHEMA_VERSION {
-            tx.execute_batch(if version == 0 { include_str!("schema.sql") } else { SINCE_VERSION_1 })?;
+        if version == 0 {
+            tx.execute_batch(include_str!("schema.sql"))?;
             tx.pragma_update(None, "user_version", SCHEMA_VERSION)?;
         }
         let device_key = key(&tx, "device_key", random.as_ref())?;

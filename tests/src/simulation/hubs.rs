@@ -421,7 +421,9 @@ pub fn round(world: &mut World, first: bool) -> Result<bool, Wrong> {
 fn at_hub(world: &mut World, number: usize, hub: usize, first: bool) -> Result<bool, Wrong> {
     let (done, moved) = world.sync_with(number, With::Hub(hub));
     // Of a phone that is there twice the hub may hold what the other one stated: only the server can tell them apart.
-    let excused = world.hubs[hub].revoked || world.devices[number].doubtful;
+    // A phone whose user has no role any more follows no feed: a hub has nothing for it, and sends it to the server.
+    let device = &world.devices[number];
+    let excused = world.hubs[hub].revoked || device.doubtful || world.roles[device.user].is_empty();
     match done {
         Some(Err(error)) if !first && !excused => {
             Err(format!("{} cannot sync at hub{hub}: {error:?}", world.devices[number].name))
