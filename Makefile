@@ -1,7 +1,7 @@
 # Every command of the project; CI calls nothing else.
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: help setup demo test bench bench-sync lint kotlin fuzz simulate simulate-mutants
+.PHONY: help setup demo test bench bench-sync lint kotlin fuzz simulate simulate-coverage simulate-mutants
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' Makefile | column -t -s:
@@ -37,6 +37,9 @@ bench-sync: setup ## costs of syncing on a shaped line, written to docs/PERFORMA
 simulate: setup ## simulated worlds: SEEDS=10000 of them, or SEED=17 alone with all that happened in it
 	cargo build --quiet --release -p fieldbook-tests --bin fieldbook-simulate
 	target/release/fieldbook-simulate $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),1000))
+
+simulate-coverage: setup ## lines of sync, intake, documents, stores and hub that SEEDS=300 worlds run through; in a build of its own
+	SEEDS=$(or $(SEEDS),300) tests/scripts/coverage.sh
 
 simulate-mutants: setup ## the deliberate bugs of tests/mutants, and how many worlds it takes to find each; MUTANTS="name name" for some
 	SEEDS=$(or $(SEEDS),400) tests/scripts/mutants.sh $(MUTANTS)

@@ -520,11 +520,12 @@ impl World {
     /// No fault is left; everybody runs.
     fn calm(&mut self) -> Result<(), Wrong> {
         self.ether.note("calm");
-        self.plan.weather = Weather::default();
         self.ether.set_weather(Weather::default());
         faults::mend(self)?;
         self.end_syncs()?;
         hubs::end_exchanges(self)?;
+        // What was under way may have been rewritten before.
+        self.plan.weather = Weather::default();
         hubs::mend(self)?;
         for number in 0..self.devices.len() {
             screens::put_down(self, number)?;
