@@ -91,22 +91,11 @@ fn arrive(phones: &[Arc<Fieldbook>]) -> Result<Vec<f64>, Failure> {
     })
 }
 
-/// Measures on a copy of a seeded server's data.
-pub fn run(data: &Path, homes: &Path, seed: u32, n: u32) -> Result<Crowd, Failure> {
-    let server = Server::start(data)?;
-    let watch = Meter::start(server.process())?;
-    let (small, large) = (enrolled(&server, &homes.join("a"), "a")?, enrolled(&server, &homes.join("b"), "b")?);
-    fill(&large, seed + 100, 0..UNSENT)?;
-    println!("  a phone with {UNSENT} changes to send");
-    one(&small, seed, 0, n)?;
-    let alone: Vec<f64> = (1..=ALONE as u32).map(|round| one(&small, seed, round, n)).collect::<Result<_, _>>()?;
-    let (large_s, times_ms) = beside(&small, &large, seed, n)?;
-    close(small)?;
-    close(large)?;
-
+/// The fifty phones: seconds until each had ended, ascending.
+fn fifty(server: &Server, homes: &Path, seed: u32) -> Result<Vec<f64>, Failure> {
     println!("  {PHONES} phones");
     let phones: Vec<Arc<Fieldbook>> = (0..PHONES)
-        .map(|number| enrolled(&server, &homes.join(format!("phone-{number}")), "field-11"))
+        .map(|number| enrolled(server, &homes.join(format!("phone-{number}")), "field-11"))
         .collect::<Result<_, _>>()?;
     for (number, phone) in (0..).zip(&phones) {
         fill(phone, seed + 200 + number, 0..EDITS)?;
@@ -116,6 +105,23 @@ pub fn run(data: &Path, homes: &Path, seed: u32, n: u32) -> Result<Crowd, Failur
     for phone in phones {
         close(phone)?;
     }
+    Ok(ended)
+}
+
+/// Measures on a copy of a seeded server's data.
+pub fn run(data: &Path, homes: &Path, seed: u32, n: u32) -> Result<Crowd, Failure> {
+    let server = Server::start(data)?;
+    let watch = Meter::start(server.process())?;
+    // First, while a first download is of N records only.
+    let ended = fifty(&server, homes, seed)?;
+    let (small, large) = (enrolled(&server, &homes.join("a"), "a")?, enrolled(&server, &homes.join("b"), "b")?);
+    fill(&large, seed + 100, 0..UNSENT)?;
+    println!("  a phone with {UNSENT} changes to send");
+    one(&small, seed, 0, n)?;
+    let alone: Vec<f64> = (1..=ALONE as u32).map(|round| one(&small, seed, round, n)).collect::<Result<_, _>>()?;
+    let (large_s, times_ms) = beside(&small, &large, seed, n)?;
+    close(small)?;
+    close(large)?;
     Ok(Crowd {
         alone_ms: median(alone),
         beside: times_ms.len(),
