@@ -95,7 +95,7 @@ fn arrive(phones: &[Arc<Fieldbook>]) -> Result<Vec<f64>, Failure> {
 fn fifty(server: &Server, homes: &Path, seed: u32) -> Result<Vec<f64>, Failure> {
     println!("  {PHONES} phones");
     let phones: Vec<Arc<Fieldbook>> = (0..PHONES)
-        .map(|number| enrolled(server, &homes.join(format!("phone-{number}")), "field-11"))
+        .map(|number| enrolled(server, &homes.join(format!("one-of-fifty-{number}")), "field-11"))
         .collect::<Result<_, _>>()?;
     for (number, phone) in (0..).zip(&phones) {
         fill(phone, seed + 200 + number, 0..EDITS)?;
