@@ -327,8 +327,7 @@ impl ServerLog for HubView<'_> {
         Err(LogError::other("a hub takes nothing back"))
     }
 
-    /// What is sealed, the server offers; a hub only holds the bytes.
-    /// Nobody is offered segments by a hub.
+    /// What is sealed, the server offers; a hub only holds the bytes, and offers nobody any.
     fn has_others(&mut self, _: &FeedId, _: u64, _: &DeviceId, _: u64) -> Result<bool, LogError> {
         Ok(false)
     }
