@@ -1,5 +1,7 @@
 //! Own changes until a signed head covers them, the statements that sign them, and what the server said of them.
 
+use std::collections::BTreeSet;
+
 use fieldbook_sqlite::rusqlite::{self, OptionalExtension, Row, ToSql, params};
 
 use super::record::{area_number, area_of_number};
@@ -94,8 +96,27 @@ pub struct NotTakenRow {
     pub bytes: Vec<u8>,
 }
 
-const OUTBOX: &str = "SELECT hash, record, kind, created_version, form_version, unit, area, actor, state, position,
-  statement, list_index, bytes FROM outbox";
+/// Columns of an [`OutboxRow`].
+macro_rules! outbox {
+    ($condition:literal) => {
+        concat!(
+            "SELECT hash, record, kind, created_version, form_version, unit, area, actor, state, position, statement,
+             list_index, bytes FROM outbox ",
+            $condition
+        )
+    };
+}
+
+// The indexes are named: left to itself SQLite takes the one by state, and goes through all that waits for every page.
+pub(super) const UNACKNOWLEDGED: &str = outbox!(
+    "INDEXED BY outbox_by_statement
+     WHERE statement IS NOT NULL AND (statement, list_index) > (?1, ?2) AND state IN (1, 2)
+     ORDER BY statement, list_index LIMIT ?3"
+);
+pub(super) const MARK_SENT: &str = "UPDATE outbox INDEXED BY outbox_stated SET state = 2, held = 0
+  WHERE state = 1 AND held IN (0, 1) AND (statement, list_index) <= (?1, ?2) RETURNING record";
+pub(super) const MARK_UNSENT: &str = "UPDATE outbox INDEXED BY outbox_sent SET state = 1
+  WHERE state = 2 AND (statement, list_index) > (?1, ?2) RETURNING record";
 
 fn outbox_row(row: &Row<'_>) -> rusqlite::Result<OutboxRow> {
     let statement: Option<i64> = row.get(10)?;
@@ -129,9 +150,9 @@ pub(super) fn stored(number: u64) -> i64 {
 }
 
 impl View<'_> {
-    fn outbox_where(&self, condition: &str, values: &[&dyn ToSql]) -> Result<Vec<OutboxRow>, StoreError> {
+    fn outbox_rows(&self, sql: &str, values: &[&dyn ToSql]) -> Result<Vec<OutboxRow>, StoreError> {
         let failed = |error| self.failed("reading the outbox", error);
-        let mut statement = self.connection.prepare_cached(&format!("{OUTBOX} {condition}")).map_err(failed)?;
+        let mut statement = self.connection.prepare_cached(sql).map_err(failed)?;
         let rows = statement.query_map(values, outbox_row).map_err(failed)?;
         rows.collect::<Result<_, _>>().map_err(failed)
     }
@@ -141,7 +162,7 @@ impl View<'_> {
     /// # Errors
     /// [`StoreError`], as for every method here.
     pub fn unstated(&self, limit: usize) -> Result<Vec<OutboxRow>, StoreError> {
-        self.outbox_where("WHERE state = 0 ORDER BY n LIMIT ?1", &[&stored(limit as u64)])
+        self.outbox_rows(outbox!("WHERE state = 0 ORDER BY n LIMIT ?1"), &[&stored(limit as u64)])
     }
 
     /// Changes that are stated or sent, by (statement, index), beginning behind `after`.
@@ -150,11 +171,7 @@ impl View<'_> {
     /// [`StoreError`].
     pub fn unacknowledged(&self, after: Option<(u64, u32)>, limit: usize) -> Result<Vec<OutboxRow>, StoreError> {
         let (number, index) = after.map_or((0, -1), |(number, index)| (stored(number), i64::from(index)));
-        self.outbox_where(
-            "WHERE statement IS NOT NULL AND (statement, list_index) > (?1, ?2) AND state IN (1, 2)
-             ORDER BY statement, list_index LIMIT ?3",
-            &[&number, &index, &stored(limit as u64)],
-        )
+        self.outbox_rows(UNACKNOWLEDGED, &[&number, &index, &stored(limit as u64)])
     }
 
     /// Is there a change that the server does not have?
@@ -173,7 +190,7 @@ impl View<'_> {
     /// # Errors
     /// [`StoreError`].
     pub fn outbox_of(&self, record: &RecordId) -> Result<Vec<OutboxRow>, StoreError> {
-        self.outbox_where("WHERE record = ?1 ORDER BY n", &[&record.as_bytes()])
+        self.outbox_rows(outbox!("WHERE record = ?1 ORDER BY n"), &[&record.as_bytes()])
     }
 
     /// The row at this place of an own statement, whatever its state.
@@ -181,7 +198,7 @@ impl View<'_> {
     /// # Errors
     /// [`StoreError`].
     pub fn outbox_at(&self, statement: u64, index: u32) -> Result<Option<OutboxRow>, StoreError> {
-        let rows = self.outbox_where("WHERE statement = ?1 AND list_index = ?2", &[&stored(statement), &index]);
+        let rows = self.outbox_rows(outbox!("WHERE statement = ?1 AND list_index = ?2"), &[&stored(statement), &index]);
         rows.map(|mut rows| rows.pop())
     }
 
@@ -384,20 +401,7 @@ impl Write<'_> {
     /// # Errors
     /// [`StoreError`].
     pub fn mark_sent(&self, through: (u64, u32)) -> Result<u64, StoreError> {
-        let failed = |error| self.failed("writing the outbox", error);
-        let mut statement = self
-            .connection
-            .prepare_cached(
-                "UPDATE outbox SET state = 2, held = 0
-                 WHERE state = 1 AND (statement, list_index) <= (?1, ?2) RETURNING record",
-            )
-            .map_err(failed)?;
-        let rows = statement
-            .query_map(params![stored(through.0), through.1], |row| Ok(RecordId(row.get(0)?)))
-            .map_err(failed)?;
-        let records: Vec<RecordId> = rows.collect::<Result<_, _>>().map_err(failed)?;
-        records.iter().try_for_each(|id| self.refresh_sync(id))?;
-        Ok(records.len() as u64)
+        self.mark(MARK_SENT, (stored(through.0), i64::from(through.1)))
     }
 
     /// The server has the bodies up to this statement and index only: sent changes beyond it are stated again.
@@ -406,11 +410,19 @@ impl Write<'_> {
     /// [`StoreError`].
     pub fn mark_unsent(&self, beyond: Option<(u64, u32)>) -> Result<(), StoreError> {
         let (number, index) = beyond.map_or((0, -1), |(number, index)| (stored(number), i64::from(index)));
-        self.outbox_sql(
-            "UPDATE outbox SET state = 1 WHERE state = 2 AND (statement, list_index) > (?1, ?2)",
-            &[&number, &index],
-        )?;
-        self.refresh_sync_where("SELECT DISTINCT record FROM outbox WHERE state = 1", &[])
+        self.mark(MARK_UNSENT, (number, index)).map(|_| ())
+    }
+
+    /// Runs an update up to or beyond a statement and index that returns the records of its rows. Returns how many rows.
+    pub(super) fn mark(&self, sql: &str, (number, index): (i64, i64)) -> Result<u64, StoreError> {
+        let failed = |error| self.failed("writing the outbox", error);
+        let mut statement = self.connection.prepare_cached(sql).map_err(failed)?;
+        let rows = statement.query_map(params![number, index], |row| row.get::<_, [u8; 16]>(0)).map_err(failed)?;
+        let records: Vec<[u8; 16]> = rows.collect::<Result<_, _>>().map_err(failed)?;
+        let all = records.len() as u64;
+        let records: BTreeSet<[u8; 16]> = records.into_iter().collect();
+        records.into_iter().try_for_each(|id| self.refresh_sync(&RecordId(id)))?;
+        Ok(all)
     }
 
     /// An own change came back as the entry at `position` of `feed`, which may be another than it was made for: nothing
@@ -478,7 +490,7 @@ impl Write<'_> {
         )?;
         // If the server loses such a change, it is stated anew: its number will be another statement's.
         self.outbox_sql(
-            "UPDATE outbox SET statement = NULL, list_index = NULL WHERE statement > ?1 AND state = 3",
+            "UPDATE outbox SET held = 0, statement = NULL, list_index = NULL WHERE statement > ?1 AND state = 3",
             &[&above],
         )?;
         self.outbox_sql("DELETE FROM statement WHERE number > ?1", &[&above])?;
@@ -507,7 +519,7 @@ impl Write<'_> {
         let rows = statement
             .query_map(params![feed.unit, area_number(feed.area), stored(position)], |row| row.get::<_, [u8; 16]>(0))
             .map_err(failed)?;
-        let records: std::collections::BTreeSet<[u8; 16]> = rows.collect::<Result<_, _>>().map_err(failed)?;
+        let records: BTreeSet<[u8; 16]> = rows.collect::<Result<_, _>>().map_err(failed)?;
         records.into_iter().try_for_each(|id| self.refresh_sync(&RecordId(id)))
     }
 

@@ -28,6 +28,10 @@ CREATE TABLE outbox(
 CREATE INDEX outbox_by_record ON outbox(record, n);
 CREATE INDEX outbox_by_state ON outbox(state, n);
 CREATE INDEX outbox_by_statement ON outbox(statement, list_index) WHERE statement IS NOT NULL;
+-- For what an exchange moves on; a save of the user's touches none of them.
+CREATE INDEX outbox_stated ON outbox(held, statement, list_index) WHERE state = 1;
+CREATE INDEX outbox_sent ON outbox(statement, list_index) WHERE state = 2;
+CREATE INDEX outbox_held ON outbox(statement, list_index) WHERE held = 1;
 CREATE TABLE statement(number INTEGER PRIMARY KEY, hash BLOB NOT NULL, bytes BLOB NOT NULL, signature BLOB NOT NULL);
 CREATE TABLE verdict(
   n INTEGER PRIMARY KEY, change BLOB NOT NULL UNIQUE, record BLOB NOT NULL, bytes BLOB NOT NULL,

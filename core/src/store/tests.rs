@@ -3,6 +3,7 @@ use super::*;
 use crate::document::ChangeState;
 use support::*;
 
+mod cost;
 mod damage;
 mod model;
 mod support;

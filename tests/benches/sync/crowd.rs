@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use fieldbook_core::client::{Fieldbook, Patch};
 use fieldbook_tests::bench::{enrolled, fill, synced};
@@ -17,10 +17,14 @@ use super::server::{close, patch};
 
 /// Changes that the large phone has to send.
 pub const UNSENT: u32 = 20_000;
+/// Records of the small phone.
+const OWN: u32 = 100;
 /// Exchanges of the small phone that are measured alone.
 const ALONE: usize = 40;
 /// Exchanges of the small phone at least while the large one sends.
 const BESIDE_MIN: usize = 40;
+/// Between two exchanges of the small phone.
+const PAUSE_MS: u64 = 50;
 /// Phones that come at once, and what each has to send.
 pub const PHONES: usize = 50;
 const EDITS: u32 = 5;
@@ -44,9 +48,9 @@ pub struct Crowd {
 }
 
 /// One edit, synced; milliseconds of the sync.
-fn one(phone: &Fieldbook, seed: u32, round: u32, n: u32) -> Result<f64, Failure> {
+fn one(phone: &Fieldbook, seed: u32, round: u32) -> Result<f64, Failure> {
     let edits: Vec<Patch> =
-        workload::edits(seed, round, [round % n]).iter().map(|line| patch(line)).collect::<Result<_, _>>()?;
+        workload::edits(seed, round, [round % OWN]).iter().map(|line| patch(line)).collect::<Result<_, _>>()?;
     for saved in phone.edit(&edits).map_err(|error| error.to_string())? {
         saved.map_err(|error| error.to_string())?;
     }
@@ -58,7 +62,7 @@ fn one(phone: &Fieldbook, seed: u32, round: u32, n: u32) -> Result<f64, Failure>
     Ok(start.elapsed().as_secs_f64() * 1_000.0)
 }
 
-fn beside(small: &Fieldbook, large: &Fieldbook, seed: u32, n: u32) -> Result<(f64, Vec<f64>), Failure> {
+fn beside(small: &Fieldbook, large: &Fieldbook, seed: u32) -> Result<(f64, Vec<f64>), Failure> {
     let ended = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let sending = scope.spawn(|| {
@@ -69,7 +73,8 @@ fn beside(small: &Fieldbook, large: &Fieldbook, seed: u32, n: u32) -> Result<(f6
         });
         let mut times_ms = Vec::new();
         while !ended.load(Ordering::SeqCst) {
-            times_ms.push(one(small, seed, 1_000 + times_ms.len() as u32, n)?);
+            times_ms.push(one(small, seed, 1_000 + times_ms.len() as u32)?);
+            std::thread::sleep(Duration::from_millis(PAUSE_MS));
         }
         let (sent, seconds) = sending.join().map_err(|_| "the large phone failed")??;
         if sent != u64::from(UNSENT) || times_ms.len() < BESIDE_MIN {
@@ -109,17 +114,22 @@ fn fifty(server: &Server, homes: &Path, seed: u32) -> Result<Vec<f64>, Failure> 
 }
 
 /// Measures on a copy of a seeded server's data.
-pub fn run(data: &Path, homes: &Path, seed: u32, n: u32) -> Result<Crowd, Failure> {
+pub fn run(data: &Path, homes: &Path, seed: u32) -> Result<Crowd, Failure> {
     let server = Server::start(data)?;
     let watch = Meter::start(server.process())?;
     // First, while a first download is of N records only.
     let ended = fifty(&server, homes, seed)?;
-    let (small, large) = (enrolled(&server, &homes.join("a"), "a")?, enrolled(&server, &homes.join("b"), "b")?);
+    // The small one does not follow the feeds that the large one writes: only the server is between them.
+    let small = enrolled(&server, &homes.join("small"), "field-12")?;
+    let small_seed = seed + 300;
+    fill(&small, small_seed, 0..OWN)?;
+    synced(&small)?;
+    let large = enrolled(&server, &homes.join("large"), "b")?;
     fill(&large, seed + 100, 0..UNSENT)?;
     println!("  a phone with {UNSENT} changes to send");
-    one(&small, seed, 0, n)?;
-    let alone: Vec<f64> = (1..=ALONE as u32).map(|round| one(&small, seed, round, n)).collect::<Result<_, _>>()?;
-    let (large_s, times_ms) = beside(&small, &large, seed, n)?;
+    one(&small, small_seed, 0)?;
+    let alone: Vec<f64> = (1..=ALONE as u32).map(|round| one(&small, small_seed, round)).collect::<Result<_, _>>()?;
+    let (large_s, times_ms) = beside(&small, &large, small_seed)?;
     close(small)?;
     close(large)?;
     Ok(Crowd {

@@ -118,7 +118,7 @@ fn measure(part: Part, runtime: &Runtime, folder: &Path, arguments: &Arguments) 
         }
         Part::Crowd => {
             let data = cost::seeded(folder, 1, arguments.n)?;
-            let crowd = crowd::run(&data, folder, 1, arguments.n)?;
+            let crowd = crowd::run(&data, folder, 1)?;
             (report::crowd_section(&crowd, &machine()), report::crowd_targets(&crowd), json!(crowd))
         }
         Part::Large => {
