@@ -134,11 +134,13 @@ fn outbox_change(row: OutboxRow) -> OutboxChange {
 
 fn unsent(view: View<'_>, row: OutboxRow) -> Result<Unsent, Fault> {
     let (statement, index) = row.statement.unwrap_or_default();
+    let meta = view.meta(&row.record)?.filter(|meta| meta.salt.is_some());
+    let same = |meta: RecordMeta| (meta.kind, meta.created_version) == (row.kind.clone(), row.created_version.clone());
     Ok(Unsent {
         statement,
         index,
         record: row.record,
-        known: view.meta(&row.record)?.is_some_and(|meta| meta.salt.is_some()),
+        known: meta.is_some_and(same),
         kind: row.kind,
         created_version: row.created_version,
         form_version: row.form_version,

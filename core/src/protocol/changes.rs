@@ -55,23 +55,24 @@ pub struct FormRun {
     /// How many.
     #[n(0)]
     pub count: u32,
-    /// Kind of their records.
+    /// Form that the records were created under (their creation changes are rebuilt from it); `None`: the receiver holds
+    /// them.
     #[n(1)]
-    pub kind: String,
-    /// Form version that the records were created under (their creation changes are rebuilt from it).
+    pub created: Option<CreatedUnder>,
+    /// Form version that the saves were made under; `None` = the one that the records were created under.
     #[n(2)]
-    pub created_version: String,
-    /// Form version that the saves were made under; `None` = that one.
-    #[n(3)]
     pub saved_version: Option<String>,
 }
 
-impl FormRun {
-    /// Form version that the saves were made under.
-    #[must_use]
-    pub fn form_version(&self) -> &str {
-        self.saved_version.as_ref().unwrap_or(&self.created_version)
-    }
+/// The form that a record was created under.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct CreatedUnder {
+    /// Kind of the record.
+    #[n(0)]
+    pub kind: String,
+    /// Version of its form.
+    #[n(1)]
+    pub version: String,
 }
 
 /// Changes on their way down, at most [`super::limits::BATCH_CHANGES_MAX`].

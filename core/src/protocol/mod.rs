@@ -13,7 +13,7 @@ mod segments;
 mod township;
 pub mod transcode;
 
-pub use changes::{ChangesDown, ChangesUp, FormRun, StatementUp};
+pub use changes::{ChangesDown, ChangesUp, CreatedUnder, FormRun, StatementUp};
 pub use chunk::change_hash;
 pub use messages::{
     CursorState, Cursors, Down, EnrolAnswer, EnrolRequest, Entry, EntryBody, ErrorAnswer, ErrorKind, PURGED,

@@ -7,14 +7,14 @@ use fieldbook_core::document::Document;
 use fieldbook_core::forms::{Form, FormDefinition};
 use fieldbook_core::ids::{ActorId, ChangeHash, DeviceId, LogId, RecordId, UserId};
 use fieldbook_core::protocol::limits::{CHANGE_PREFIX_BYTES, RECORD_PREFIX_BYTES};
-use fieldbook_core::protocol::{Entry, Point, Returned, Segment, Verdict};
+use fieldbook_core::protocol::{CreatedUnder, Entry, Point, Returned, Segment, Verdict};
 use fieldbook_core::sync::cursors::CursorPoint;
 use fieldbook_core::sync::segment::Sealed;
 use fieldbook_core::sync::server::{
     DeviceRow, Fate, FeedHead, LogEntry, ReturnedState, Scope, ServerLog, StatementRow, TakenChange,
 };
 use fieldbook_core::sync::{LogError, chain, from_cbor};
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::store::HubStore;
 use crate::store::{StoreError, id_range, one_id};
@@ -260,6 +260,16 @@ impl ServerLog for HubView<'_> {
         let text = "SELECT hash FROM entries WHERE hash >= ?1 AND hash <= ?2 AND record = ?3 \
                     UNION SELECT hash FROM bodies WHERE hash >= ?1 AND hash <= ?2 AND record = ?3 LIMIT 2";
         Ok(self.with(|tx| Ok(one_id(tx, text, &[&least, &greatest, &record.as_bytes()])?))?.map(ChangeHash))
+    }
+
+    fn created_under(&mut self, record: &RecordId) -> Result<Option<CreatedUnder>, LogError> {
+        let text = "SELECT kind, created_version FROM records WHERE id = ?1 \
+                    UNION ALL SELECT kind, created_version FROM bodies WHERE record = ?1 LIMIT 1";
+        self.with(|tx| {
+            let mut statement = tx.prepare_cached(text)?;
+            let read = |row: &Row<'_>| Ok(CreatedUnder { kind: row.get(0)?, version: row.get(1)? });
+            Ok(statement.query_row([record.as_bytes()], read).optional()?)
+        })
     }
 
     fn creation(&mut self, record: &RecordId, kind: &str, version: &str) -> Result<Option<ChangeHash>, LogError> {

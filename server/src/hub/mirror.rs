@@ -5,7 +5,7 @@ use std::sync::Arc;
 use fieldbook_core::access::FeedId;
 use fieldbook_core::forms::FormDefinition;
 use fieldbook_core::ids::{ChangeHash, DeviceId, RecordId};
-use fieldbook_core::protocol::{EntryBody, Hosted, SignedHead, Statement, StatementHash};
+use fieldbook_core::protocol::{EntryBody, Hosted, RecordStart, SignedHead, Statement, StatementHash};
 use fieldbook_core::sync::hub::{HubIdentity, HubLog, Mirrored, ServedDevice};
 use fieldbook_core::sync::phone::{FollowedFeed, StoredStatement, Unsent};
 use fieldbook_core::sync::{LogError, chain, from_cbor, to_cbor};
@@ -316,9 +316,10 @@ impl HubLog for HubView<'_> {
         })
     }
 
-    fn put_salt(&mut self, record: &RecordId, salt: &[u8; 8]) -> Result<(), LogError> {
+    fn put_start(&mut self, record: &RecordId, start: &RecordStart) -> Result<(), LogError> {
         self.with(|tx| {
-            tx.execute("INSERT OR REPLACE INTO records(id, salt) VALUES (?1, ?2)", (record.as_bytes(), salt))?;
+            let text = "INSERT OR REPLACE INTO records(id, salt, kind, created_version) VALUES (?1, ?2, ?3, ?4)";
+            tx.execute(text, (record.as_bytes(), start.salt, &start.kind, &start.created_version))?;
             Ok(())
         })
     }

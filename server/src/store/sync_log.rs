@@ -7,14 +7,14 @@ use fieldbook_core::access::{Area, FeedId};
 use fieldbook_core::document::Document;
 use fieldbook_core::ids::{ActorId, ChangeHash, DeviceId, LogId, RecordId, UserId};
 use fieldbook_core::protocol::limits::{CHANGE_PREFIX_BYTES, DEVICE_FEEDS_MAX, RECORD_PREFIX_BYTES};
-use fieldbook_core::protocol::{Entry, HostedDevice, Notice, Point, Returned, Segment, Verdict};
+use fieldbook_core::protocol::{CreatedUnder, Entry, HostedDevice, Notice, Point, Returned, Segment, Verdict};
 use fieldbook_core::sync::cursors::CursorPoint;
 use fieldbook_core::sync::segment::Sealed;
 use fieldbook_core::sync::server::{
     DeviceRow, Fate, FeedHead, LogEntry, ReturnedState, Scope, Sealing, ServerLog, StatementRow, TakenChange,
 };
 use fieldbook_core::sync::{LogError, LogErrorKind, chain, from_cbor};
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, OptionalExtension, Row};
 use sha2::{Digest, Sha256};
 
 use super::foreseen::{Foreseen, Gathered, RECORD_BYTES_MAX, RECORDS_MAX};
@@ -359,6 +359,15 @@ impl ServerLog for StoreLog<'_> {
         let text = "SELECT hash FROM entries WHERE hash >= ?1 AND hash <= ?2 AND record = ?3 \
                     UNION SELECT hash FROM quarantine WHERE hash >= ?1 AND hash <= ?2 AND record = ?3 LIMIT 2";
         Ok(self.look(|tx| Ok(one_id(tx, text, &[&least, &greatest, &record.as_bytes()])?))?.map(ChangeHash))
+    }
+
+    fn created_under(&mut self, record: &RecordId) -> Result<Option<CreatedUnder>, LogError> {
+        let text = "SELECT kind, created_version FROM records WHERE id = ?1";
+        self.look(|tx| {
+            let mut statement = tx.prepare_cached(text)?;
+            let read = |row: &Row<'_>| Ok(CreatedUnder { kind: row.get(0)?, version: row.get(1)? });
+            Ok(statement.query_row([record.as_bytes()], read).optional()?)
+        })
     }
 
     fn creation(&mut self, record: &RecordId, kind: &str, version: &str) -> Result<Option<ChangeHash>, LogError> {

@@ -15,7 +15,8 @@ use fieldbook_core::forms::{Edit, FieldPath, Form, Scalar, compile_sheets};
 use fieldbook_core::ids::{ActorId, ChangeHash, DeviceId, RecordId, UserId};
 use fieldbook_core::ports::{Clock, Random};
 use fieldbook_core::protocol::{
-    ChangesUp, Cursors, Down, EnrolAnswer, EnrolRequest, FormRun, RequestHeader, Statement, StatementUp, Up,
+    ChangesUp, CreatedUnder, Cursors, Down, EnrolAnswer, EnrolRequest, FormRun, RequestHeader, Statement, StatementUp,
+    Up,
     limits::PROTOCOL_VERSION,
     transcode::{ToPack, pack},
 };
@@ -253,8 +254,11 @@ impl Phone {
             hashes: Vec::new(),
             signature,
         };
-        let form =
-            FormRun { count: length, kind: "note".to_owned(), created_version: "1".to_owned(), saved_version: None };
+        let form = FormRun {
+            count: length,
+            created: Some(CreatedUnder { kind: "note".to_owned(), version: "1".to_owned() }),
+            saved_version: None,
+        };
         let items: Vec<ToPack<'_>> = changes
             .iter()
             .map(|change| ToPack { record, known: false, creation: None, bytes: &change.bytes })

@@ -1,87 +1,33 @@
-//! Many phones at one server: what one with much to send costs another, and fifty that come in one moment.
+//! Fifty phones that come in one moment.
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use fieldbook_core::client::{Fieldbook, Patch};
+use fieldbook_core::client::Fieldbook;
 use fieldbook_tests::bench::{enrolled, fill, synced};
 use fieldbook_tests::demo::stage::{Failure, Server};
 use fieldbook_tests::meter::Meter;
-use fieldbook_tests::workload;
 use serde::Serialize;
 
-use super::report::median;
-use super::server::{close, patch};
+use super::report::{figure, kilo};
+use super::server::close;
 
-/// Changes that the large phone has to send.
-pub const UNSENT: u32 = 20_000;
-/// Records of the small phone.
-const OWN: u32 = 100;
-/// Exchanges of the small phone that are measured alone.
-const ALONE: usize = 40;
-/// Exchanges of the small phone at least while the large one sends.
-const BESIDE_MIN: usize = 40;
-/// Between two exchanges of the small phone.
-const PAUSE_MS: u64 = 50;
 /// Phones that come at once, and what each has to send.
-pub const PHONES: usize = 50;
+const PHONES: usize = 50;
 const EDITS: u32 = 5;
 
 /// The figures.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Crowd {
-    /// Median of a sync of one edit, milliseconds, with nobody else there.
-    pub alone_ms: f64,
-    /// The same while the large phone sends.
-    pub beside_ms: f64,
-    /// Syncs behind `beside_ms`.
-    pub beside: usize,
-    /// How long the large phone took, seconds.
-    pub large_s: f64,
-    /// The fifty: until the first and until the last had sent and got everything, seconds.
+    /// Until the first had sent and got everything, seconds.
     pub first_s: f64,
+    /// Until half had.
+    pub half_s: f64,
+    /// Until the last had.
     pub last_s: f64,
     /// Largest resident size of the server.
     pub peak_kb: u64,
-}
-
-/// One edit, synced; milliseconds of the sync.
-fn one(phone: &Fieldbook, seed: u32, round: u32) -> Result<f64, Failure> {
-    let edits: Vec<Patch> =
-        workload::edits(seed, round, [round % OWN]).iter().map(|line| patch(line)).collect::<Result<_, _>>()?;
-    for saved in phone.edit(&edits).map_err(|error| error.to_string())? {
-        saved.map_err(|error| error.to_string())?;
-    }
-    let start = Instant::now();
-    let report = synced(phone)?;
-    if report.changes_sent != 1 {
-        return Err(format!("{} changes sent instead of one", report.changes_sent));
-    }
-    Ok(start.elapsed().as_secs_f64() * 1_000.0)
-}
-
-fn beside(small: &Fieldbook, large: &Fieldbook, seed: u32) -> Result<(f64, Vec<f64>), Failure> {
-    let ended = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        let sending = scope.spawn(|| {
-            let start = Instant::now();
-            let sent = synced(large).map(|report| report.changes_sent);
-            ended.store(true, Ordering::SeqCst);
-            sent.map(|sent| (sent, start.elapsed().as_secs_f64()))
-        });
-        let mut times_ms = Vec::new();
-        while !ended.load(Ordering::SeqCst) {
-            times_ms.push(one(small, seed, 1_000 + times_ms.len() as u32)?);
-            std::thread::sleep(Duration::from_millis(PAUSE_MS));
-        }
-        let (sent, seconds) = sending.join().map_err(|_| "the large phone failed")??;
-        if sent != u64::from(UNSENT) || times_ms.len() < BESIDE_MIN {
-            return Err(format!("{sent} changes sent, {} syncs beside", times_ms.len()));
-        }
-        Ok((seconds, times_ms))
-    })
 }
 
 /// Seconds from the moment when all begin to that when each has ended.
@@ -117,28 +63,24 @@ fn fifty(server: &Server, homes: &Path, seed: u32) -> Result<Vec<f64>, Failure> 
 pub fn run(data: &Path, homes: &Path, seed: u32) -> Result<Crowd, Failure> {
     let server = Server::start(data)?;
     let watch = Meter::start(server.process())?;
-    // First, while a first download is of N records only.
     let ended = fifty(&server, homes, seed)?;
-    // The small one does not follow the feeds that the large one writes: only the server is between them.
-    let small = enrolled(&server, &homes.join("small"), "field-12")?;
-    let small_seed = seed + 300;
-    fill(&small, small_seed, 0..OWN)?;
-    synced(&small)?;
-    let large = enrolled(&server, &homes.join("large"), "b")?;
-    fill(&large, seed + 100, 0..UNSENT)?;
-    println!("  a phone with {UNSENT} changes to send");
-    one(&small, small_seed, 0)?;
-    let alone: Vec<f64> = (1..=ALONE as u32).map(|round| one(&small, small_seed, round)).collect::<Result<_, _>>()?;
-    let (large_s, times_ms) = beside(&small, &large, small_seed)?;
-    close(small)?;
-    close(large)?;
-    Ok(Crowd {
-        alone_ms: median(alone),
-        beside: times_ms.len(),
-        beside_ms: median(times_ms),
-        large_s,
-        first_s: ended[0],
-        last_s: ended[ended.len() - 1],
-        peak_kb: watch.end()?.peak_kb,
-    })
+    let (first_s, half_s, last_s) = (ended[0], ended[ended.len() / 2], ended[ended.len() - 1]);
+    Ok(Crowd { first_s, half_s, last_s, peak_kb: watch.end()?.peak_kb })
+}
+
+impl Crowd {
+    /// The section of the page.
+    pub fn section(&self, machine: &str) -> String {
+        let Self { first_s, half_s, last_s, peak_kb } = *self;
+        let text = format!(
+            "{PHONES} phones of one township that began in the same moment, each with {EDITS} new records: the first had sent \
+             and got everything after {} s, half of them after {} s, the last after {} s. Largest resident size of the \
+             server: {} MB.\n",
+            figure(first_s),
+            figure(half_s),
+            figure(last_s),
+            kilo(peak_kb as f64),
+        );
+        [format!("{machine}\n"), text].join("\n")
+    }
 }

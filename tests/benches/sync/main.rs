@@ -1,6 +1,7 @@
 //! `make bench-sync`: what syncing costs, with real server and phone processes on a line that shapes and counts. Writes
 //! `target/bench-sync.json` and the measured sections of `docs/PERFORMANCE.md`. Nothing here fails a build.
 
+mod beside;
 mod cage;
 mod connection;
 mod cost;
@@ -57,9 +58,14 @@ enum Part {
     Connection,
     /// Many phones at once.
     Crowd,
+    /// A small phone beside a large one.
+    Beside,
     /// What takes long.
     Large,
 }
+
+/// What is measured without `--full`.
+const EACH_TIME: [Part; 5] = [Part::Workload, Part::Connection, Part::Server, Part::Crowd, Part::Beside];
 
 impl Part {
     fn name(self) -> &'static str {
@@ -68,6 +74,7 @@ impl Part {
             Self::Server => "server",
             Self::Connection => "connection",
             Self::Crowd => "crowd",
+            Self::Beside => "beside",
             Self::Large => "large",
         }
     }
@@ -119,7 +126,12 @@ fn measure(part: Part, runtime: &Runtime, folder: &Path, arguments: &Arguments) 
         Part::Crowd => {
             let data = cost::seeded(folder, 1, arguments.n)?;
             let crowd = crowd::run(&data, folder, 1)?;
-            (report::crowd_section(&crowd, &machine()), report::crowd_targets(&crowd), json!(crowd))
+            (crowd.section(&machine()), Vec::new(), json!(crowd))
+        }
+        Part::Beside => {
+            let data = cost::seeded(folder, 1, arguments.n)?;
+            let beside = beside::run(&data, folder, 1)?;
+            (beside.section(&machine()), beside.targets(), json!(beside))
         }
         Part::Large => {
             let large = large::run(runtime, folder)?;
@@ -143,8 +155,8 @@ fn run(arguments: &Arguments, folder: &Path) -> Result<(), Failure> {
     let runtime = Runtime::new().map_err(|error| error.to_string())?;
     let parts = match (arguments.only, arguments.full) {
         (Some(part), _) => vec![part],
-        (None, false) => vec![Part::Workload, Part::Connection, Part::Server, Part::Crowd],
-        (None, true) => vec![Part::Workload, Part::Connection, Part::Server, Part::Crowd, Part::Large],
+        (None, false) => EACH_TIME.to_vec(),
+        (None, true) => EACH_TIME.into_iter().chain([Part::Large]).collect(),
     };
     let for_the_page = (arguments.n, arguments.seeds) == (PAGE_RECORDS, PAGE_SEEDS) && !cfg!(debug_assertions);
     for part in parts {

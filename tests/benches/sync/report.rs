@@ -1,6 +1,5 @@
 //! What is printed and written: tables in Markdown, targets, JSON.
 
-use super::crowd::{Crowd, PHONES, UNSENT};
 use super::day::Scenario;
 use super::large::{Large, MANY_RECORDS, RECORDS};
 use super::peers::PEERS;
@@ -29,7 +28,7 @@ pub struct Target {
 }
 
 impl Target {
-    fn at_most(what: impl Into<String>, measured: f64, unit: &'static str, most: f64) -> Self {
+    pub fn at_most(what: impl Into<String>, measured: f64, unit: &'static str, most: f64) -> Self {
         Self { what: what.into(), measured, unit, bound: Bound::AtMost(most) }
     }
 
@@ -96,7 +95,8 @@ pub fn targets(targets: &[Target]) -> String {
     table(&["wanted", "measured", "target", ""], &rows)
 }
 
-fn kilo(bytes: f64) -> String {
+/// Thousands, three digits.
+pub fn kilo(bytes: f64) -> String {
     figure(bytes / 1_000.0)
 }
 
@@ -330,35 +330,6 @@ pub fn server_targets(rates: &Rates) -> Vec<Target> {
 pub fn server_section(rates: &Rates, machine: &str) -> String {
     let memory = format!("Largest resident size of the server meanwhile: {} MB.\n", kilo(rates.peak_kb as f64));
     [format!("{machine}\n"), targets(&server_targets(rates)), memory].join("\n")
-}
-
-/// What was measured with many phones.
-pub fn crowd_targets(crowd: &Crowd) -> Vec<Target> {
-    let what =
-        format!("a sync of one edit beside a phone with {} changes to send, alone = 100", figure(f64::from(UNSENT)));
-    vec![Target::at_most(what, crowd.beside_ms * 100.0 / crowd.alone_ms, "%", 200.0)]
-}
-
-/// The section of many phones.
-pub fn crowd_section(crowd: &Crowd, machine: &str) -> String {
-    let Crowd { alone_ms, beside_ms, beside, large_s, first_s, last_s, peak_kb } = *crowd;
-    let large = format!(
-        "A sync of one edit took {} ms alone, and {} ms while another phone sent {} changes, which took {} s (medians; {} \
-         syncs meanwhile). Phones and server shared the machine's cores.\n",
-        figure(alone_ms),
-        figure(beside_ms),
-        figure(f64::from(UNSENT)),
-        figure(large_s),
-        figure(beside as f64),
-    );
-    let many = format!(
-        "{PHONES} phones of one township that began in the same moment, each with something to send: the first had sent \
-         and got everything after {} s, the last after {} s. Largest resident size of the server: {} MB.\n",
-        figure(first_s),
-        figure(last_s),
-        kilo(peak_kb as f64),
-    );
-    [format!("{machine}\n"), targets(&crowd_targets(crowd)), large, many].join("\n")
 }
 
 /// What was measured with many records.

@@ -265,8 +265,11 @@ fn repair_changes(
     let mut holds = Holds {
         record: &mut |prefix| server.record_by_prefix(prefix).ok().flatten(),
         creation: &mut |at, record| {
-            let form = forms.get(at)?;
-            creations.creation(record, &form.kind, &form.created_version).ok().flatten()
+            let under = match &forms.get(at)?.created {
+                Some(under) => under.clone(),
+                None => creations.created_under(record).ok().flatten()?,
+            };
+            creations.creation(record, &under.kind, &under.version).ok().flatten()
         },
         change: &mut |record, prefix| changes.change_by_prefix(record, prefix).ok().flatten(),
         earlier,

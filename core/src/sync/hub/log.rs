@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::access::FeedId;
 use crate::forms::FormDefinition;
 use crate::ids::{ChangeHash, DeviceId, LogId, RecordId, UserId};
-use crate::protocol::{Entry, Hosted, SignedHead, StatementHash};
+use crate::protocol::{Entry, Hosted, RecordStart, SignedHead, StatementHash};
 use crate::sync::LogError;
 use crate::sync::phone::{FollowedFeed, StoredStatement, Unsent};
 use crate::sync::server::ServerLog;
@@ -106,11 +106,11 @@ pub trait HubLog: ServerLog {
     /// # Errors
     /// [`LogError`].
     fn salt(&mut self, record: &RecordId) -> Result<Option<[u8; 8]>, LogError>;
-    /// Stores it.
+    /// Stores what a record's start says of it.
     ///
     /// # Errors
     /// [`LogError`].
-    fn put_salt(&mut self, record: &RecordId, salt: &[u8; 8]) -> Result<(), LogError>;
+    fn put_start(&mut self, record: &RecordId, start: &RecordStart) -> Result<(), LogError>;
     /// Was the record erased?
     ///
     /// # Errors

@@ -88,8 +88,8 @@ impl Upstream {
                 Mirrored { entry, record: None, hash: None, chain: chain::START },
             )?);
         }
-        if first.is_some() {
-            log.put_salt(&record, &salt)?;
+        if let Some(first) = &first {
+            log.put_start(&record, first)?;
         }
         let entry = Entry { position, received_ms, body: EntryBody::Change { record, first, bytes: bytes.into() } };
         let kept = Mirrored { entry, record: Some(record), hash: Some(hash), chain: chain::START };

@@ -84,7 +84,7 @@ pub struct Unsent {
     pub index: u32,
     /// The record.
     pub record: RecordId,
-    /// The server surely holds the record: an entry of it came down.
+    /// The server surely holds the record, of this kind and form version: an entry of it came down.
     pub known: bool,
     /// Kind of the record.
     pub kind: String,

@@ -10,7 +10,7 @@ use crate::forms::FormDefinition;
 use crate::ids::{ActorId, ChangeHash};
 use crate::protocol::limits::BATCH_CHANGES_MAX;
 use crate::protocol::transcode::{Room, ToPack, pack};
-use crate::protocol::{ChangesUp, FormRun, Statement, StatementUp, Up};
+use crate::protocol::{ChangesUp, CreatedUnder, FormRun, Statement, StatementUp, Up};
 use crate::sync::frames::FrameWriter;
 use crate::sync::wire::{from_cbor, to_cbor};
 use crate::sync::{LogError, change_hash};
@@ -244,8 +244,13 @@ impl Sending<'_> {
             });
         }
         let packed = pack(&items, self.in_full);
-        let message =
-            ChangesUp { statement, signed, items: runs(batch), forms: forms(batch), packed: packed.bytes.into() };
+        let message = ChangesUp {
+            statement,
+            signed,
+            items: runs(batch),
+            forms: forms(batch, self.in_full),
+            packed: packed.bytes.into(),
+        };
         if !self.put(&Up::Changes(message))? {
             return Ok(false);
         }
@@ -308,18 +313,17 @@ fn runs(batch: &[Unsent]) -> Vec<(u32, u32)> {
     runs
 }
 
-fn forms(batch: &[Unsent]) -> Vec<FormRun> {
-    let same = |a: &Unsent, b: &Unsent| {
-        (&a.kind, &a.created_version, &a.form_version) == (&b.kind, &b.created_version, &b.form_version)
-    };
+/// Of a record that the receiver holds, it knows under which form it was created.
+fn form_of(change: &Unsent, in_full: bool) -> (Option<CreatedUnder>, Option<&String>) {
+    let created = || CreatedUnder { kind: change.kind.clone(), version: change.created_version.clone() };
+    let saved = Some(&change.form_version).filter(|saved| **saved != change.created_version);
+    ((in_full || !change.known).then(created), saved)
+}
+
+fn forms(batch: &[Unsent], in_full: bool) -> Vec<FormRun> {
     let run = |run: &[Unsent]| {
-        let first = run.first()?;
-        Some(FormRun {
-            count: run.len() as u32,
-            kind: first.kind.clone(),
-            created_version: first.created_version.clone(),
-            saved_version: (first.form_version != first.created_version).then(|| first.form_version.clone()),
-        })
+        let (created, saved) = form_of(run.first()?, in_full);
+        Some(FormRun { count: run.len() as u32, created, saved_version: saved.cloned() })
     };
-    batch.chunk_by(same).filter_map(run).collect()
+    batch.chunk_by(|a, b| form_of(a, in_full) == form_of(b, in_full)).filter_map(run).collect()
 }

@@ -4,7 +4,7 @@ use super::{ReturnedState, Sealing};
 use crate::access::{FeedId, Role};
 use crate::ids::{ActorId, ChangeHash, DeviceId, LogId, RecordId, UserId};
 use crate::protocol::limits::{CHANGE_PREFIX_BYTES, RECORD_PREFIX_BYTES};
-use crate::protocol::{Entry, HostedDevice, Point, Returned, Segment, StatementHash, Verdict};
+use crate::protocol::{CreatedUnder, Entry, HostedDevice, Point, Returned, Segment, StatementHash, Verdict};
 use crate::sync::LogError;
 use crate::sync::cursors::CursorPoint;
 use crate::sync::segment::Sealed;
@@ -237,6 +237,11 @@ pub trait ServerLog {
         record: &RecordId,
         prefix: &[u8; CHANGE_PREFIX_BYTES],
     ) -> Result<Option<ChangeHash>, LogError>;
+    /// The form that a record was created under; `None` where the record is not here.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn created_under(&mut self, record: &RecordId) -> Result<Option<CreatedUnder>, LogError>;
     /// Hash of the creation change of a record of this kind and form version, whether the record is here or not;
     /// `None` without that form. For [`crate::document::Document::creation_of`].
     ///

@@ -3,8 +3,8 @@
 use super::{ServerLog, error};
 use crate::ids::{ChangeHash, RecordId};
 use crate::protocol::limits::{BATCH_CHANGES_MAX, CHANGE_PREFIX_BYTES, RECORD_PREFIX_BYTES, STATEMENT_CHANGES_MAX};
-use crate::protocol::transcode::{Known, UnpackError, Unpacked};
-use crate::protocol::{ChangesUp, ErrorAnswer, ErrorKind, FormRun, StatementUp};
+use crate::protocol::transcode::{Known, Room, UnpackError, Unpacked, unpack};
+use crate::protocol::{ChangesUp, CreatedUnder, ErrorAnswer, ErrorKind, FormRun, StatementUp};
 use crate::sync::LogError;
 
 /// Place of each change in its statement's list, and its forms; `None` where the message does not fit together.
@@ -41,13 +41,13 @@ fn forms(message: &ChangesUp, count: usize) -> Option<Vec<&FormRun>> {
 }
 
 /// Every hash that a statement lists: those that it brings, and those of the bodies that came with it.
-pub(super) fn listed(signed: &StatementUp, bodies: &[(u32, Unpacked)]) -> Option<Vec<ChangeHash>> {
+pub(super) fn listed(signed: &StatementUp, bodies: &[MadeOut]) -> Option<Vec<ChangeHash>> {
     let length = signed.length as usize;
     if length > STATEMENT_CHANGES_MAX {
         return None;
     }
     let mut hashes = vec![None; length];
-    for (index, body) in bodies {
+    for MadeOut { index, body, .. } in bodies {
         *hashes.get_mut(*index as usize)? = body.hash;
     }
     for (index, hash) in &signed.hashes {
@@ -67,11 +67,43 @@ pub(super) fn answer_of(failure: UnpackError<LogError>, in_full: bool) -> ErrorA
     }
 }
 
+/// A change made out, with the forms that it was made under.
+pub(super) struct MadeOut {
+    /// Its place in the statement's list.
+    pub(super) index: u32,
+    pub(super) body: Unpacked,
+    /// Of the record.
+    pub(super) created: CreatedUnder,
+    /// Form version that the save was made under.
+    pub(super) form_version: String,
+}
+
+/// The changes of a message.
+pub(super) fn made_out(
+    log: &mut dyn ServerLog,
+    message: &ChangesUp,
+    (indices, forms): (Vec<u32>, Vec<&FormRun>),
+    room: &mut Room,
+) -> Result<Vec<MadeOut>, UnpackError<LogError>> {
+    let bodies = unpack(&message.packed, indices.len(), room, &mut ServerKnown { log, forms: &forms })?;
+    let one = |((index, form), body): ((u32, &FormRun), Unpacked)| {
+        let created = created_under(log, form, &body.record).map_err(UnpackError::Known)?;
+        let created = created.ok_or(UnpackError::Unresolved)?;
+        let form_version = form.saved_version.as_ref().unwrap_or(&created.version).clone();
+        Ok(MadeOut { index, body, created, form_version })
+    };
+    indices.into_iter().zip(forms.iter().copied()).zip(bodies).map(one).collect()
+}
+
+fn created_under(log: &mut dyn ServerLog, form: &FormRun, record: &RecordId) -> Result<Option<CreatedUnder>, LogError> {
+    form.created.as_ref().map_or_else(|| log.created_under(record), |created| Ok(Some(created.clone())))
+}
+
 /// What the server holds.
-pub(super) struct ServerKnown<'a> {
-    pub(super) log: &'a mut dyn ServerLog,
+struct ServerKnown<'a> {
+    log: &'a mut dyn ServerLog,
     /// The forms of each change of the batch.
-    pub(super) forms: &'a [&'a FormRun],
+    forms: &'a [&'a FormRun],
 }
 
 impl Known for ServerKnown<'_> {
@@ -83,7 +115,8 @@ impl Known for ServerKnown<'_> {
 
     fn creation(&mut self, at: usize, record: &RecordId) -> Result<Option<ChangeHash>, LogError> {
         let Some(form) = self.forms.get(at) else { return Ok(None) };
-        self.log.creation(record, &form.kind, &form.created_version)
+        let Some(created) = created_under(self.log, form, record)? else { return Ok(None) };
+        self.log.creation(record, &created.kind, &created.version)
     }
 
     fn change(

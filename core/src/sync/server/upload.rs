@@ -6,14 +6,14 @@ use std::sync::Arc;
 use super::relay::Relay;
 use super::restored;
 use super::session::{Caller, Traffic};
-use super::unpack::{self, ServerKnown};
+use super::unpack::{self, MadeOut};
 use super::{Fate, Scope, ServerLog, StatementRow, TakenChange, error, seen};
 use crate::access::FeedId;
 use crate::ids::{ActorId, ChangeHash, RecordId};
 use crate::limits::UNIT_CODE_BYTES_MAX;
 use crate::protocol::limits::{NAME_CHARS_MAX, PROTOCOL_VERSION};
-use crate::protocol::transcode::{self, Room, Unpacked};
-use crate::protocol::{ChangesUp, ErrorAnswer, ErrorKind, FormRun, Statement, StatementUp, Up, Verdict, VerdictKind};
+use crate::protocol::transcode::Room;
+use crate::protocol::{ChangesUp, ErrorAnswer, ErrorKind, Statement, StatementUp, Up, Verdict, VerdictKind};
 use crate::sync::frames::{FrameError, FrameReader};
 use crate::sync::signing;
 use crate::sync::wire::{from_cbor, to_cbor};
@@ -177,14 +177,14 @@ impl Upload {
         log: &mut dyn ServerLog,
         now_ms: i64,
         messages: &[Up],
-    ) -> Result<VecDeque<Vec<Unpacked>>, ErrorAnswer> {
+    ) -> Result<VecDeque<Vec<MadeOut>>, ErrorAnswer> {
         let mut made_out = VecDeque::new();
         let mut stated = Vec::new();
         let mut last: Option<(u64, FeedId, ActorId)> = None;
         let messages = if self.takes && !self.caller.header.probe { messages } else { &[] };
         for message in messages {
             let Up::Changes(message) = message else { break };
-            let Some((indices, forms)) = unpack::places(message) else { break };
+            let Some(places) = unpack::places(message) else { break };
             if let Some(signed) = &message.signed {
                 let before = last.take().filter(|(number, ..)| number + 1 == message.statement);
                 let by = match (&signed.by, before) {
@@ -201,18 +201,16 @@ impl Upload {
             }
             let Some((_, feed, actor)) = last.clone() else { break };
             let mut room = self.room;
-            let mut known = ServerKnown { log, forms: &forms };
-            let Ok(bodies) = transcode::unpack(&message.packed, indices.len(), &mut room, &mut known) else { break };
+            let Ok(bodies) = unpack::made_out(log, message, places, &mut room) else { break };
             self.room = room;
             made_out.push_back(bodies);
-            stated.push((message, indices, forms, (feed, actor)));
+            stated.push((message.statement, feed, actor));
         }
         let mut changes = Vec::new();
-        for ((message, indices, forms, (feed, actor)), bodies) in stated.iter().zip(&made_out) {
-            for ((index, body), form) in indices.iter().zip(bodies).zip(forms) {
-                let Some(hash) = body.hash else { continue };
-                let place = (message.statement, *index);
-                changes.push(self.taken(now_ms, place, (feed, *actor), form, body, hash));
+        for ((statement, feed, actor), bodies) in stated.iter().zip(&made_out) {
+            for made_out in bodies {
+                let Some(hash) = made_out.body.hash else { continue };
+                changes.push(self.taken(now_ms, *statement, (feed, *actor), made_out, hash));
             }
         }
         log.foresee(&changes)?;
@@ -224,7 +222,7 @@ impl Upload {
         log: &mut dyn ServerLog,
         now_ms: i64,
         messages: Vec<Up>,
-        mut made_out: VecDeque<Vec<Unpacked>>,
+        mut made_out: VecDeque<Vec<MadeOut>>,
     ) -> Result<Frame, ErrorAnswer> {
         let mut frame = Frame::new(&self.caller);
         if self.caller.header.probe {
@@ -260,7 +258,7 @@ impl Upload {
         now_ms: i64,
         frame: &mut Frame,
         message: &ChangesUp,
-        made_out: Option<Vec<Unpacked>>,
+        made_out: Option<Vec<MadeOut>>,
     ) -> Result<(), ErrorAnswer> {
         let reaches = frame.row.statement + u64::from(message.signed.is_some());
         if message.statement > reaches {
@@ -271,23 +269,21 @@ impl Upload {
             return Ok(());
         }
         let garbled = || error(ErrorKind::Malformed, "a message of changes does not fit together");
-        let (indices, forms) = unpack::places(message).ok_or_else(garbled)?;
         let bodies = match made_out {
             Some(bodies) => bodies,
             None => {
-                let mut known = ServerKnown { log, forms: &forms };
-                let bodies = transcode::unpack(&message.packed, indices.len(), &mut self.room, &mut known);
+                let places = unpack::places(message).ok_or_else(garbled)?;
                 let in_full = self.caller.header.in_full;
-                bodies.map_err(|failure| unpack::answer_of(failure, in_full))?
+                unpack::made_out(log, message, places, &mut self.room)
+                    .map_err(|failure| unpack::answer_of(failure, in_full))?
             }
         };
-        let bodies: Vec<(u32, Unpacked)> = indices.into_iter().zip(bodies).collect();
         let statement = match &message.signed {
             Some(signed) => self.take_statement(log, frame, message.statement, signed, &bodies)?,
             None => self.statement(log, message.statement)?,
         };
-        for ((index, body), form) in bodies.iter().zip(forms) {
-            self.take_change(log, now_ms, frame, &Body { statement: &statement, index: *index, body, form })?;
+        for made_out in &bodies {
+            self.take_change(log, now_ms, frame, &statement, made_out)?;
         }
         Ok(())
     }
@@ -299,7 +295,7 @@ impl Upload {
         frame: &mut Frame,
         number: u64,
         signed: &StatementUp,
-        bodies: &[(u32, Unpacked)],
+        bodies: &[MadeOut],
     ) -> Result<Arc<Statement>, ErrorAnswer> {
         let changes = unpack::listed(signed, bodies)
             .ok_or_else(|| error(ErrorKind::Malformed, format!("statement {number} lists what is not there")))?;
@@ -307,7 +303,7 @@ impl Upload {
         if number <= frame.row.statement {
             let held = self.statement(log, number)?;
             let same = held.changes == changes && held.feed == feed && held.actor == actor;
-            let in_doubt = !self.caller.header.in_full && bodies.iter().any(|(_, body)| body.transcoded);
+            let in_doubt = !self.caller.header.in_full && bodies.iter().any(|made_out| made_out.body.transcoded);
             return match (same, in_doubt) {
                 (true, _) => Ok(held),
                 (false, true) => Err(in_doubt_of(number)),
@@ -352,9 +348,10 @@ impl Upload {
         log: &mut dyn ServerLog,
         now_ms: i64,
         frame: &mut Frame,
-        change: &Body<'_>,
+        statement: &Statement,
+        made_out: &MadeOut,
     ) -> Result<(), ErrorAnswer> {
-        let Body { statement, index, body, form } = change;
+        let MadeOut { index, body, .. } = made_out;
         let (number, record) = (statement.number, body.record);
         let Some(&hash) = statement.changes.get(*index as usize) else {
             return Err(error(ErrorKind::Malformed, format!("statement {number} lists no change {index}")));
@@ -363,13 +360,13 @@ impl Upload {
         if body.hash != Some(hash) && !self.caller.header.in_full && body.transcoded {
             return Err(in_doubt_of(number));
         }
-        if let Err(reason) = check_change(change, &hash) {
+        if let Err(reason) = check_change(made_out, &hash) {
             self.refuses(reason)?;
             frame.not_taken += 1;
             let verdict = Verdict::refused(hash, record, reason);
             return Ok(log.put_verdict(&self.caller.device, &verdict)?);
         }
-        let taken = self.taken(now_ms, (number, *index), (&statement.feed, statement.actor), form, body, hash);
+        let taken = self.taken(now_ms, number, (&statement.feed, statement.actor), made_out, hash);
         match log.take_change(&taken)? {
             Fate::Accepted(_) => frame.accepted += 1,
             Fate::Known => frame.known += 1,
@@ -434,23 +431,23 @@ impl Upload {
     fn taken<'a>(
         &self,
         received_ms: i64,
-        (statement, index): (u64, u32),
+        statement: u64,
         (feed, actor): (&'a FeedId, ActorId),
-        form: &'a FormRun,
-        body: &'a Unpacked,
+        made_out: &'a MadeOut,
         hash: ChangeHash,
     ) -> TakenChange<'a> {
+        let MadeOut { index, body, created, form_version } = made_out;
         TakenChange {
             device: self.caller.device,
             user: self.caller.row.user,
             actor,
             statement,
-            index,
+            index: *index,
             feed,
             record: body.record,
-            kind: &form.kind,
-            created_version: &form.created_version,
-            form_version: form.form_version(),
+            kind: &created.kind,
+            created_version: &created.version,
+            form_version,
             hash,
             bytes: &body.bytes,
             received_ms,
@@ -503,19 +500,10 @@ fn check_statement(statement: &Statement) -> Result<(), ErrorAnswer> {
     Ok(())
 }
 
-/// A body on its way into the log.
-struct Body<'a> {
-    statement: &'a Statement,
-    index: u32,
-    body: &'a Unpacked,
-    form: &'a FormRun,
-}
-
 /// What must hold before a store sees a change at all. What fails here never blocks its author: it is refused, and the
 /// rest goes on.
-fn check_change(change: &Body<'_>, stated: &ChangeHash) -> Result<(), &'static str> {
-    let form = change.form;
-    let names = [form.kind.as_str(), &form.created_version, form.form_version()];
+fn check_change(change: &MadeOut, stated: &ChangeHash) -> Result<(), &'static str> {
+    let names = [&change.created.kind, &change.created.version, &change.form_version];
     if names.iter().any(|name| name.is_empty() || name.chars().count() > NAME_CHARS_MAX) {
         return Err("malformed");
     }

@@ -4,13 +4,17 @@ use proptest::prelude::*;
 
 use crate::ids::{ChangeHash, RecordId};
 use crate::protocol::limits::{FRAME_BYTES_MAX, FRAME_INFLATED_BYTES_MAX, FRAME_TARGET_BYTES};
-use crate::protocol::{ChangesUp, Down, ErrorAnswer, ErrorKind, FormRun, Up};
+use crate::protocol::{ChangesUp, CreatedUnder, Down, ErrorAnswer, ErrorKind, FormRun, Up};
 use crate::sync::frames::{FrameError, FrameReader, FrameWriter};
 use crate::sync::wire::{Varint, put_varint, read_varint};
 use crate::sync::{chain, change_hash};
 
 fn change(index: u32, bytes: Vec<u8>) -> Up {
-    let form = FormRun { count: 1, kind: "household".to_owned(), created_version: "1".to_owned(), saved_version: None };
+    let form = FormRun {
+        count: 1,
+        created: Some(CreatedUnder { kind: "household".to_owned(), version: "1".to_owned() }),
+        saved_version: None,
+    };
     let (items, forms) = (vec![(index, 1)], vec![form]);
     Up::Changes(ChangesUp { statement: 1, signed: None, items, forms, packed: bytes.into() })
 }

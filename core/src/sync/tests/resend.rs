@@ -152,6 +152,38 @@ fn what_comes_out_otherwise_than_stated_is_asked_for_in_full_and_then_blamed() {
 }
 
 #[test]
+fn a_change_names_its_records_form_only_where_the_server_lacks_the_record() {
+    let (mut world, record) = shared();
+    let said = |world: &mut World, alter: fn(&mut ChangesUp)| {
+        let forms = std::cell::RefCell::new(Vec::new());
+        let sent = altered(world, |changes| {
+            forms.replace(changes.forms.clone());
+            alter(changes);
+        });
+        let named: Vec<bool> = forms.into_inner().iter().map(|run| run.created.is_some()).collect();
+        (named, error_of(&sent))
+    };
+    let change = world.phones[0].save(record, 2, &[set("name", "b")]).unwrap();
+    assert_eq!(said(&mut world, |_| ()), (vec![false], None));
+    assert!(world.server.data.accepted.contains(&change));
+    let new = world.record();
+    let change = world.phones[0].save(new, 3, &[set("name", "c")]).unwrap();
+    let unnamed = |changes: &mut ChangesUp| changes.forms[0].created = None;
+    assert_eq!(said(&mut world, unnamed), (vec![true], Some(ErrorKind::Unresolved)));
+    world.exchange(0, Fault::default()).result.unwrap();
+    assert_eq!(said(&mut world, unnamed), (vec![true], Some(ErrorKind::Malformed)), "in full nothing is left out");
+    counted(&mut world, 0);
+    assert!(world.server.data.accepted.contains(&change));
+    // In full the form is named of a record that the server holds too.
+    let stored = world.server.data.records[&record].clone();
+    world.server.data.records.insert(like(record), stored);
+    world.phones[0].save(record, 4, &[set("name", "d")]).unwrap();
+    assert_eq!(said(&mut world, |_| ()), (vec![false], Some(ErrorKind::Unresolved)));
+    world.exchange(0, Fault::default()).result.unwrap();
+    assert_eq!(said(&mut world, |_| ()), (vec![true], None));
+}
+
+#[test]
 fn a_statement_says_its_feed_and_actor_only_where_the_one_before_had_others() {
     let (mut world, record) = shared();
     let said = |world: &mut World, alter: fn(&mut ChangesUp)| {

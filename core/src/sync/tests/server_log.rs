@@ -10,7 +10,7 @@ use fieldbook_core::forms::FormDefinition;
 use fieldbook_core::ids::{ActorId, ChangeHash, DeviceId, LogId, RecordId, UserId};
 use fieldbook_core::intake::{self, Rights};
 use fieldbook_core::protocol::{
-    Entry, EntryBody, HostedDevice, Notice, Point, RecordStart, Returned, Segment, StatementHash, Verdict,
+    CreatedUnder, Entry, EntryBody, HostedDevice, Notice, Point, RecordStart, Returned, Segment, StatementHash, Verdict,
 };
 use fieldbook_core::sync::cursors::CursorPoint;
 use fieldbook_core::sync::segment::Sealed;
@@ -458,6 +458,10 @@ impl ServerLog for MemoryServer {
         let set_apart = self.data.quarantine.iter().filter(|(_, (verdict, ..))| verdict.record == *record);
         let all: BTreeSet<ChangeHash> = known.into_iter().chain(set_apart.map(|(hash, _)| *hash)).collect();
         Ok(one(all.into_iter().filter(|hash| hash.0.starts_with(prefix))))
+    }
+    fn created_under(&mut self, record: &RecordId) -> Answer<Option<CreatedUnder>> {
+        let here = self.data.records.get(record);
+        Ok(here.map(|here| CreatedUnder { kind: here.kind.clone(), version: here.created_version.clone() }))
     }
     fn creation(&mut self, record: &RecordId, kind: &str, version: &str) -> Answer<Option<ChangeHash>> {
         let form = self.data.forms.iter().find(|form| form.kind == kind && form.version == version);
