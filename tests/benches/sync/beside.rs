@@ -85,7 +85,7 @@ pub fn run(data: &Path, homes: &Path, seed: u32) -> Result<Beside, Failure> {
     let small = enrolled(&server, &homes.join("small"), "field-12")?;
     fill(&small, seed + 300, 0..OWN)?;
     synced(&small)?;
-    let large = enrolled(&server, &homes.join("large"), "b")?;
+    let large = enrolled(&server, &homes.join("large"), "field-11")?;
     fill(&large, seed + 100, 0..UNSENT)?;
     println!("  a phone with {UNSENT} changes to send");
     one(&small, seed + 300, 0)?;
