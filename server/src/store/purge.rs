@@ -1,14 +1,14 @@
 //! Erases records for ever.
 
 use fieldbook_core::access::FeedId;
-use fieldbook_core::ids::{ChangeHash, RecordId};
-use fieldbook_core::protocol::EntryBody;
+use fieldbook_core::ids::{ChangeHash, DeviceId, RecordId};
+use fieldbook_core::protocol::{EntryBody, PURGED, Verdict};
 use fieldbook_core::sync::{chain, from_cbor, to_cbor};
 use rusqlite::{Connection, OptionalExtension};
 
 use super::feeds::{self, NewEntry};
 use super::sessions::audit;
-use super::{Problem, Store, StoreError, UserRow, console, units};
+use super::{Problem, Store, StoreError, UserRow, console, devices, units};
 use crate::apart::{self, Line};
 
 /// Characters of a purge's reason.
@@ -83,6 +83,14 @@ fn erase_rows(tx: &Connection, record: RecordId) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// The devices of which changes of the record are held apart, each with one of these changes.
+fn apart_from(tx: &Connection, record: RecordId) -> Result<Vec<(DeviceId, ChangeHash)>, StoreError> {
+    let sql = "SELECT device, min(hash) FROM quarantine WHERE record = ?1 GROUP BY device";
+    let mut statement = tx.prepare_cached(sql)?;
+    let rows = statement.query_map([record.as_bytes()], |row| Ok((DeviceId(row.get(0)?), ChangeHash(row.get(1)?))))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
 impl Store {
     /// Erases a record for ever, here and on every phone, for `user` who supervises its unit, or for the administrator
     /// at the server itself. Durable in the list outside the database before it is in the database; once it is
@@ -127,7 +135,12 @@ impl Store {
         }
         self.unseal(tx, record)?;
         erase_entries(tx, record)?;
+        let apart = apart_from(tx, record)?;
         erase_rows(tx, record)?;
+        // Whoever wrote what was held apart may follow no feed that tells of the purge.
+        for (device, change) in apart {
+            devices::put_verdict(tx, device, &Verdict::refused(change, record, PURGED))?;
+        }
         self.documents.forget(record);
         let now_ms = self.now_ms();
         tx.execute("INSERT INTO purged(record, purged_ms) VALUES (?1, ?2)", (record.as_bytes(), now_ms))?;

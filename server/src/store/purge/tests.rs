@@ -64,7 +64,7 @@ async fn a_purged_record_is_gone_for_ever_and_blocks_nobody() {
     let later = phone.save(&mut document, START_MS, &[set("name", "again")]);
     let answer = phone.sync(&server, record, &[first, later]).await;
     assert!(verdicts(&answer).iter().all(|(_, reason)| reason == "purged"));
-    assert_eq!(verdicts(&answer).len(), 2, "the quarantined one's verdict is gone with it");
+    assert_eq!(verdicts(&answer).len(), 3, "the quarantined one's verdict is gone with it, but for the purge");
     assert_eq!(bodies(&answer), ["erased", "erased", "erased", "purge"]);
     let mut document = Document::create(other, form().definition()).unwrap();
     let fine = phone.save(&mut document, START_MS, &[set("name", "another")]);
@@ -72,6 +72,23 @@ async fn a_purged_record_is_gone_for_ever_and_blocks_nobody() {
     assert!(server.store.page_unmasked(other, "en").is_ok());
     assert!(server.store.purge_record(None, record, "again").is_ok());
     assert_eq!(word(server.store.purge_record(None, RecordId([9; 16]), "x")), "record_unknown");
+}
+
+/// A change that is held apart may be of a feed that its device does not follow: no entry tells it of the purge, and its verdict
+/// goes with the record.
+#[tokio::test]
+async fn a_device_that_does_not_follow_the_feed_hears_of_a_purge_by_its_verdict() {
+    let server = TestServer::new();
+    let mut stranger = server.phone("扎西", "b", Role::Field).await;
+    let record = RecordId([1; 16]);
+    let mut document = Document::create(record, form().definition()).unwrap();
+    let foreign = stranger.save(&mut document, START_MS, &[set("name", "才让·卓玛")]);
+    stranger.unit = "a".to_owned();
+    assert_eq!(verdicts(&stranger.sync(&server, record, &[foreign]).await)[0].1, "foreign_unit");
+    server.store.purge_record(None, record, "asked for").unwrap();
+    let told: Vec<String> =
+        verdicts(&stranger.sync(&server, record, &[]).await).into_iter().map(|(_, reason)| reason).collect();
+    assert_eq!(told, ["purged"]);
 }
 
 #[tokio::test]
