@@ -20,18 +20,23 @@ const TEXT_CHARS_MAX: usize = 100;
 
 /// What to list.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct ListQuery {
-    pub(crate) state: Option<String>,
-    pub(crate) unit: Option<String>,
-    pub(crate) text: Option<String>,
+pub struct ListQuery {
+    /// Only in this state.
+    pub state: Option<String>,
+    /// Only of this unit and all below.
+    pub unit: Option<String>,
+    /// Only with all these words among the searchable answers.
+    pub text: Option<String>,
     /// Only with conflicts, or only without.
-    pub(crate) conflicts: Option<bool>,
+    pub conflicts: Option<bool>,
     /// Only with problems, or only without.
-    pub(crate) problems: Option<bool>,
+    pub problems: Option<bool>,
     /// `received`, `changed`, `state`, `unit`; with `-` in front descending.
-    pub(crate) sort: String,
-    pub(crate) after: Option<String>,
-    pub(crate) limit: usize,
+    pub sort: String,
+    /// [`RecordList::next`] of the page before.
+    pub after: Option<String>,
+    /// Records on the page, 1 to 200.
+    pub limit: usize,
 }
 
 /// A record as lists show it.
@@ -268,7 +273,10 @@ impl Store {
     }
 
     /// One page of the records of a kind that `user` may read.
-    pub(crate) fn list(&self, user: UserId, kind: &str, query: &ListQuery) -> Result<RecordList, StoreError> {
+    ///
+    /// # Errors
+    /// `kind_unknown`, `request_malformed`; else what the database said.
+    pub fn list(&self, user: UserId, kind: &str, query: &ListQuery) -> Result<RecordList, StoreError> {
         let sort = Sort::of(&query.sort)?;
         let limit = query.limit.clamp(1, PAGE_MAX);
         self.read(|tx| {

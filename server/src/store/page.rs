@@ -303,7 +303,10 @@ fn review_pages(tx: &Connection, record: RecordId) -> Result<Vec<ReviewPage>, St
 
 impl Store {
     /// One record that `user` may read; what `revealed` names is shown in clear, and logged.
-    pub(crate) fn page(
+    ///
+    /// # Errors
+    /// `record_unknown`, also of what `user` may not read; else what the database said.
+    pub fn page(
         &self,
         user: UserId,
         record: RecordId,
@@ -323,7 +326,10 @@ impl Store {
     }
 
     /// One record for the administrator at the command line: whoever holds the key file may see all.
-    pub(crate) fn page_unmasked(&self, record: RecordId, language: &str) -> Result<RecordPage, StoreError> {
+    ///
+    /// # Errors
+    /// `record_unknown`; else what the database said.
+    pub fn page_unmasked(&self, record: RecordId, language: &str) -> Result<RecordPage, StoreError> {
         self.read(|tx| {
             let missing = || super::Problem::new("record_unknown").with("record", record);
             let open = records::load(tx, record)?.ok_or_else(missing)?;
@@ -408,7 +414,10 @@ impl Store {
     }
 
     /// Records by state of each kind, as far as `user` may read.
-    pub(crate) fn counts(&self, user: UserId) -> Result<BTreeMap<String, BTreeMap<String, u64>>, StoreError> {
+    ///
+    /// # Errors
+    /// What the database said.
+    pub fn counts(&self, user: UserId) -> Result<BTreeMap<String, BTreeMap<String, u64>>, StoreError> {
         self.read(|tx| {
             let reached: BTreeSet<(String, String)> =
                 units::scope(tx, user)?.into_iter().map(|(unit, area)| (unit, area.word().to_owned())).collect();

@@ -132,7 +132,10 @@ impl Store {
     }
 
     /// One quarantined change that `user` may decide on.
-    pub(crate) fn quarantine_page(&self, user: UserId, id: i64) -> Result<QuarantinePage, StoreError> {
+    ///
+    /// # Errors
+    /// `quarantine_unknown`; else what the database said.
+    pub fn quarantine_page(&self, user: UserId, id: i64) -> Result<QuarantinePage, StoreError> {
         self.read(|tx| {
             let missing = || Problem::new("quarantine_unknown").with("id", id);
             let row = quarantine::one(tx, id)?.ok_or_else(missing)?;
@@ -164,7 +167,10 @@ impl Store {
     }
 
     /// The devices of users whose units `user` supervises.
-    pub(crate) fn devices_of(&self, user: UserId) -> Result<Vec<DeviceRow>, StoreError> {
+    ///
+    /// # Errors
+    /// What the database said.
+    pub fn devices_of(&self, user: UserId) -> Result<Vec<DeviceRow>, StoreError> {
         let mut devices = self.devices()?;
         let reached = self.read(|tx| -> Result<BTreeSet<String>, StoreError> {
             devices
@@ -183,7 +189,10 @@ impl Store {
     }
 
     /// Revokes a device of a unit that `user` supervises.
-    pub(crate) fn revoke_for(&self, user: &UserRow, id: DeviceId) -> Result<(), StoreError> {
+    ///
+    /// # Errors
+    /// `device_unknown`, also of what `user` does not supervise; else what the database said.
+    pub fn revoke_for(&self, user: &UserRow, id: DeviceId) -> Result<(), StoreError> {
         let missing = || Problem::new("device_unknown").with("device", id);
         self.read(|tx| {
             let device = devices::device(tx, id)?.ok_or_else(missing)?;
@@ -196,7 +205,10 @@ impl Store {
     }
 
     /// The units that the roles of `user` reach, and those above them, by code.
-    pub(crate) fn units_of(&self, user: UserId) -> Result<Vec<Unit>, StoreError> {
+    ///
+    /// # Errors
+    /// What the database said.
+    pub fn units_of(&self, user: UserId) -> Result<Vec<Unit>, StoreError> {
         let reached: BTreeSet<String> =
             self.read(|tx| units::scope(tx, user))?.into_iter().map(|(unit, _)| unit).collect();
         let mut all = self.units()?;

@@ -11,14 +11,15 @@ use super::forms::{KINDS, STAGE};
 use super::model::{self, Standing, Written};
 use super::office::{self, Held};
 use super::world::World;
-use super::{Wrong, mirrors};
+use super::{Wrong, mirrors, moves, reading};
 
 /// Records of a kind that are looked at.
 const LISTED_MAX: usize = 1_000;
 /// Records looked at after each sync, and writes after each start.
 const RECENT_MAX: usize = 12;
 
-fn asked(error: StoreError) -> Wrong {
+/// What the server's database said.
+pub fn asked(error: StoreError) -> Wrong {
     format!("the server cannot be asked: {error}")
 }
 
@@ -122,7 +123,10 @@ pub fn saved_is_there(world: &mut World, number: usize) -> Result<(), Wrong> {
     let own = world.model.written.iter().rev().filter(|one| one.device == Some(number) && one.promised);
     let recent: Vec<&Written> = own.take(RECENT_MAX).collect();
     for written in recent {
-        // A record that has left with its feed is looked for in the end.
+        // A record that has left with its feed is looked for in the end; it may have been made here anew.
+        if world.elsewhere.contains(&(number, written.record)) {
+            continue;
+        }
         let Ok(view) = process.book.record(written.record) else { continue };
         if !is_in(&view, &process.book, written) {
             return Err(format!("{} lost {} of {}", device.name, written.text, written.record));
@@ -155,6 +159,7 @@ pub fn everything(world: &mut World) -> Result<(), Wrong> {
         }
     }
     let held = office::records(&store).map_err(asked)?;
+    moves::ended_well(world, &store, &held)?;
     let mirror = world.devices[0].process.as_ref().ok_or("the mirror is down")?;
     let views: BTreeMap<RecordId, RecordView> = all(&mirror.book)?.into_iter().map(|view| (view.id, view)).collect();
     if views.len() != held.len() {
@@ -169,6 +174,7 @@ pub fn everything(world: &mut World) -> Result<(), Wrong> {
         acknowledged(world, number)?;
     }
     mirrors::end_alike(world)?;
+    reading::everything(world, &store)?;
     nothing_is_lost(world, &store, &views)?;
     nothing_barred_is_in(world, &views)?;
     as_foretold(world, &views)
@@ -200,8 +206,13 @@ fn same_everywhere(
         if world.strays.contains(&record.id) {
             continue;
         }
+        // A record that was made anew after it had left stays, like any that the server takes nothing of.
+        let anew = world.elsewhere.contains(&(number, record.id)) && view.sync == SyncState::NotTaken;
+        if !readable && !anew {
+            return Err(format!("{name} holds {}, which it may not read ({})", record.id, view.sync.word()));
+        }
         if !readable {
-            return Err(format!("{name} holds {}, which it may not read", record.id));
+            continue;
         }
         let mirrored = views.get(&record.id).ok_or("the mirror lacks a record")?;
         if view.heads != record.heads {

@@ -1,6 +1,6 @@
 //! What a supervisor does at the console.
 
-use fieldbook_core::access::{Area, Decision};
+use fieldbook_core::access::Decision;
 use fieldbook_core::document::Document;
 use fieldbook_core::forms::{Edit, FieldPath, FormDefinition, Scalar};
 use fieldbook_core::ids::{ChangeHash, RecordId};
@@ -11,7 +11,7 @@ use super::forms::{FIELDS, STAGE};
 use super::model::Seen;
 use super::office;
 use super::restores::Stage;
-use super::work::{self, area_of, server_failed};
+use super::work::{self, server_failed};
 use super::world::World;
 
 /// Pages open at the console.
@@ -24,8 +24,6 @@ pub struct Page {
     record: RecordId,
     heads: Vec<ChangeHash>,
     shown: Seen,
-    area: Area,
-    unit: String,
 }
 
 /// The supervisor reads, writes, decides, admits; now and then a record is erased for ever.
@@ -81,8 +79,7 @@ fn read_page(world: &mut World) -> Result<(), Wrong> {
     if world.pages.len() >= PAGES_MAX {
         world.pages.remove(0);
     }
-    let area = area_of(&held.kind);
-    world.pages.push(Page { record: held.id, heads: held.heads, shown: shown.into_inner(), area, unit: held.unit });
+    world.pages.push(Page { record: held.id, heads: held.heads, shown: shown.into_inner() });
     Ok(())
 }
 
@@ -94,7 +91,7 @@ fn write_page(world: &mut World) -> Result<(), Wrong> {
     let at = world.chance.below(world.pages.len());
     let page = world.pages.swap_remove(at);
     let field = [FIELDS[world.chance.below(FIELDS.len())], STAGE][world.chance.below(2)];
-    let text = world.model.text(page.area.word(), &page.unit);
+    let text = world.model.text(&page.record);
     let edit = Edit::Set { path: FieldPath::root(field), value: Some(Scalar::Text(text.clone())) };
     let done = store.edit_record(&boss, page.record, &page.heads, |_, _| Ok(vec![edit.clone()]));
     world.ether.note(format_args!("the supervisor writes {text} as {field} of {}: {}", page.record, done.is_ok()));

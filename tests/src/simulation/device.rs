@@ -19,6 +19,7 @@ use super::hubs::With;
 use super::model::Seen;
 use super::net::{Air, Watch};
 use super::tasks::{self, Task};
+use super::township::hub_name;
 use super::{Wrong, model};
 
 /// Pauses of a process are waited for once they add up to this.
@@ -263,15 +264,22 @@ impl Device {
             if !matches!(message, Down::Hello { .. } | Down::Done { .. }) {
                 told.fetch_add(1, Ordering::SeqCst);
             }
-            for (unit, area) in model::markers(&to_cbor(message)) {
-                let Some(area) = Area::from_word(&area) else { continue };
-                let place = (unit.clone(), area);
-                // A hub knows of users what the server told it last.
-                let outdated =
-                    |hub| ether.outdated(|all| all.get(&(hub, user)).is_some_and(|reach| reach.contains(&place)));
-                if !locked(&reach).contains(&place) && !hub.is_some_and(outdated) {
-                    ether.wrong(format!("{name} is sent what it may not read: {area} of {unit}"));
-                }
+            let tags = model::markers(&to_cbor(message));
+            if tags.is_empty() {
+                return;
+            }
+            let mut may = locked(&reach).clone();
+            let mut known = vec![name.clone()];
+            if let Some(hub) = hub {
+                // A hub knows of users, and of where records are, what the server told it last.
+                may.extend(ether.outdated(|all| all.get(&(hub, user)).cloned()).unwrap_or_default());
+                known.push(hub_name(hub));
+            }
+            let known: Vec<&str> = known.iter().map(String::as_str).collect();
+            let foreign =
+                |tag: &&String| !ether.places(|places| places.may_read(tag, &known, |feed| may.contains(feed)));
+            if let Some(tag) = tags.iter().find(foreign) {
+                ether.wrong(format!("{name} is sent what it may not read: something of {tag}"));
             }
         })
     }
@@ -331,12 +339,20 @@ impl Device {
         Some(writes)
     }
 
+    /// A record has left a unit: what a sync under way was begun with may still come.
+    pub fn left_behind(&self, left: &(String, String)) {
+        if self.process.as_ref().is_some_and(|process| process.sync.is_some()) {
+            self.ether.places(|places| places.left(&self.name).insert(left.clone()));
+        }
+    }
+
     /// What its user may read now; with `more`, beside what it could until now (a sync is under way).
     pub fn set_reach(&self, roles: &[(Role, String)], more: bool) {
         let reached = super::office::reach(roles);
         let mut reach = locked(&self.reach);
         if !more {
             reach.clear();
+            self.ether.places(|places| places.left(&self.name).clear());
         }
         reach.extend(reached);
     }

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::chance::Chance;
 use super::disk::Disk;
+use super::places::Places;
 
 /// Lines of the trace that a failure shows.
 const TRACE_LINES_MAX: usize = 400;
@@ -87,6 +88,7 @@ struct State {
     hubs: BTreeMap<usize, HubServing>,
     /// By hub and user: what the user might read when the hub last heard, and may not now.
     outdated: BTreeMap<(usize, usize), BTreeSet<(String, Area)>>,
+    places: Places,
     late: Vec<Late>,
     lines: VecDeque<String>,
     count: u64,
@@ -109,6 +111,7 @@ impl Ether {
             serving: None,
             hubs: BTreeMap::new(),
             outdated: BTreeMap::new(),
+            places: Places::default(),
             late: Vec::new(),
             lines: VecDeque::new(),
             count: 0,
@@ -206,6 +209,11 @@ impl Ether {
     /// Works on what hubs may still show to users who may not read it any more: by hub and user.
     pub fn outdated<T>(&self, work: impl FnOnce(&mut BTreeMap<(usize, usize), BTreeSet<(String, Area)>>) -> T) -> T {
         work(&mut self.state().outdated)
+    }
+
+    /// Works on where records are.
+    pub fn places<T>(&self, work: impl FnOnce(&mut Places) -> T) -> T {
+        work(&mut self.state().places)
     }
 
     /// The server was restored and may serve nothing, or may again.

@@ -11,7 +11,7 @@ use super::device::Device;
 use super::disk::Unsynced;
 use super::restores::{self, Stage};
 use super::world::World;
-use super::{Wrong, checks, forms, hubs, office, work};
+use super::{Wrong, checks, forms, hubs, moves, office, work};
 
 /// Writes after which a fault strikes, at most.
 const WRITES_MAX: usize = 60;
@@ -114,6 +114,7 @@ pub fn start_server(world: &mut World) -> Result<(), Wrong> {
         Ok(()) => {
             world.ether.note("the server is up");
             work::ask_who_is_who(world)?;
+            moves::where_records_are(world)?;
             checks::purged_stays_purged(world)?;
             match world.restore {
                 // Phones still bring it back.

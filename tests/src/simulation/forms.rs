@@ -12,6 +12,8 @@ pub const KINDS: [(&str, Area); 4] =
 pub const VERSION_MAX: u32 = 3;
 /// Text fields outside of rows that field staff write.
 pub const FIELDS: [&str; 3] = ["title", "remark", "phone"];
+/// The field that pages and lists of the console hide.
+pub const HIDDEN: &str = "phone";
 /// The field that only supervisors write.
 pub const STAGE: &str = "stage";
 /// The repeats, each with the version that brought it; the first field is written when a row is added.
@@ -24,16 +26,16 @@ pub const TOPICS: &str = "topics";
 pub const CHOICES: [&str; 3] = ["roof", "water", "school"];
 
 const SURVEY: &str = "\
-type,name,label::English (en),bind::fb:merge,bind::fb:writers,bind::fb:list
-text,title,Title,,,yes
-text,remark,Remark,,,
-text,phone,Phone,must-agree,,
-select_multiple topic,topics,Topics,,,
-begin repeat,people,People,,,
-text,name,Name,,,
-text,nick,Nick,,,
-end repeat,,,,,
-text,stage,Stage,,county prefecture province,
+type,name,label::English (en),required,bind::fb:merge,bind::fb:writers,bind::fb:list,bind::fb:search,bind::fb:sensitivity
+text,title,Title,,,,yes,,
+text,remark,Remark,yes,,,,yes,
+text,phone,Phone,,must-agree,,yes,,sensitive
+select_multiple topic,topics,Topics,,,,,,
+begin repeat,people,People,,,,,,
+text,name,Name,,,,,yes,
+text,nick,Nick,,,,,,
+end repeat,,,,,,,,
+text,stage,Stage,,,county prefecture province,,,
 ";
 const CHOICE_SHEET: &str =
     "list_name,name,label::English (en)\ntopic,roof,Roof\ntopic,water,Water\ntopic,school,School\n";
@@ -46,7 +48,8 @@ pub fn form(kind: &str, area: Area, version: u32) -> Result<Form, Wrong> {
     let mut survey = SURVEY.to_owned();
     for (repeat, field, since) in REPEATS.iter().skip(1) {
         if *since <= version {
-            survey += &format!("begin repeat,{repeat},{repeat},,,\ntext,{field},{field},,,\nend repeat,,,,,\n");
+            survey +=
+                &format!("begin repeat,{repeat},{repeat},,,,,,\ntext,{field},{field},,,,,,\nend repeat,,,,,,,,\n");
         }
     }
     let settings = format!(

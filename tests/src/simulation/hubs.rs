@@ -182,7 +182,7 @@ pub fn happen(world: &mut World) -> Result<(), Wrong> {
 }
 
 fn begun(world: &World) -> Begun {
-    Begun { roles: world.role_changes, purged: world.purged.clone() }
+    Begun { reach: world.reach_changes, purged: world.purged.clone() }
 }
 
 fn begin_exchange(world: &mut World, number: usize) -> Result<(), Wrong> {
@@ -259,7 +259,7 @@ fn exchanged(world: &mut World, number: usize, reached: bool) -> Result<(), Wron
         return if hub.revoked { Ok(()) } else { Err(format!("hub{number} says that it is revoked, and is not")) };
     }
     let begun = process.begun.clone();
-    if begun.roles == world.role_changes {
+    if begun.reach == world.reach_changes {
         hub.is_up_to_date();
     }
     mirrors::holds_nothing_of(world, number, &begun.purged)
@@ -364,7 +364,7 @@ fn lie(world: &mut World, number: usize) -> Result<(), Wrong> {
 /// A user may read something else from now on: hubs have not heard.
 pub fn outdated(world: &mut World, user: usize) {
     let before = reach(&world.roles[user]);
-    world.role_changes += 1;
+    world.reach_changes += 1;
     for hub in &mut world.hubs {
         hub.outdates(user, &before);
     }

@@ -110,9 +110,10 @@ pub fn is_sound(world: &World, number: usize) -> Result<(), Wrong> {
                 return wrong(format!("entry {} does not read", kept.position));
             };
             link = chain::next(&link, at, kept.received_ms, &leaf);
-            let foreign = model::markers(&kept.body)
-                .into_iter()
-                .find(|(unit, area)| Area::from_word(area).is_none_or(|area| !reach.contains(&(unit.clone(), area))));
+            let name = world.hubs[number].name.as_str();
+            let may =
+                |tag: &str| world.ether.places(|places| places.may_read(tag, &[name], |feed| reach.contains(feed)));
+            let foreign = model::markers(&kept.body).into_iter().find(|tag| !may(tag));
             if link != kept.chain || foreign.is_some() {
                 return wrong(format!("entry {at} does not chain, or says what no hub may read: {foreign:?}"));
             }

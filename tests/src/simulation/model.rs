@@ -8,6 +8,7 @@ use serde_json::Value as Json;
 
 use super::chance::Chance;
 use super::forms::{FIELDS, NICK, REPEATS, STAGE};
+use super::places;
 
 /// Words of 16 characters behind a long text: 5 such texts fill a frame.
 const FILLER_WORDS: usize = 500;
@@ -58,11 +59,11 @@ pub struct Model {
 }
 
 impl Model {
-    /// A text that was never written, marked with where it belongs.
-    pub fn text(&mut self, area: &str, unit: &str) -> String {
+    /// A text that was never written, marked with its record.
+    pub fn text(&mut self, record: &RecordId) -> String {
         self.texts += 1;
         let filler = if self.long { filler(self.texts) } else { String::new() };
-        format!("w{}@{area}.{unit};{filler}", self.texts)
+        format!("w{}@{};{filler}", self.texts, places::tag(record))
     }
 
     /// Somebody wrote `text`.
@@ -179,17 +180,13 @@ pub fn row_of(place: &str) -> Option<&str> {
     place.split_once(']').map(|(row, _)| &place[..=row.len()])
 }
 
-/// Unit and area of every text of ours among bytes.
+/// The records that texts of ours among bytes name, by tag.
 #[must_use]
-pub fn markers(bytes: &[u8]) -> BTreeSet<(String, String)> {
-    let mut found = BTreeSet::new();
-    for (at, _) in bytes.iter().enumerate().filter(|(_, byte)| **byte == b'@') {
-        let rest = &bytes[at + 1..bytes.len().min(at + 32)];
-        let Some(end) = rest.iter().position(|byte| *byte == b';') else { continue };
-        let Some((area, unit)) = std::str::from_utf8(&rest[..end]).ok().and_then(|text| text.split_once('.')) else {
-            continue;
-        };
-        found.insert((unit.to_owned(), area.to_owned()));
-    }
-    found
+pub fn markers(bytes: &[u8]) -> BTreeSet<String> {
+    let named = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'@').filter_map(|(at, _)| {
+        let (tag, rest) = bytes[at + 1..].split_at_checked(places::TAG_CHARS)?;
+        let is_tag = rest.first() == Some(&b';') && tag.iter().all(u8::is_ascii_hexdigit);
+        is_tag.then(|| String::from_utf8_lossy(tag).into_owned())
+    });
+    named.collect()
 }

@@ -176,6 +176,14 @@ impl Office {
         sealed::holds_nothing_of(store, &self.folder, records)
     }
 
+    /// Nothing that is sealed says anything of records that are in another unit.
+    ///
+    /// # Errors
+    /// What is wrong.
+    pub fn sealed_where_they_are(&self, store: &Store, held: &[Held]) -> Result<(), Wrong> {
+        sealed::holds_nothing_from_elsewhere(store, &self.folder, held)
+    }
+
     fn backup(&self) -> PathBuf {
         self.folder.join("backup.db")
     }

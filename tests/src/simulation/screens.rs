@@ -8,7 +8,7 @@ use super::Wrong;
 use super::device::{OpenForm, Process};
 use super::forms::FIELDS;
 use super::model::{self, Seen};
-use super::work::{area_of, failed, said, some_record};
+use super::work::{failed, said, some_record};
 use super::world::World;
 
 /// Forms open at once on a phone.
@@ -100,7 +100,7 @@ pub fn save(world: &mut World, number: usize) -> Result<(), Wrong> {
     let book = std::sync::Arc::clone(&process.book);
     let record = form.handle.record();
     let Ok(view) = book.record(record) else { return Ok(()) };
-    let text = world.model.text(area_of(&view.kind).word(), &view.unit);
+    let text = world.model.text(&record);
     let done = form.handle.set(field, &json!(text)).and_then(|_| form.handle.save());
     world.ether.note(format_args!(
         "{} saves {text} as {field} of {record} by its form: {}",

@@ -11,16 +11,19 @@ use fieldbook_core::sync::segment::Opener;
 use fieldbook_server::store::{Store, StoreError};
 
 use super::Wrong;
+use super::office::Held;
 
-/// Every segment that the server has, with the file that holds it.
+/// Every segment that the server has, with the unit of its feed.
 ///
 /// # Errors
 /// What the database said.
-fn all(store: &Store) -> Result<Vec<Segment>, StoreError> {
+fn all(store: &Store) -> Result<Vec<(String, Segment)>, StoreError> {
     store.read(|tx| {
-        let mut statement = tx.prepare_cached("SELECT segment FROM segments")?;
-        let rows = statement.query_map([], |row| row.get::<_, Vec<u8>>(0))?.collect::<Result<Vec<_>, _>>()?;
-        Ok(rows.iter().filter_map(|bytes| from_cbor(bytes)).collect())
+        let sql = "SELECT unit, segment FROM segments JOIN feeds ON feeds.id = feed";
+        let mut statement = tx.prepare_cached(sql)?;
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get::<_, Vec<u8>>(1)?)))?;
+        let rows = rows.collect::<Result<Vec<_>, _>>()?;
+        Ok(rows.into_iter().filter_map(|(unit, bytes)| Some((unit, from_cbor(&bytes)?))).collect())
     })
 }
 
@@ -41,6 +44,33 @@ fn columns(segment: &Segment, bytes: &[u8]) -> Result<Vec<Vec<u8>>, Wrong> {
     Ok(columns)
 }
 
+/// The records of which something is in the columns of a segment.
+fn found<'r>(columns: &[Vec<u8>], records: impl Iterator<Item = &'r RecordId>) -> Option<&'r RecordId> {
+    records.into_iter().find(|record| {
+        let prefix = &record.as_bytes()[..RECORD_PREFIX_BYTES];
+        columns.iter().any(|column| column.windows(RECORD_PREFIX_BYTES).any(|window| window == prefix))
+    })
+}
+
+/// What a segment says.
+struct Read {
+    unit: String,
+    name: String,
+    columns: Vec<Vec<u8>>,
+}
+
+/// Every segment whose file is there.
+fn read(store: &Store, folder: &Path) -> Result<Vec<Read>, Wrong> {
+    let mut read = Vec::new();
+    for (unit, segment) in all(store).map_err(|error| format!("the server says: {error}"))? {
+        let name = hex::encode(segment.name);
+        let Ok(bytes) = std::fs::read(folder.join("segments").join(&name)) else { continue };
+        let columns = columns(&segment, &bytes)?;
+        read.push(Read { unit, name, columns });
+    }
+    Ok(read)
+}
+
 /// No segment holds a change of one of these records.
 ///
 /// # Errors
@@ -53,16 +83,23 @@ pub fn holds_nothing_of<'r>(
     if records.clone().next().is_none() {
         return Ok(());
     }
-    for segment in all(store).map_err(|error| format!("the server says: {error}"))? {
-        let name = hex::encode(segment.name);
-        let Ok(bytes) = std::fs::read(folder.join("segments").join(&name)) else { continue };
-        let columns = columns(&segment, &bytes)?;
-        let is_in = |record: &&RecordId| {
-            let prefix = &record.as_bytes()[..RECORD_PREFIX_BYTES];
-            columns.iter().any(|column| column.windows(RECORD_PREFIX_BYTES).any(|window| window == prefix))
-        };
-        if let Some(record) = records.clone().find(is_in) {
+    for Read { name, columns, .. } in read(store, folder)? {
+        if let Some(record) = found(&columns, records.clone()) {
             return Err(format!("{record} was erased, and segment {name} holds something of it"));
+        }
+    }
+    Ok(())
+}
+
+/// No segment of a unit holds a change of a record that is in another.
+///
+/// # Errors
+/// What is wrong.
+pub fn holds_nothing_from_elsewhere(store: &Store, folder: &Path, held: &[Held]) -> Result<(), Wrong> {
+    for Read { unit, name, columns } in read(store, folder)? {
+        let elsewhere = held.iter().filter(|one| one.unit != unit).map(|one| &one.id);
+        if let Some(record) = found(&columns, elsewhere) {
+            return Err(format!("{record} has left {unit}, and segment {name} holds something of it"));
         }
     }
     Ok(())

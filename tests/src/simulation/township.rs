@@ -19,11 +19,19 @@ use super::disk::{Disk, Image, Unsynced};
 use super::ether::{Ether, HubServing};
 use super::net::Air;
 use super::office::OfficeClock;
+use super::places::Left;
 use super::tasks::Task;
 use super::{Wrong, model, office, vfs};
 
 /// What users may not read any more and a hub may still show, by user.
 type Outdated = Vec<(usize, BTreeSet<(String, Area)>)>;
+
+/// A moment to which a hub may fall back: its disk, and what it had not heard of.
+struct Snapshot {
+    image: Image,
+    outdated: Outdated,
+    left: Left,
+}
 
 /// A running hub.
 pub struct HubProcess {
@@ -39,10 +47,16 @@ pub struct HubProcess {
 /// What had happened in the world when a hub began to exchange with the server.
 #[derive(Clone, Debug, Default)]
 pub struct Begun {
-    /// Changes of roles so far.
-    pub roles: u64,
+    /// Changes of who may read what so far.
+    pub reach: u64,
     /// Records erased so far.
     pub purged: BTreeSet<fieldbook_core::ids::RecordId>,
+}
+
+/// How the hub of this number is called.
+#[must_use]
+pub fn hub_name(number: usize) -> String {
+    format!("hub{number}")
 }
 
 /// One township hub.
@@ -71,7 +85,7 @@ pub struct Hub {
     pub troubled: bool,
     /// Its line to the server is down until then, true time.
     pub cut_until_ms: i64,
-    snapshot: Option<(Image, Outdated)>,
+    snapshot: Option<Snapshot>,
     ether: Arc<Ether>,
     chance: Chance,
     starts: u64,
@@ -89,7 +103,7 @@ impl Hub {
         ether: &Arc<Ether>,
         chance: Chance,
     ) -> Result<Self, Wrong> {
-        let name = format!("hub{number}");
+        let name = hub_name(number);
         std::fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
         store.add_user(&name, unit, &[Role::Hub], Some(&name)).map_err(|error| error.to_string())?;
         Ok(Self {
@@ -194,10 +208,9 @@ impl Hub {
     fn watch(&self) -> super::net::Watch {
         let (ether, reach, name) = (Arc::clone(&self.ether), self.reach(), self.name.clone());
         Arc::new(move |_, message: &Down| {
-            for (unit, area) in model::markers(&to_cbor(message)) {
-                let Some(area) = Area::from_word(&area) else { continue };
-                if !reach.contains(&(unit.clone(), area)) {
-                    ether.wrong(format!("{name} is sent what no hub may read: {area} of {unit}"));
+            for tag in model::markers(&to_cbor(message)) {
+                if !ether.places(|places| places.may_read(&tag, &[name.as_str()], |feed| reach.contains(feed))) {
+                    ether.wrong(format!("{name} is sent what no hub may read: something of {tag}"));
                 }
             }
         })
@@ -226,7 +239,7 @@ impl Hub {
         self.disk.restore(Image::new());
         self.snapshot = None;
         self.enrolled = false;
-        self.ether.outdated(|all| all.retain(|(hub, _), _| *hub != self.number));
+        self.is_up_to_date();
         let emptied = std::fs::remove_dir_all(&self.folder).and_then(|()| std::fs::create_dir_all(&self.folder));
         emptied.map_err(|error| error.to_string())
     }
@@ -237,31 +250,42 @@ impl Hub {
             let own = all.iter().filter(|((hub, _), _)| *hub == self.number);
             own.map(|((_, user), reach)| (*user, reach.clone())).collect()
         };
-        self.snapshot = Some((self.disk.image(), self.ether.outdated(own)));
+        let left = self.ether.places(|places| places.left(&self.name).clone());
+        self.snapshot = Some(Snapshot { image: self.disk.image(), outdated: self.ether.outdated(own), left });
     }
 
     /// A user may read less from now on; hubs have not heard.
     pub fn outdates(&mut self, user: usize, reach: &BTreeSet<(String, Area)>) {
         self.ether.outdated(|all| all.entry((self.number, user)).or_default().extend(reach.iter().cloned()));
         // An image of before knows as little.
-        if let Some((_, outdated)) = &mut self.snapshot {
+        if let Some(Snapshot { outdated, .. }) = &mut self.snapshot {
             outdated.push((user, reach.clone()));
+        }
+    }
+
+    /// A record has left a unit; hubs have not heard.
+    pub fn left_behind(&mut self, left: &(String, String)) {
+        self.ether.places(|places| places.left(&self.name).insert(left.clone()));
+        if let Some(snapshot) = &mut self.snapshot {
+            snapshot.left.insert(left.clone());
         }
     }
 
     /// It has heard all that there was to hear.
     pub fn is_up_to_date(&self) {
         self.ether.outdated(|all| all.retain(|(hub, _), _| *hub != self.number));
+        self.ether.places(|places| places.left(&self.name).clear());
     }
 
     /// Falls back to the remembered moment; false if none is.
     pub fn fall_back(&mut self) -> bool {
-        let Some((image, outdated)) = self.snapshot.take() else { return false };
+        let Some(Snapshot { image, outdated, left }) = self.snapshot.take() else { return false };
         self.crash(Unsynced::Kept);
         self.disk.restore(image);
         for (user, reach) in outdated {
             self.ether.outdated(|all| all.entry((self.number, user)).or_default().extend(reach));
         }
+        self.ether.places(|places| places.left(&self.name).extend(left));
         true
     }
 

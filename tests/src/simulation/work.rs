@@ -134,7 +134,7 @@ fn make(world: &mut World, number: usize, made: &Made) -> Result<(), Wrong> {
     let Some(process) = &device.process else { return Ok(()) };
     let (record, area) = (made.record, area_of(made.kind));
     let reach = office::reach(&world.roles[device.user]);
-    let text = world.model.text(area.word(), &made.unit);
+    let text = world.model.text(&record);
     let new = NewRecord { id: Some(record), values: json!({ "title": text }), submit: false };
     let done = process.book.import(made.kind, &[new]).and_then(|mut done| done.remove(0));
     let (name, kind) = (&device.name, made.kind);
@@ -148,6 +148,9 @@ fn make(world: &mut World, number: usize, made: &Made) -> Result<(), Wrong> {
         world.strays.insert(record);
     }
     world.ether.note(format_args!("{name} makes {kind} {record} with {text}: {}", done.is_ok()));
+    if !world.ether.places(|places| places.make(&record, area, &made.unit)) {
+        world.elsewhere.insert((number, record));
+    }
     world.made.push(made.clone());
     world.model.write(record, "title", text, Some(number), &Seen::new(), done.is_ok());
     done.map_or_else(|error| failed(world, number, "making a record", &error), |_| Ok(()))
@@ -241,7 +244,7 @@ impl Wish {
 }
 
 fn wish(world: &mut World, view: &RecordView) -> Wish {
-    let text = world.model.text(area_of(&view.kind).word(), &view.unit);
+    let text = world.model.text(&view.id);
     let mut wish = Wish::default();
     let (repeat, first, _) = REPEATS[world.chance.below(REPEATS.len())];
     let rows = model::rows(view, repeat);
@@ -272,10 +275,22 @@ fn wish(world: &mut World, view: &RecordView) -> Wish {
 }
 
 fn edit(world: &mut World, number: usize) -> Result<(), Wrong> {
-    let Some(view) = some_record(world, number) else { return create(world, number) };
-    let wish = wish(world, &view);
+    match some_record(world, number) {
+        Some(view) => edit_view(world, number, &view),
+        None => create(world, number),
+    }
+}
+
+/// Somebody edits a record that the phone has.
+pub fn edit_one(world: &mut World, number: usize, record: RecordId) -> Result<(), Wrong> {
+    let view = world.devices[number].process.as_ref().and_then(|process| process.book.record(record).ok());
+    view.map_or(Ok(()), |view| edit_view(world, number, &view))
+}
+
+fn edit_view(world: &mut World, number: usize, view: &RecordView) -> Result<(), Wrong> {
+    let wish = wish(world, view);
     let barred = wish.set.contains_key(STAGE);
-    write(world, number, &view, wish)?;
+    write(world, number, view, wish)?;
     if !barred {
         return Ok(());
     }
@@ -283,7 +298,7 @@ fn edit(world: &mut World, number: usize) -> Result<(), Wrong> {
     for _ in 0..world.chance.below(3) {
         let again = world.devices[number].process.as_ref().and_then(|process| process.book.record(view.id).ok());
         let Some(view) = again else { return Ok(()) };
-        let text = world.model.text(area_of(&view.kind).word(), &view.unit);
+        let text = world.model.text(&view.id);
         let mut wish = Wish::default();
         wish.put(FIELDS[world.chance.below(FIELDS.len())].to_owned(), text);
         write(world, number, &view, wish)?;
@@ -352,7 +367,7 @@ fn resolve(world: &mut World, number: usize) -> Result<(), Wrong> {
     let Some(conflict) = world.chance.pick(&view.conflicts) else { return Ok(()) };
     let Some(process) = &world.devices[number].process else { return Ok(()) };
     let own = world.chance.one_in(2) && !conflict.path.ends_with("_removed") && !conflict.path.starts_with(TOPICS);
-    let text = world.model.text(area_of(&view.kind).word(), &view.unit);
+    let text = world.model.text(&view.id);
     let value =
         if own { json!(text) } else { conflict.values[world.chance.below(conflict.values.len())].value.clone() };
     let done = process.book.resolve(view.id, &conflict.path, &value);

@@ -18,7 +18,7 @@ use super::outcome::Outcome;
 use super::restores::Stage;
 use super::tasks::Turn;
 use super::township::Hub;
-use super::{START_MS, Wrong, checks, console, faults, mirrors, net, screens, work};
+use super::{START_MS, Wrong, checks, console, faults, mirrors, moves, net, reading, screens, work};
 
 /// Longest time between two steps, milliseconds.
 const STEP_MS_MAX: u64 = 20_000;
@@ -66,6 +66,8 @@ pub struct Plan {
     pub restores: bool,
     /// Phones are out of reach of any network for long.
     pub away: bool,
+    /// Records move between units.
+    pub moves: bool,
     /// Townships with hubs.
     pub townships: Townships,
 }
@@ -104,6 +106,7 @@ impl Plan {
             long: phones < 5 && maybe(16),
             restores: false,
             away: maybe(2),
+            moves: maybe(3),
             townships: Townships::default(),
         }
         .with_steps(chance)
@@ -167,8 +170,8 @@ pub struct World {
     pub chance: Chance,
     /// Roles of each user.
     pub roles: Vec<Vec<(Role, String)>>,
-    /// How often roles have changed.
-    pub role_changes: u64,
+    /// How often roles have changed or records moved: who may read what.
+    pub reach_changes: u64,
     /// Changes that the server acknowledged: they are never lost.
     pub acknowledged: BTreeMap<ChangeHash, RecordId>,
     /// Records that were erased for ever.
@@ -183,6 +186,8 @@ pub struct World {
     pub made: Vec<work::Made>,
     /// Records that somebody made where they may not read: they stay on that phone alone, whatever becomes of them.
     pub strays: BTreeSet<RecordId>,
+    /// Phones that made a record of a list in their unit when it had moved to another: what they wrote may be held apart.
+    pub elsewhere: BTreeSet<(usize, RecordId)>,
     /// Pages that are open at the console.
     pub pages: Vec<console::Page>,
     /// How far the server's restore has come.
@@ -239,7 +244,7 @@ impl World {
             model: Model::default(),
             chance,
             roles,
-            role_changes: 0,
+            reach_changes: 0,
             acknowledged: BTreeMap::new(),
             purged: BTreeSet::new(),
             perhaps_purged: BTreeSet::new(),
@@ -247,6 +252,7 @@ impl World {
             supervised: USERS.iter().map(|(_, _, role)| *role == Role::County).collect(),
             made: Vec::new(),
             strays: BTreeSet::new(),
+            elsewhere: BTreeSet::new(),
             pages: Vec::new(),
             restore: Stage::default(),
             unheard: BTreeSet::new(),
@@ -316,6 +322,8 @@ impl World {
             if self.plan.troubles() { 8 } else { 1 },
             if self.plan.weather.repeat_one_in > 0 { 3 } else { 0 },
             if self.hubs.is_empty() { 0 } else { 12 },
+            if self.plan.moves { 3 } else { 0 },
+            if self.plan.console { 3 } else { 0 },
         ];
         match self.chance.weighted(&weights) {
             0 => work::save(self),
@@ -327,7 +335,9 @@ impl World {
                 net::deliver_late(&self.ether);
                 Ok(())
             }
-            _ => hubs::happen(self),
+            6 => hubs::happen(self),
+            7 => moves::happen(self),
+            _ => reading::read(self),
         }
     }
 
