@@ -11,7 +11,7 @@ use super::forms::{KINDS, STAGE};
 use super::model::{self, Standing, Written};
 use super::office::{self, Held};
 use super::world::World;
-use super::{Wrong, mirrors, moves, reading};
+use super::{Wrong, lists, mirrors, moves, reading};
 
 /// Records of a kind that are looked at.
 const LISTED_MAX: usize = 1_000;
@@ -194,6 +194,7 @@ fn same_everywhere(
     let reach = office::reach(&world.roles[device.user]);
     let own: BTreeMap<RecordId, RecordView> = all(&process.book)?.into_iter().map(|view| (view.id, view)).collect();
     nothing_purged_is_on(world, name, &process.book)?;
+    lists::everything(name, &process.book)?;
     for record in held {
         let area = KINDS.iter().find(|(kind, _)| *kind == record.kind).map(|(_, area)| *area);
         let readable = area.is_some_and(|area| reach.contains(&(record.unit.clone(), area)));

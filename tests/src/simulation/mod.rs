@@ -14,6 +14,7 @@ mod forger;
 mod forms;
 mod hubs;
 mod liar;
+mod lists;
 mod mirrors;
 mod model;
 mod moves;

@@ -13,7 +13,7 @@ use super::model::{self, Seen};
 use super::office::{self, USERS};
 use super::screens;
 use super::world::World;
-use super::{Wrong, hubs};
+use super::{Wrong, hubs, lists};
 
 /// Records of a kind that a user picks from.
 const LISTED_MAX: usize = 30;
@@ -98,6 +98,7 @@ pub fn save(world: &mut World) -> Result<(), Wrong> {
     }
     match world.chance.below(14) {
         0 => create(world, number),
+        1 => lists::read(world, number),
         2 => screens::open(world, number),
         3 | 4 => screens::save(world, number),
         5 => resolve(world, number),
