@@ -11,7 +11,7 @@ use super::forms::{KINDS, STAGE};
 use super::model::{self, Standing, Written};
 use super::office::{self, Held};
 use super::world::World;
-use super::{Wrong, lists, mirrors, moves, reading};
+use super::{Wrong, lists, mirrors, moves, reading, screens};
 
 /// Records of a kind that are looked at.
 const LISTED_MAX: usize = 1_000;
@@ -24,7 +24,7 @@ pub fn asked(error: StoreError) -> Wrong {
 }
 
 /// Every record of a phone.
-fn all(book: &Fieldbook) -> Result<Vec<RecordView>, Wrong> {
+pub fn all(book: &Fieldbook) -> Result<Vec<RecordView>, Wrong> {
     let mut views = Vec::new();
     for (kind, _) in KINDS {
         let Ok(listed) = book.list(kind, &ListFilter::default(), None, LISTED_MAX) else { continue };
@@ -118,6 +118,7 @@ pub fn purged_is_gone(world: &World) -> Result<(), Wrong> {
 
 /// After a start of a phone: what it reported as saved is there, or among what was not taken.
 pub fn saved_is_there(world: &mut World, number: usize) -> Result<(), Wrong> {
+    screens::drafts_are_there(world, number)?;
     let device = &world.devices[number];
     let Some(process) = &device.process else { return Ok(()) };
     let own = world.model.written.iter().rev().filter(|one| one.device == Some(number) && one.promised);
@@ -142,7 +143,7 @@ fn is_in(view: &RecordView, book: &Fieldbook, written: &Written) -> bool {
 }
 
 /// Whether the phone's user is told that the server did not take it.
-fn not_taken(book: &Fieldbook, written: &Written) -> bool {
+pub fn not_taken(book: &Fieldbook, written: &Written) -> bool {
     let list = book.not_taken(0, LISTED_MAX).unwrap_or_default();
     let fields = list.iter().filter(|one| one.record == written.record).flat_map(|one| &one.fields);
     fields.into_iter().any(|field| field.value.as_str() == Some(&written.text))

@@ -60,7 +60,7 @@ fn seen_at(form: &FormDefinition, document: &Document, field: &str) -> Vec<Strin
 }
 
 fn read_page(world: &mut World) -> Result<(), Wrong> {
-    let (Some(store), Some(boss)) = (world.office.store(), world.office.boss()) else { return Ok(()) };
+    let (Some(store), Some(boss)) = (world.office.some_store(), world.office.boss()) else { return Ok(()) };
     let held = match office::records(&store) {
         Ok(held) => held,
         Err(error) => return server_failed(world, "listing", &error),
@@ -84,7 +84,7 @@ fn read_page(world: &mut World) -> Result<(), Wrong> {
 }
 
 fn write_page(world: &mut World) -> Result<(), Wrong> {
-    let (Some(store), Some(boss)) = (world.office.store(), world.office.boss()) else { return Ok(()) };
+    let (Some(store), Some(boss)) = (world.office.some_store(), world.office.boss()) else { return Ok(()) };
     if world.pages.is_empty() {
         return read_page(world);
     }
@@ -103,7 +103,7 @@ fn write_page(world: &mut World) -> Result<(), Wrong> {
 }
 
 fn decide(world: &mut World) -> Result<(), Wrong> {
-    let (Some(store), Some(boss)) = (world.office.store(), world.office.boss()) else { return Ok(()) };
+    let (Some(store), Some(boss)) = (world.office.some_store(), world.office.boss()) else { return Ok(()) };
     let Some(page) = world.pages.pop() else { return read_page(world) };
     let decision = [Decision::Return, Decision::Return, Decision::Approve, Decision::Void][world.chance.below(4)];
     let asked = Asked { decision, heads: page.heads, reasons: "so it is".to_owned(), fields: Vec::new() };
@@ -113,7 +113,7 @@ fn decide(world: &mut World) -> Result<(), Wrong> {
 }
 
 fn admit(world: &mut World) -> Result<(), Wrong> {
-    let (Some(store), Some(boss)) = (world.office.store(), world.office.boss()) else { return Ok(()) };
+    let (Some(store), Some(boss)) = (world.office.some_store(), world.office.boss()) else { return Ok(()) };
     let waiting = match store.quarantine_list(boss.id, 0) {
         Ok(waiting) => waiting,
         Err(error) => return server_failed(world, "listing the quarantine", &error),
@@ -130,7 +130,7 @@ fn admit(world: &mut World) -> Result<(), Wrong> {
 }
 
 fn purge(world: &mut World) -> Result<(), Wrong> {
-    let (Some(store), Some(boss)) = (world.office.store(), world.office.boss()) else { return Ok(()) };
+    let (Some(store), Some(boss)) = (world.office.some_store(), world.office.boss()) else { return Ok(()) };
     if world.purged.len() >= PURGES_MAX {
         return Ok(());
     }

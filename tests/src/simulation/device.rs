@@ -8,8 +8,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use fieldbook_core::access::{Area, Role};
 use fieldbook_core::client::net::CancelFlag;
 use fieldbook_core::client::{ClientError, Fieldbook, FormHandle, Language, Ports, SyncReport};
+use fieldbook_core::ids::RecordId;
 use fieldbook_core::ports::{Clock, KeyVault, VaultError};
 use fieldbook_core::protocol::Down;
+use fieldbook_core::store::SystemDisk;
 use fieldbook_core::sync::to_cbor;
 
 use super::chance::{Chance, SeededRandom};
@@ -110,6 +112,17 @@ pub struct OpenForm {
     pub later: Seen,
 }
 
+/// An answer that was given in a form and is not saved yet.
+#[derive(Clone)]
+pub struct Draft {
+    /// The field.
+    pub field: &'static str,
+    /// The text.
+    pub text: String,
+    /// What stood in the record when its form was opened.
+    pub shown: Seen,
+}
+
 /// A running app.
 pub struct Process {
     /// The product.
@@ -181,6 +194,8 @@ pub struct Device {
     pub away_until_ms: i64,
     /// A moment to which it may fall back.
     pub snapshot: Option<Snapshot>,
+    /// Answers given in forms that were not saved yet, with what stood in the record.
+    pub drafts: BTreeMap<RecordId, Draft>,
     ether: Arc<Ether>,
     chance: Chance,
 }
@@ -210,6 +225,7 @@ impl Device {
             told: Arc::default(),
             away_until_ms: i64::MIN,
             snapshot: None,
+            drafts: BTreeMap::new(),
             ether: Arc::clone(ether),
             chance,
         })
@@ -228,32 +244,82 @@ impl Device {
     /// What opening said.
     pub fn start(&mut self) -> Result<(), ClientError> {
         let (dead, lied) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
-        let clock = Arc::new(DeviceClock {
-            ether: Arc::clone(&self.ether),
-            ahead_ms: AtomicI64::new(self.ahead_ms),
-            booted_ms: AtomicI64::new(self.booted_ms),
-            owed_ms: AtomicU64::new(0),
-            dead: Arc::clone(&dead),
-        });
-        let ports = Ports {
-            vault: Arc::new(Vault { secrets: Arc::clone(&self.secrets), dead: Arc::clone(&dead) }),
-            clock: Arc::clone(&clock) as _,
-            random: Arc::new(SeededRandom::new(self.chance.fork())),
-            disk: Arc::clone(&self.disk) as _,
-            network: Arc::new(Air {
-                ether: Arc::clone(&self.ether),
-                name: self.name.clone(),
-                dead: Arc::clone(&dead),
-                lied: Arc::clone(&lied),
-                hub: None,
-                waits: true,
-                watch: self.watch(),
-            }),
-        };
+        let clock = self.clock(&dead);
+        let disk = Arc::clone(&self.disk) as _;
+        let ports = self.ports(disk, &dead, &lied, Arc::clone(&clock) as _);
         let book = Fieldbook::open_with(&self.folder, ports, Language::English)?;
         let cancel = Arc::new(CancelFlag::default());
         self.process = Some(Process { book, dead, lied, cancel, clock, forms: Vec::new(), sync: None, at_hub: None });
         Ok(())
+    }
+
+    fn clock(&self, dead: &Arc<AtomicBool>) -> Arc<DeviceClock> {
+        Arc::new(DeviceClock {
+            ether: Arc::clone(&self.ether),
+            ahead_ms: AtomicI64::new(self.ahead_ms),
+            booted_ms: AtomicI64::new(self.booted_ms),
+            owed_ms: AtomicU64::new(0),
+            dead: Arc::clone(dead),
+        })
+    }
+
+    fn ports(
+        &mut self,
+        disk: Arc<dyn fieldbook_core::ports::Disk>,
+        dead: &Arc<AtomicBool>,
+        lied: &Arc<AtomicBool>,
+        clock: Arc<dyn Clock>,
+    ) -> Ports {
+        Ports {
+            vault: Arc::new(Vault { secrets: Arc::clone(&self.secrets), dead: Arc::clone(dead) }),
+            clock,
+            random: Arc::new(SeededRandom::new(self.chance.fork())),
+            disk,
+            network: Arc::new(Air {
+                ether: Arc::clone(&self.ether),
+                name: self.name.clone(),
+                dead: Arc::clone(dead),
+                lied: Arc::clone(lied),
+                hub: None,
+                waits: true,
+                watch: self.watch(),
+            }),
+        }
+    }
+
+    /// A folder of the system with what this phone keeps beside its store.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn workshop(&self) -> Result<PathBuf, Wrong> {
+        let folder = self.folder.with_extension("workshop");
+        let make = || {
+            std::fs::create_dir_all(&folder)?;
+            for entry in std::fs::read_dir(&self.folder)? {
+                let entry = entry?;
+                std::fs::copy(entry.path(), folder.join(entry.file_name()))?;
+            }
+            Ok(())
+        };
+        make().map_err(|error: std::io::Error| error.to_string())?;
+        Ok(folder)
+    }
+
+    /// Opens the app on the system's files in another folder.
+    ///
+    /// # Errors
+    /// What opening said.
+    pub fn open_at(&mut self, folder: &std::path::Path) -> Result<Arc<Fieldbook>, ClientError> {
+        let (dead, lied) = (Arc::default(), Arc::default());
+        let clock = self.clock(&dead);
+        let ports = self.ports(Arc::new(SystemDisk), &dead, &lied, clock as _);
+        Fieldbook::open_with(folder, ports, Language::English)
+    }
+
+    /// The key of its store.
+    #[must_use]
+    pub fn database_key(&self) -> Option<[u8; 32]> {
+        locked(&self.secrets).get("database-key").and_then(|key| key.as_slice().try_into().ok())
     }
 
     /// Looks at everything on its way to this phone: what its user may not read must not be there.
@@ -330,6 +396,7 @@ impl Device {
     /// Falls back to the remembered moment; with `vault`, its vault too. Returns how much had been written then.
     pub fn fall_back(&mut self, vault: bool) -> Option<usize> {
         let Snapshot { image, secrets, writes } = self.snapshot.take()?;
+        self.drafts.clear();
         self.crash(Unsynced::Kept);
         self.disk.restore(image);
         if vault {

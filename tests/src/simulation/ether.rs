@@ -20,6 +20,8 @@ const TRACE_LINES_MAX: usize = 400;
 pub struct Serving {
     /// Its store.
     pub store: Arc<Store>,
+    /// The store of a second process on the same data folder, which dies with the first.
+    pub twin: Option<Arc<Store>>,
     /// Its disk: dead as soon as the process is.
     pub disk: Arc<Disk>,
     /// Which start of the server it is.
@@ -27,6 +29,13 @@ pub struct Serving {
 }
 
 impl Serving {
+    /// Either of the two processes, where there are two.
+    #[must_use]
+    pub fn either(&self, ether: &Ether) -> Arc<Store> {
+        let twin = self.twin.as_ref().filter(|_| ether.chance(|chance| chance.one_in(2)));
+        Arc::clone(twin.unwrap_or(&self.store))
+    }
+
     /// Whether it still runs.
     #[must_use]
     pub fn runs(&self, ether: &Ether) -> bool {

@@ -26,7 +26,7 @@ impl FarEnd {
     #[must_use]
     pub fn of(ether: &Ether, hub: Option<usize>) -> Option<Self> {
         match hub {
-            None => ether.serving().map(Self::Server),
+            None => ether.serving().map(|serving| Self::Server(Serving { store: serving.either(ether), ..serving })),
             Some(number) => ether.hub(number).map(Self::Hub),
         }
     }

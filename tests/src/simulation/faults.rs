@@ -11,7 +11,7 @@ use super::device::Device;
 use super::disk::Unsynced;
 use super::restores::{self, Stage};
 use super::world::World;
-use super::{Wrong, checks, forms, hubs, moves, office, work};
+use super::{Wrong, checks, damage, forms, hubs, moves, office, work};
 
 /// Writes after which a fault strikes, at most.
 const WRITES_MAX: usize = 60;
@@ -37,6 +37,7 @@ pub fn happen(world: &mut World) -> Result<(), Wrong> {
         weight(plan.revocations, 2),
         weight(plan.versions, 2),
         weight(plan.restores, 6),
+        weight(plan.damage, 3),
     ];
     match world.chance.weighted(&weights) {
         0 => restart(world),
@@ -57,7 +58,8 @@ pub fn happen(world: &mut World) -> Result<(), Wrong> {
         6 => role(world),
         7 => revoke(world),
         8 => version(world),
-        _ => restores::happen(world),
+        9 => restores::happen(world),
+        _ => damage::happen(world),
     }
 }
 
@@ -88,7 +90,8 @@ fn restart(world: &mut World) -> Result<(), Wrong> {
     start_phone(world, number)
 }
 
-fn start_phone(world: &mut World, number: usize) -> Result<(), Wrong> {
+/// The app of a phone is opened.
+pub fn start_phone(world: &mut World, number: usize) -> Result<(), Wrong> {
     let device = &mut world.devices[number];
     match device.start() {
         Ok(()) => {
@@ -261,7 +264,7 @@ fn double(world: &mut World) -> Result<(), Wrong> {
 }
 
 fn role(world: &mut World) -> Result<(), Wrong> {
-    let Some(store) = world.office.store() else { return Ok(()) };
+    let Some(store) = world.office.some_store() else { return Ok(()) };
     let user = 1 + world.chance.below(office::USERS.len() - 1);
     let login = office::USERS[user].0;
     let role = [Role::Field, Role::Township, Role::Lawyer, Role::Finance, Role::County][world.chance.below(5)];
@@ -307,7 +310,7 @@ fn unsent_is_late(world: &mut World, number: usize, logged: &BTreeSet<ChangeHash
 }
 
 fn revoke(world: &mut World) -> Result<(), Wrong> {
-    let (Some(store), Some(number)) = (world.office.store(), lost_phone(world)) else { return Ok(()) };
+    let (Some(store), Some(number)) = (world.office.some_store(), lost_phone(world)) else { return Ok(()) };
     let name = world.devices[number].name.clone();
     if world.devices[number].doubtful {
         return Ok(());
@@ -334,7 +337,7 @@ fn revoke(world: &mut World) -> Result<(), Wrong> {
 }
 
 fn version(world: &mut World) -> Result<(), Wrong> {
-    let Some(store) = world.office.store() else { return Ok(()) };
+    let Some(store) = world.office.some_store() else { return Ok(()) };
     // A form that is lost would have to be published again before anything that was written under it comes.
     if matches!(world.restore, Stage::BackedUp | Stage::Waits) {
         return Ok(());

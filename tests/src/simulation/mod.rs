@@ -5,6 +5,7 @@
 pub mod chance;
 mod checks;
 mod console;
+mod damage;
 mod device;
 mod disk;
 mod ether;

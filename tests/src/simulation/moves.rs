@@ -20,7 +20,7 @@ const TOGETHER_MAX: usize = 3;
 
 /// Somebody who decides in both units moves records, or the administrator does.
 pub fn happen(world: &mut World) -> Result<(), Wrong> {
-    let (Some(store), Some(boss)) = (world.office.store(), world.office.boss()) else { return Ok(()) };
+    let (Some(store), Some(boss)) = (world.office.some_store(), world.office.boss()) else { return Ok(()) };
     // What only the server knows would be lost with it.
     if matches!(world.restore, Stage::BackedUp | Stage::Waits) {
         return Ok(());

@@ -115,6 +115,8 @@ pub struct Office {
     chance: Chance,
     starts: u64,
     boss: Option<UserRow>,
+    /// Two processes serve.
+    pub twins: bool,
     /// Newest version of each kind's form.
     pub versions: [u32; forms::KINDS.len()],
 }
@@ -136,24 +138,30 @@ impl Office {
             chance,
             starts: 0,
             boss: None,
+            twins: false,
             versions: [1; forms::KINDS.len()],
         })
     }
 
-    /// A server process starts on the disk as it is.
+    fn process(&mut self) -> Result<Arc<Store>, StoreError> {
+        let random = Arc::new(SeededRandom::new(self.chance.fork()));
+        let clock: Arc<dyn Clock> = Arc::clone(&self.clock) as _;
+        let store = Store::open_on(&self.folder, None, clock, random, Some(vfs::NAME))?;
+        Ok(Arc::new(store.sealing_at(SEALING)))
+    }
+
+    /// A server process starts on the disk as it is, or two.
     ///
     /// # Errors
     /// What the store said; it may try again.
     pub fn start(&mut self) -> Result<(), StoreError> {
         self.starts += 1;
-        let random = Arc::new(SeededRandom::new(self.chance.fork()));
-        let clock: Arc<dyn Clock> = Arc::clone(&self.clock) as _;
-        let store = Store::open_on(&self.folder, None, clock, random, Some(vfs::NAME))?;
-        let store = Arc::new(store.sealing_at(SEALING));
+        let store = self.process()?;
+        let twin = if self.twins { Some(self.process()?) } else { None };
         if self.boss.is_none() {
             self.boss = Some(store.find_user(BOSS)?);
         }
-        self.ether.serve(Some(Serving { store, disk: Arc::clone(&self.disk), start: self.starts }));
+        self.ether.serve(Some(Serving { store, twin, disk: Arc::clone(&self.disk), start: self.starts }));
         Ok(())
     }
 
@@ -221,6 +229,12 @@ impl Office {
         std::fs::remove_file(&restored).map_err(|error| error.to_string())?;
         self.disk.restore(Image::from([(DATABASE.to_owned(), content)]));
         Ok(())
+    }
+
+    /// The store of one of the running server's processes: where somebody at the console, or an administrator, happens to be.
+    #[must_use]
+    pub fn some_store(&self) -> Option<Arc<Store>> {
+        self.ether.serving().map(|serving| serving.either(&self.ether))
     }
 
     /// The store of the running server.

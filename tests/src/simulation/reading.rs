@@ -57,7 +57,7 @@ struct Reader<'w> {
 
 /// Somebody reads a list to its end, or what waits in quarantine.
 pub fn read(world: &mut World) -> Result<(), Wrong> {
-    let Some(store) = world.office.store() else { return Ok(()) };
+    let Some(store) = world.office.some_store() else { return Ok(()) };
     // A restored server waits: who has which role, and what is purged, its administrator has still to say.
     if world.restore == Stage::Waits {
         return Ok(());

@@ -5,7 +5,7 @@ use fieldbook_core::ids::RecordId;
 use serde_json::json;
 
 use super::Wrong;
-use super::device::{OpenForm, Process};
+use super::device::{Draft, OpenForm, Process};
 use super::forms::FIELDS;
 use super::model::{self, Seen};
 use super::work::{failed, said, some_record};
@@ -21,6 +21,10 @@ pub fn open(world: &mut World, number: usize) -> Result<(), Wrong> {
     if process.forms.len() >= FORMS_MAX || process.forms.iter().any(|form| form.handle.record() == view.id) {
         return Ok(());
     }
+    // What was answered before the app was killed stands at what its author saw then.
+    let draft = world.devices[number].drafts.get(&view.id).cloned();
+    let resumed = draft.filter(|_| world.chance.one_in(2));
+    let Some(process) = &mut world.devices[number].process else { return Ok(()) };
     let open = |discard: bool| {
         let handle = process.book.open_form(&view.kind, Some(view.id))?;
         if discard {
@@ -31,13 +35,55 @@ pub fn open(world: &mut World, number: usize) -> Result<(), Wrong> {
     };
     // A draft that a crash left would go on at the heads that it was begun at.
     let draft = process.book.drafts().is_ok_and(|drafts| drafts.iter().any(|draft| draft.record == view.id));
-    match open(draft) {
+    let opened = open(draft && resumed.is_none());
+    if resumed.is_none() {
+        world.devices[number].drafts.remove(&view.id);
+    }
+    let Some(process) = &mut world.devices[number].process else { return Ok(()) };
+    match opened {
         Ok(handle) => {
-            process.forms.push(OpenForm { handle, shown: model::shown(&view), later: Seen::new() });
+            let now = model::shown(&view);
+            let form = match resumed {
+                Some(draft) => OpenForm { handle, shown: draft.shown, later: now },
+                None => OpenForm { handle, shown: now, later: Seen::new() },
+            };
+            process.forms.push(form);
             world.ether.note(format_args!("{} opens a form on {}", world.devices[number].name, view.id));
-            Ok(())
+            answer(world, number, view.id)
         }
         Err(error) => failed(world, number, "opening a form", &error),
+    }
+}
+
+/// Now and then the first answer is given at once, and the form stays open.
+fn answer(world: &mut World, number: usize, record: RecordId) -> Result<(), Wrong> {
+    if !world.chance.one_in(2) || world.devices[number].drafts.contains_key(&record) {
+        return Ok(());
+    }
+    let field = FIELDS[world.chance.below(FIELDS.len())];
+    let text = world.model.text(&record);
+    let Some(process) = &world.devices[number].process else { return Ok(()) };
+    let Some(form) = process.forms.iter().find(|form| form.handle.record() == record) else { return Ok(()) };
+    let (done, shown) = (form.handle.set(field, &json!(text)), form.shown.clone());
+    world.ether.note(format_args!("{} answers {field} of {record}: {}", world.devices[number].name, done.is_ok()));
+    match done {
+        Ok(_) => {
+            world.devices[number].drafts.insert(record, Draft { field, text, shown });
+            Ok(())
+        }
+        Err(error) => failed(world, number, "answering", &error),
+    }
+}
+
+/// After a start of a phone: every answer that was given in a form is in a draft.
+pub fn drafts_are_there(world: &mut World, number: usize) -> Result<(), Wrong> {
+    let Some(process) = &world.devices[number].process else { return Ok(()) };
+    let Ok(drafts) = process.book.drafts() else { return Ok(()) };
+    let there = |record: &RecordId| drafts.iter().any(|draft| draft.record == *record);
+    let lost = world.devices[number].drafts.keys().find(|record| !there(record) && !world.is_purged(record));
+    match lost {
+        Some(record) => Err(format!("{} lost the draft of {record}", world.devices[number].name)),
+        None => Ok(()),
     }
 }
 
@@ -107,9 +153,9 @@ pub fn save(world: &mut World, number: usize) -> Result<(), Wrong> {
         world.devices[number].name,
         said(&done)
     ));
-    let (mut seen, mut later) = (form.shown, form.later);
+    let (mut seen, mut all_later) = (form.shown, form.later);
     seen.entry(field.to_owned()).or_default().extend(own(world, number, record, field));
-    let later = later.remove(field).unwrap_or_default();
+    let later = all_later.remove(field).unwrap_or_default();
     if done.is_err() {
         world.model.blurred.insert(record);
     }
@@ -127,6 +173,17 @@ pub fn save(world: &mut World, number: usize) -> Result<(), Wrong> {
     }
     world.model.write(record, field, text, Some(number), &seen, saved);
     world.model.perhaps_saw(later);
+    // What was answered before is saved with it, unless it was the same question.
+    if let Some(draft) = world.devices[number].drafts.get(&record).cloned() {
+        if done.is_ok() {
+            world.devices[number].drafts.remove(&record);
+        }
+        if draft.field != field {
+            seen.entry(draft.field.to_owned()).or_default().extend(own(world, number, record, draft.field));
+            world.model.write(record, draft.field, draft.text, Some(number), &seen, saved);
+            world.model.perhaps_saw(all_later.remove(draft.field).unwrap_or_default());
+        }
+    }
     match done {
         Err(error) if !matches!(error.kind, ErrorKind::BadInput | ErrorKind::NotFound) => {
             failed(world, number, "saving a form", &error)
@@ -143,5 +200,6 @@ pub fn put_down(world: &mut World, number: usize) -> Result<(), Wrong> {
             .discard()
             .map_err(|error| format!("{}: a form does not close: {error:?}", world.devices[number].name))?;
     }
+    world.devices[number].drafts.clear();
     Ok(())
 }

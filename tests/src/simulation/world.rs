@@ -66,6 +66,10 @@ pub struct Plan {
     pub restores: bool,
     /// Phones are out of reach of any network for long.
     pub away: bool,
+    /// Two server processes share one data folder.
+    pub twins: bool,
+    /// Phones' stores are damaged.
+    pub damage: bool,
     /// Records move between units.
     pub moves: bool,
     /// Townships with hubs.
@@ -106,6 +110,8 @@ impl Plan {
             long: phones < 5 && maybe(16),
             restores: false,
             away: maybe(2),
+            twins: maybe(4),
+            damage: maybe(6),
             moves: maybe(3),
             townships: Townships::default(),
         }
@@ -123,6 +129,8 @@ impl Plan {
             purges: true,
             bad_disks: false,
             clones: false,
+            damage: false,
+            twins: false,
             roles: false,
             revocations: false,
             // A statement that cannot be taken now is not even looked at.
@@ -132,13 +140,19 @@ impl Plan {
     }
 
     fn troubles(&self) -> bool {
-        self.restores || self.crashes || self.server_crashes || self.bad_disks || self.clocks || self.clones
+        self.restores
+            || self.crashes
+            || self.server_crashes
+            || self.bad_disks
+            || self.clocks
+            || self.clones
+            || self.damage
     }
 
     fn with_steps(self, chance: &mut Chance) -> Self {
         let steps = 60 + self.phones * 8 + chance.below(120);
         // A phone that finds itself cloned stops reading an answer early: then nobody can say what it must refuse.
-        let forge_one_in = if self.clones { 0 } else { self.weather.forge_one_in };
+        let forge_one_in = if self.clones || self.damage { 0 } else { self.weather.forge_one_in };
         Self { steps, weather: Weather { forge_one_in, ..self.weather }, ..self }
     }
 }
@@ -261,6 +275,7 @@ impl World {
             folder,
         };
         world.model.long = world.plan.long;
+        world.office.twins = world.plan.twins;
         world.office.start().map_err(|error| format!("the server does not start: {error}"))?;
         for number in 0..=world.plan.phones {
             // Users by turns first, so that several see each record; then by chance.
