@@ -151,6 +151,8 @@ impl Download {
             events.extend(told);
             if held_back {
                 self.state = State::Stopped;
+                // Kept bytes count as applied, and what stands behind in this block is not.
+                log.forget_segments(&[])?;
                 return Ok(events);
             }
         }

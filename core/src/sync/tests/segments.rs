@@ -216,6 +216,32 @@ fn what_is_purged_meanwhile_is_not_fetched_any_more() {
     assert!(world.phones[1].data.segments.is_empty());
 }
 
+/// Behind a move that must wait nothing of its block is applied: all of that comes again.
+#[test]
+fn a_block_with_a_move_that_waits_is_read_again() {
+    let mut world = World::new(2);
+    world.server.seal_at = SEALING;
+    world.sync(0);
+    let town = world.town();
+    fill(&mut world, 0..ENTRIES / 2);
+    let moved = *world.phones[0].picture().keys().next().unwrap();
+    let to = FeedId { unit: "elsewhere".to_owned(), ..town.clone() };
+    let body = EntryBody::MovedOut { record: moved, to, number: 1 };
+    let place = world.server.append(&town, NOW_MS, body, None, None);
+    fill(&mut world, ENTRIES / 2..ENTRIES);
+    let mut all = offered(&mut world, 1);
+    let behind = all.split_off(all.iter().position(|one| one.segment.through >= place).unwrap());
+    for one in all {
+        world.fetch(1, one, usize::MAX).unwrap();
+    }
+    // Written while the rest is fetched.
+    world.phones[1].save(moved, ENTRIES, &[set("name", "late")]);
+    world.fetch(1, behind[0].clone(), usize::MAX).unwrap();
+    assert_eq!(position(&mut world, 1), place - 1, "what was written goes first");
+    world.sync(1);
+    assert_eq!(position(&mut world, 1), ENTRIES as u64 + 2, "all of it, the move, and what came late");
+}
+
 #[test]
 fn a_short_end_is_sealed_again_with_what_came_since() {
     let mut world = world(2);
