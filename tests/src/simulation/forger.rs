@@ -48,17 +48,18 @@ pub(super) fn frames_begin(body: &[u8]) -> Option<usize> {
     (end + length + SIGNATURE_BYTES <= body.len()).then_some(end + length + SIGNATURE_BYTES)
 }
 
-/// A request in which one statement says something else; `None` if it carries none.
-pub fn request(body: &[u8], chance: &mut Chance) -> Option<Vec<u8>> {
+/// A request in which one statement says something else, and that statement's number; `None` if it carries none.
+pub fn request(body: &[u8], chance: &mut Chance) -> Option<(Vec<u8>, u64)> {
     let begin = frames_begin(body)?;
     let mut frames = messages::<Up>(&body[begin..])?;
-    let mut statements: Vec<&mut StatementUp> = frames
-        .iter_mut()
-        .flatten()
-        .filter_map(|message| if let Up::Changes(changes) = message { changes.signed.as_mut() } else { None })
-        .collect();
+    let signed = |message| match message {
+        &mut Up::Changes(ref mut changes) => changes.signed.as_mut().map(|signed| (changes.statement, signed)),
+        _ => None,
+    };
+    let mut statements: Vec<(u64, &mut StatementUp)> = frames.iter_mut().flatten().filter_map(signed).collect();
     let at = chance.below(statements.len());
-    let statement = statements.get_mut(at)?;
+    let (number, statement) = statements.get_mut(at)?;
+    let number = *number;
     match &mut statement.by {
         Some((_, actor)) => actor.0[chance.below(16)] ^= 1,
         None => {
@@ -68,7 +69,7 @@ pub fn request(body: &[u8], chance: &mut Chance) -> Option<Vec<u8>> {
     }
     let mut forged = body[..begin].to_vec();
     forged.extend(written(&frames)?);
-    Some(forged)
+    Some((forged, number))
 }
 
 /// An answer in which something is not as the server said it; `None` if it carries nothing to rewrite.

@@ -73,7 +73,7 @@ fn servers_word(chance: &mut Chance) -> Down {
 /// nothing.
 pub fn request(body: &[u8], chance: &mut Chance) -> Option<(Vec<u8>, &'static str)> {
     if chance.one_in(4) {
-        return forger::request(body, chance).map(|forged| (forged, "a statement says something else"));
+        return forger::request(body, chance).map(|(forged, _)| (forged, "a statement says something else"));
     }
     let begin = frames_begin(body)?;
     let mut frames = messages::<Up>(&body[begin..])?;

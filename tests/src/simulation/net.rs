@@ -290,15 +290,21 @@ impl Line {
         on_bytes: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
     ) -> Result<(), NetError> {
         let up = self.air.ether.chance(|chance| if chance.one_in(2) { forger::request(body, chance) } else { None });
-        let sent = up.as_deref().unwrap_or(body);
+        let sent = up.as_ref().map_or(body, |(sent, _)| sent);
         let answer = self.whole_answer(far, sent, cancel)?;
-        let mut refused = false;
+        let forged = up.as_ref().map_or(u64::MAX, |(_, number)| *number);
+        let (mut refused, mut reached) = (false, false);
         self.watch(&mut FrameReader::new(), &answer, &mut |message| {
             refused |= matches!(message, Down::Error(_) | Down::Hosted(Hosted { failure: Some(_), .. }));
+            // Where statements before it were lost, it is left for a later exchange.
+            reached |= match message {
+                Down::Hello { statement, .. } | Down::Hosted(Hosted { statement, .. }) => *statement >= forged,
+                _ => false,
+            };
         });
         if up.is_some() {
             self.air.ether.note(format_args!("{}: a statement is rewritten on its way", self.air.name));
-            if !refused && far.runs(&self.air.ether) {
+            if reached && !refused && far.runs(&self.air.ether) {
                 self.air.ether.wrong(format!("a statement is taken as {} did not sign it", self.air.name));
             }
         }

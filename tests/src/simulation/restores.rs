@@ -54,10 +54,18 @@ pub fn confirm(world: &mut World) -> Result<(), Wrong> {
     let Some(store) = world.office.store() else { return Ok(()) };
     // Where the process dies on the way it may be confirmed all the same.
     world.ether.close(false);
-    let waits =
-        store.awaiting().and_then(|waits| if waits { store.confirm_restored().map(|()| true) } else { Ok(false) });
-    match waits {
-        Ok(_) => {
+    let seen = store.restored_state().and_then(|state| {
+        if state.awaiting {
+            store.confirm_restored()?
+        }
+        Ok(state)
+    });
+    match seen {
+        Ok(state) => {
+            // The list beside the database is as old as the disk, not as the backup.
+            if let Some(record) = world.purged.iter().find(|record| !state.purged.contains(*record)) {
+                return Err(format!("{record} was purged, and the administrator of the restored server is not told"));
+            }
             world.restore = Stage::Confirmed;
             world.ether.note("the restore is confirmed");
             Ok(())
