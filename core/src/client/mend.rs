@@ -10,6 +10,7 @@ use super::fieldbook::Fieldbook;
 use super::row::read_row;
 use super::session;
 use crate::access::FeedId;
+use crate::document::layout::is_nobodys;
 use crate::document::{ChangeState, Document, RawChange, RecordMeta, Rendition};
 use crate::forms::FormDefinition;
 use crate::ids::{ActorId, ChangeHash, RecordId};
@@ -28,8 +29,16 @@ struct Known {
     unit: String,
     /// Actors of this device.
     own: BTreeSet<ActorId>,
+    /// Actors of other devices.
+    others: BTreeSet<ActorId>,
     /// Changes that the server is known to have.
     in_feeds: BTreeSet<ChangeHash>,
+}
+
+impl Known {
+    fn is_here(&self, outbox: &[OutboxRow], hash: &ChangeHash) -> bool {
+        self.in_feeds.contains(hash) || outbox.iter().any(|row| row.hash == *hash)
+    }
 }
 
 impl Fieldbook {
@@ -64,6 +73,38 @@ impl Fieldbook {
             self.store.write(|write| Ok::<_, Fault>(write.derived()?))?;
         }
         Ok(self.store.tidy()?)
+    }
+
+    /// Puts into the outbox again what documents hold and no feed has: whose actors are lost too was not found when the
+    /// phone was opened. Only when all feeds are whole: until then others' changes look the same.
+    pub(super) fn reclaim(&self) -> Result<(), Fault> {
+        let known = self.store.read(|view| {
+            let mut known = known(view)?;
+            known.in_feeds.extend(view.lost_hashes()?);
+            Ok::<_, Fault>(known)
+        })?;
+        let mut after = 0;
+        loop {
+            let page = self.store.read(|view| Ok::<_, Fault>(view.stored_after(after, BATCH)?))?;
+            let Some((last, _)) = page.last() else { break };
+            after = *last;
+            self.store.write(|write| page.iter().try_for_each(|(_, id)| self.reclaim_one(write, id, &known)))?;
+        }
+        self.store.write(|write| Ok(write.reclaimed()?))
+    }
+
+    fn reclaim_one(&self, write: &Write<'_>, id: &RecordId, known: &Known) -> Result<(), Fault> {
+        let view = write.view();
+        let (Some(body), Some(meta)) = (view.body(id)?, view.meta(id)?) else { return Ok(()) };
+        let Some(form) = self.definition_if_known(view, &meta.kind, None)? else { return Ok(()) };
+        let (document, outbox) = (Document::load(&body)?, view.outbox_of(id)?);
+        for change in document.changes() {
+            let others = known.others.contains(&change.actor) || is_nobodys(&form, change.actor);
+            if !others && !known.is_here(&outbox, &change.hash) {
+                write.put_outbox(&unsent(change, id, &meta, &form.version))?;
+            }
+        }
+        Ok(())
     }
 
     fn definition_if_known(
@@ -127,10 +168,7 @@ impl Fieldbook {
             write.put_meta(id, &meta)?;
         }
         for change in document.changes() {
-            let lost = known.own.contains(&change.actor)
-                && !known.in_feeds.contains(&change.hash)
-                && !outbox.iter().any(|row| row.hash == change.hash);
-            if lost {
+            if known.own.contains(&change.actor) && !known.is_here(&outbox, &change.hash) {
                 write.put_outbox(&unsent(change, id, &meta, &form.version))?;
             }
         }
@@ -152,13 +190,14 @@ impl Fieldbook {
 fn known(view: View<'_>) -> Result<Known, Fault> {
     let enrolment = Enrolment::load(view)?;
     let device = enrolment.as_ref().map(|enrolment| enrolment.device);
-    let mut own: BTreeSet<ActorId> =
-        view.actors()?.into_iter().filter(|row| Some(row.device) == device).map(|row| row.actor).collect();
+    let (own, others): (Vec<_>, Vec<_>) = view.actors()?.into_iter().partition(|row| Some(row.device) == device);
+    let mut own: BTreeSet<ActorId> = own.into_iter().map(|row| row.actor).collect();
     own.extend(view.outbox_actors()?);
     own.extend(view.setting(ACTOR_BEFORE)?.and_then(|bytes| ActorId::from_slice(&bytes).ok()));
     Ok(Known {
         unit: enrolment.map(|enrolment| enrolment.unit.code).unwrap_or_default(),
         own,
+        others: others.into_iter().map(|row| row.actor).collect(),
         in_feeds: view.feed_hashes()?,
     })
 }

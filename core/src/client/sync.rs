@@ -73,6 +73,8 @@ struct Run<'b> {
     retry_after_ms: Option<u64>,
     /// Something came to stay since the last break.
     advanced: bool,
+    /// What a salvage left was done.
+    mended: bool,
 }
 
 /// How a sync ended, for whoever decides when to try again.
@@ -220,6 +222,7 @@ impl Fieldbook {
                 breaks_max,
                 retry_after_ms: None,
                 advanced: false,
+                mended: false,
             };
             let done = run.all(connection.as_mut());
             ended.moved = run.total.changes_sent + run.total.changes_received > 0;
@@ -267,8 +270,12 @@ impl Run<'_> {
                             return Err(erased);
                         }
                     } else if !outcome.again {
-                        let restored = Fault::new(ErrorKind::Refused, Text::ServerRestored, "");
-                        return if outcome.awaiting { Err(restored) } else { Ok(()) };
+                        if outcome.awaiting {
+                            return Err(Fault::new(ErrorKind::Refused, Text::ServerRestored, ""));
+                        }
+                        if !self.mends()? {
+                            return Ok(());
+                        }
                     }
                     if outcome.progress {
                         breaks = 0;
@@ -303,6 +310,22 @@ impl Run<'_> {
             }
         }
         Err(Fault::internal(format!("more than {EXCHANGES_MAX} exchanges in one sync")))
+    }
+
+    /// Does what a salvage left to do until forms and feeds are here again; once a sync. True if now something waits.
+    fn mends(&mut self) -> Result<bool, Fault> {
+        let store = &self.book.store;
+        let (derive, reclaim) = (store.must_derive()?, store.must_reclaim()?);
+        if self.mended || !(derive || reclaim) {
+            return Ok(false);
+        }
+        self.mended = true;
+        self.book.mend()?;
+        // What stands at a hub is not all.
+        if reclaim && self.hub.is_none() {
+            self.book.reclaim()?;
+        }
+        self.book.store.read(|view| Ok(view.has_unsent()?))
     }
 
     /// What went wrong with a hub names the hub.

@@ -61,6 +61,11 @@ pub(crate) fn container_actor(path: &str) -> ActorId {
     ActorId(actor)
 }
 
+/// The actors of creation and containers belong to nobody.
+pub(crate) fn is_nobodys(form: &FormDefinition, actor: ActorId) -> bool {
+    actor == CREATION_ACTOR || containers(form).into_iter().any(|path| container_actor(path) == actor)
+}
+
 /// Every container of the form: repeats (nested too) and select_multiple questions, sorted.
 pub(crate) fn containers(form: &FormDefinition) -> Vec<&str> {
     let mut paths: Vec<&str> = form.repeats.iter().map(|(path, _)| path.as_str()).collect();

@@ -19,9 +19,7 @@ use automerge::{Automerge, Change};
 use crate::access::Role;
 use crate::document::graph::Graph;
 use crate::document::history::{self, touched};
-use crate::document::layout::{
-    CREATION_ACTOR, Shape, am_actor, am_hash, am_hashes, container_actor, containers, our_hash,
-};
+use crate::document::layout::{CREATION_ACTOR, Shape, am_actor, am_hash, am_hashes, containers, is_nobodys, our_hash};
 use crate::document::snapshot::Snapshot;
 use crate::document::{Document, Rendition, ReviewMark, TouchedField, edit, guarded};
 use crate::forms::FormDefinition;
@@ -172,9 +170,8 @@ fn same_heads(mut heads: Vec<automerge::ChangeHash>, deps: &[automerge::ChangeHa
     heads == deps
 }
 
-/// The actors of creation and containers belong to nobody.
 fn check_author(form: &FormDefinition, change: &Decoded<'_>, actor: ActorId) -> Result<(), Refusal> {
-    if actor == CREATION_ACTOR || containers(form).into_iter().any(|path| container_actor(path) == actor) {
+    if is_nobodys(form, actor) {
         return Err(refused("system", "the change claims an author that only the system has"));
     }
     if change.deps.is_empty() {

@@ -120,6 +120,17 @@ impl View<'_> {
         rows.collect::<Result<_, _>>().map_err(failed)
     }
 
+    /// Changes that feeds had and a restored server lost.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn lost_hashes(&self) -> Result<BTreeSet<ChangeHash>, StoreError> {
+        let failed = |error| self.failed("reading what was lost", error);
+        let mut statement = self.connection.prepare("SELECT hash FROM lost").map_err(failed)?;
+        let rows = statement.query_map([], |row| Ok(ChangeHash(row.get(0)?))).map_err(failed)?;
+        rows.collect::<Result<_, _>>().map_err(failed)
+    }
+
     fn feed_number(&self, feed: &FeedId) -> Result<Option<i64>, StoreError> {
         self.connection
             .prepare_cached("SELECT n FROM feed WHERE unit = ?1 AND area = ?2")

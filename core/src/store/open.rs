@@ -27,6 +27,8 @@ const PERSON_KEY: &str = "person_key";
 const CLEAN_STOP: &str = "clean_stop";
 /// Setting: there while read rows and search must be made anew from the bodies.
 const DERIVE: &str = "derive";
+/// Setting: there from a salvage that lost something until the feeds are whole again and the outbox too.
+const RECLAIM: &str = "reclaim";
 /// Setting: there from a purge until search and write-ahead log hold nothing of it any more.
 pub(super) const SCRUB: &str = "scrub";
 /// Setting: what was salvaged last.
@@ -221,6 +223,15 @@ impl Store {
         self.read(|view| Ok(view.setting(DERIVE)?.is_some()))
     }
 
+    /// Something was lost to damage: once the feeds have come again, what documents hold and no feed has is unsent work
+    /// whose place in the outbox was lost.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn must_reclaim(&self) -> Result<bool, StoreError> {
+        self.read(|view| Ok(view.setting(RECLAIM)?.is_some()))
+    }
+
     /// The folder that it is in.
     #[must_use]
     pub fn folder(&self) -> &Path {
@@ -388,6 +399,14 @@ impl Write<'_> {
     /// [`StoreError`].
     pub fn derived(&self) -> Result<(), StoreError> {
         self.remove_setting(DERIVE)
+    }
+
+    /// All unsent work is in the outbox again ([`Store::must_reclaim`]).
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn reclaimed(&self) -> Result<(), StoreError> {
+        self.remove_setting(RECLAIM)
     }
 
     /// Makes everything durable.

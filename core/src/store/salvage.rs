@@ -306,6 +306,7 @@ fn mend(to: &Connection, lost: bool) -> rusqlite::Result<()> {
          INSERT OR REPLACE INTO setting(name, value) VALUES('derive', x'31');",
     )?;
     if lost {
+        to.execute_batch("INSERT OR REPLACE INTO setting(name, value) VALUES('reclaim', x'31')")?;
         // Own changes may be lost: the next ones must not carry the same actor and number as these.
         to.execute_batch("UPDATE OR REPLACE setting SET name = 'actor_before' WHERE name = 'actor'")?;
         to.execute_batch("UPDATE feed SET position = 0, chain = zeroblob(32), head_position = 0, head = NULL;")?;

@@ -74,7 +74,7 @@ impl Exchange {
         now_ms: i64,
     ) -> Result<(Self, Request), SyncError> {
         let identity = log.identity()?;
-        let mut state = SyncState::load(log)?;
+        let mut state = SyncState::at_start(log)?;
         let probe = state.open || state.forked;
         let mut sent = Upload::default();
         if !probe {

@@ -79,7 +79,7 @@ impl Exchange {
         now_ms: i64,
     ) -> Result<(Self, Request), SyncError> {
         let identity = log.identity()?;
-        let mut state = SyncState::load(log)?;
+        let mut state = SyncState::at_start(log)?;
         let feeds = log.feeds()?;
         if state.forked || state.revoked || !state.recalls.is_empty() || feeds.is_empty() {
             return Err(SyncError::ServerFirst);

@@ -83,6 +83,14 @@ impl SyncState {
         }
     }
 
+    /// As an exchange begins with it. Where a damaged store lost statements that the server has, what is stated next must
+    /// follow the server's last one: it is as if the phone were rolled back.
+    pub(super) fn at_start(log: &mut dyn PhoneLog) -> Result<Self, LogError> {
+        let mut state = Self::load(log)?;
+        state.forked |= log.last_statement()?.0 < state.statement;
+        Ok(state)
+    }
+
     pub(super) fn store(&self, log: &mut dyn PhoneLog) -> Result<(), LogError> {
         log.put_sync_state(&to_cbor(self))
     }

@@ -124,3 +124,29 @@ fn an_actor_of_another_device_costs_no_work() {
     assert!(row.statement > 0 && world.phones[1].data.statements.keys().all(|number| *number <= row.statement));
     assert!(!world.exchange(1, Fault::default()).result.unwrap().progress);
 }
+
+/// A damaged store may lose statements, and keep word of how far the server is.
+#[test]
+fn a_phone_whose_statements_are_lost_goes_on_behind_the_servers_last_one() {
+    for left in 0..3 {
+        let mut world = World::new(2);
+        world.sync_all();
+        let record = world.record();
+        for n in 1..4 {
+            world.phones[0].save(record, n, &[set("name", &format!("{n}"))]);
+            world.sync(0);
+        }
+        world.phones[0].data.statements.retain(|number, _| *number <= left);
+        for n in 4..8 {
+            world.phones[0].save(record, n, &[set("name", &format!("{n}"))]);
+        }
+        let mut sent = 0;
+        for _ in 0..6 {
+            sent += world.exchange(0, Fault::default()).result.unwrap().stats.changes_sent;
+        }
+        assert_eq!(sent, 4, "with {left} statements left");
+        world.sync_all();
+        assert_eq!(world.phones[1].shown(&record, "name").as_deref(), Some("7"), "with {left} statements left");
+        assert_eq!(world.phones[0].picture(), world.phones[1].picture());
+    }
+}
