@@ -511,8 +511,7 @@ impl World {
 
     /// Syncs without a wait. True if something moved: where all is settled, an exchange carries nothing.
     pub fn sync_now(&mut self, number: usize) -> Result<bool, Wrong> {
-        let with = hubs::segments_from(self);
-        let (done, moved) = self.sync_with(number, with);
+        let (done, moved) = self.sync_with(number, With::Server);
         match done {
             None => Ok(false),
             Some(Err(error)) if !self.devices[number].revoked || error.kind != ErrorKind::Revoked => {
