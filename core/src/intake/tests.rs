@@ -1,3 +1,4 @@
+use crate::document::layout::container_actor;
 use automerge::transaction::{CommitOptions, Transactable};
 use automerge::{ObjType, ROOT, ReadDoc};
 
