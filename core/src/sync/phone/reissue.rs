@@ -180,6 +180,8 @@ impl Case {
                 .iter()
                 .flat_map(|dep| heads_of.get(dep).cloned().unwrap_or_else(|| vec![*dep]))
                 .chain(issued.last().map(|(_, last)| last.hash))
+                // A container that only dropped changes used is gone; the edit adds it again.
+                .map(|head| if document.contains(&head) { head } else { document.creation() })
                 .collect();
             if let Some(by) = self.taken_by(&change.hash) {
                 // Another change in the log holds it: what builds on it goes on from there.

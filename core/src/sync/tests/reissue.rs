@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::document::ChangeState;
-use crate::document::tests::{set, text};
-use crate::forms::Edit;
+use crate::document::tests::{add, form, row, set, text};
+use crate::forms::{Edit, FieldPath};
 
 #[test]
 fn a_quarantined_change_in_the_middle_blocks_nothing() {
@@ -148,5 +148,31 @@ fn a_phone_whose_statements_are_lost_goes_on_behind_the_servers_last_one() {
         world.sync_all();
         assert_eq!(world.phones[1].shown(&record, "name").as_deref(), Some("7"), "with {left} statements left");
         assert_eq!(world.phones[0].picture(), world.phones[1].picture());
+    }
+}
+
+/// A repeat of a newer form is added to a record on the spot. Its first row may build on what is not taken.
+#[test]
+fn the_first_row_of_a_newer_forms_repeat_survives_what_it_builds_on() {
+    let mut world = World::new(2);
+    world.sync_all();
+    let record = world.record();
+    world.phones[0].save(record, 1, &[set("name", "before")]);
+    world.sync_all();
+    let mut newer = form("2");
+    let mut day = newer.fields.iter().find(|field| field.path == "visits/note").unwrap().clone();
+    (day.path, day.repeat) = ("calls/day".to_owned(), Some("calls".to_owned()));
+    newer.fields.push(day);
+    newer.repeats.push(("calls".to_owned(), None));
+    newer.version = "3".to_owned();
+    world.server.publish(newer, NOW_MS);
+    world.sync_all();
+    world.phones[0].save(record, 2, &[set("decided", "approved")]);
+    let path = FieldPath::in_row("calls/day".to_owned(), "calls", row(1));
+    world.phones[0].save(record, 3, &[add("calls", 1), Edit::Set { path, value: text("monday") }]);
+    world.sync_all();
+    assert_eq!(world.phones[0].data.not_taken.len(), 1, "{:?}", world.phones[0].data.not_taken);
+    for phone in &world.phones {
+        assert_eq!(phone.values(&record).rows["calls"][0].fields.get("calls/day").cloned(), text("monday"));
     }
 }
