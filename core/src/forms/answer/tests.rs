@@ -81,6 +81,14 @@ fn positions_have_one_form() {
     assert!(geo::line("1 1", false).is_err());
 }
 
+#[test]
+fn what_meets_where_something_was_dropped_is_canonical_too() {
+    assert_eq!(text::phone("\u{8e3}-\u{10a39}"), "\u{10a39}\u{8e3}", "found by a property test");
+    assert_eq!(text::plain("e\u{1}\u{301}"), "é");
+    assert_eq!(text::code("ｅ \u{301}"), "é");
+    assert_eq!(text::phone("+86 +86 138 9700 1234"), "13897001234");
+}
+
 proptest! {
     #[test]
     fn canonical_text_stays_as_it_is(typed in "\\PC{0,40}") {

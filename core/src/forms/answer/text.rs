@@ -8,8 +8,13 @@ const DOTS: &[char] =
 
 /// NFC, unix line ends, no control characters but line ends and tabs, no blanks around.
 pub(crate) fn plain(text: &str) -> String {
-    let nfc: String = text.replace("\r\n", "\n").nfc().collect();
-    nfc.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect::<String>().trim().to_owned()
+    let lines = text.replace("\r\n", "\n");
+    without(&lines, |c| c.is_control() && !matches!(c, '\n' | '\t')).trim().to_owned()
+}
+
+/// NFC without these characters: what stood on both sides of one may compose, or change places.
+fn without(text: &str, dropped: impl Fn(char) -> bool) -> String {
+    text.chars().filter(|c| !dropped(*c)).nfc().collect()
 }
 
 /// Full-width ASCII forms (U+FF01–U+FF5E) and the ideographic space become ASCII.
@@ -25,21 +30,18 @@ pub(crate) fn half_width(text: &str) -> String {
 
 /// A code: half-width, without any blanks.
 pub(crate) fn code(text: &str) -> String {
-    half_width(&plain(text)).chars().filter(|c| !c.is_whitespace()).collect()
+    without(&half_width(&plain(text)), char::is_whitespace)
 }
 
 /// A phone number: digits, with `+` in front of other countries' numbers; `+86` and `0086` are dropped.
 pub(crate) fn phone(text: &str) -> String {
-    let bare: String = code(text)
-        .chars()
-        .filter(|c| !matches!(c, '-' | '(' | ')' | '\u{2010}'..='\u{2015}' | '\u{2212}' | '/' | '.'))
-        .collect();
-    for prefix in ["+86", "0086"] {
-        if let Some(rest) = bare.strip_prefix(prefix) {
-            return rest.to_owned();
-        }
+    let between = |c| matches!(c, '-' | '(' | ')' | '\u{2010}'..='\u{2015}' | '\u{2212}' | '/' | '.');
+    let bare = without(&code(text), between);
+    let mut number = bare.as_str();
+    while let Some(rest) = ["+86", "0086"].iter().find_map(|prefix| number.strip_prefix(prefix)) {
+        number = rest;
     }
-    bare
+    number.to_owned()
 }
 
 fn is_dot(c: char, before: char, after: char) -> bool {
