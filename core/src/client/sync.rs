@@ -242,10 +242,7 @@ impl Fieldbook {
             report.changes_transcoded = run.total.changes_transcoded;
             report.changes_raw = run.total.changes_raw;
             report.not_taken = run.total.not_taken;
-            if report.clock_ahead_ms.abs() > CLOCK_TOLERANCE_MS {
-                let differs = span(report.clock_ahead_ms, self.language());
-                report.clock_warning = Some(Text::ClockWrong.say(self.language(), &differs));
-            }
+            report.clock_warning = self.clock_warning(report.clock_ahead_ms);
             let status = self.store.read(|view| Ok::<_, Fault>(view.status()?))?;
             report.conflicts = status.in_conflict;
             report.space_warning = space_warning(&status, self.language());
@@ -255,6 +252,11 @@ impl Fieldbook {
             Ok(report)
         });
         (done, ended)
+    }
+
+    fn clock_warning(&self, ahead_ms: i64) -> Option<String> {
+        let differs = || span(ahead_ms, self.language());
+        (ahead_ms.abs() > CLOCK_TOLERANCE_MS).then(|| Text::ClockWrong.say(self.language(), &differs()))
     }
 }
 
