@@ -10,7 +10,7 @@ use super::fieldbook::Fieldbook;
 use super::row::read_row;
 use super::session;
 use crate::access::FeedId;
-use crate::document::layout::is_nobodys;
+use crate::document::layout::is_system_actor;
 use crate::document::{ChangeState, Document, RawChange, RecordMeta, Rendition};
 use crate::forms::FormDefinition;
 use crate::ids::{ActorId, ChangeHash, RecordId};
@@ -76,35 +76,41 @@ impl Fieldbook {
     }
 
     /// Puts into the outbox again what documents hold and no feed has: whose actors are lost too was not found when the
-    /// phone was opened. Only when all feeds are whole: until then others' changes look the same.
+    /// phone was opened. Only when all feeds are whole: until then others' changes look the same. A record whose form is
+    /// lost too waits for a later sync.
     pub(super) fn reclaim(&self) -> Result<(), Fault> {
         let known = self.store.read(|view| {
             let mut known = known(view)?;
             known.in_feeds.extend(view.lost_hashes()?);
             Ok::<_, Fault>(known)
         })?;
-        let mut after = 0;
+        let (mut after, mut all) = (0, true);
         loop {
             let page = self.store.read(|view| Ok::<_, Fault>(view.stored_after(after, BATCH)?))?;
             let Some((last, _)) = page.last() else { break };
             after = *last;
-            self.store.write(|write| page.iter().try_for_each(|(_, id)| self.reclaim_one(write, id, &known)))?;
+            all &= self.store.write(|write| {
+                page.iter().try_fold(true, |all, (_, id)| Ok::<_, Fault>(self.reclaim_one(write, id, &known)? && all))
+            })?;
         }
-        self.store.write(|write| Ok(write.reclaimed()?))
+        if all {
+            self.store.write(|write| Ok::<_, Fault>(write.reclaimed()?))?;
+        }
+        Ok(())
     }
 
-    fn reclaim_one(&self, write: &Write<'_>, id: &RecordId, known: &Known) -> Result<(), Fault> {
+    fn reclaim_one(&self, write: &Write<'_>, id: &RecordId, known: &Known) -> Result<bool, Fault> {
         let view = write.view();
-        let (Some(body), Some(meta)) = (view.body(id)?, view.meta(id)?) else { return Ok(()) };
-        let Some(form) = self.definition_if_known(view, &meta.kind, None)? else { return Ok(()) };
+        let (Some(body), Some(meta)) = (view.body(id)?, view.meta(id)?) else { return Ok(true) };
+        let Some(form) = self.definition_if_known(view, &meta.kind, None)? else { return Ok(false) };
         let (document, outbox) = (Document::load(&body)?, view.outbox_of(id)?);
         for change in document.changes() {
-            let others = known.others.contains(&change.actor) || is_nobodys(&form, change.actor);
+            let others = known.others.contains(&change.actor) || is_system_actor(&form, change.actor);
             if !others && !known.is_here(&outbox, &change.hash) {
                 write.put_outbox(&unsent(change, id, &meta, &form.version))?;
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     fn definition_if_known(

@@ -62,7 +62,7 @@ pub(crate) fn container_actor(path: &str) -> ActorId {
 }
 
 /// The actors of creation and containers belong to nobody.
-pub(crate) fn is_nobodys(form: &FormDefinition, actor: ActorId) -> bool {
+pub(crate) fn is_system_actor(form: &FormDefinition, actor: ActorId) -> bool {
     actor == CREATION_ACTOR || containers(form).into_iter().any(|path| container_actor(path) == actor)
 }
 

@@ -19,7 +19,9 @@ use automerge::{Automerge, Change};
 use crate::access::Role;
 use crate::document::graph::Graph;
 use crate::document::history::{self, touched};
-use crate::document::layout::{CREATION_ACTOR, Shape, am_actor, am_hash, am_hashes, containers, is_nobodys, our_hash};
+use crate::document::layout::{
+    CREATION_ACTOR, Shape, am_actor, am_hash, am_hashes, containers, is_system_actor, our_hash,
+};
 use crate::document::snapshot::Snapshot;
 use crate::document::{Document, Rendition, ReviewMark, TouchedField, edit, guarded};
 use crate::forms::FormDefinition;
@@ -171,7 +173,7 @@ fn same_heads(mut heads: Vec<automerge::ChangeHash>, deps: &[automerge::ChangeHa
 }
 
 fn check_author(form: &FormDefinition, change: &Decoded<'_>, actor: ActorId) -> Result<(), Refusal> {
-    if is_nobodys(form, actor) {
+    if is_system_actor(form, actor) {
         return Err(refused("system", "the change claims an author that only the system has"));
     }
     if change.deps.is_empty() {
