@@ -25,6 +25,9 @@ const PAGES_NEW_FILE: &str = "fieldbook.pages.new";
 const COPY_FILE: &str = "fieldbook.mended.db";
 /// Bytes of a page of the file: SQLite's default.
 const PAGE_BYTES: usize = 4096;
+/// Row numbers that are tried one by one behind a damaged page: more than a page holds, so that no readable page between
+/// two damaged ones is passed over.
+const TRIED_MAX: i64 = 1 << 10;
 /// Row numbers that are skipped at most to find readable rows behind a damaged page.
 const GAP_MAX: i64 = 1 << 22;
 /// Files that are set aside at most.
@@ -268,7 +271,7 @@ fn take_rows(
     }
 }
 
-/// The first readable row number at or behind `start`, found by ever longer steps and then by halving.
+/// The first readable row number behind `start`, which is not: one by one, then by ever longer steps and by halving.
 fn behind_gap(from: &Connection, table: &str, start: i64) -> Option<i64> {
     let start = start.max(0);
     let sql = format!("SELECT * FROM {table} WHERE rowid >= ?1 ORDER BY rowid LIMIT 1");
@@ -277,7 +280,10 @@ fn behind_gap(from: &Connection, table: &str, start: i64) -> Option<i64> {
         Ok(mut rows) => rows.next().is_ok(),
         Err(_) => false,
     };
-    let mut step = 1;
+    if let Some(near) = (1..=TRIED_MAX).map(|step| start.saturating_add(step)).find(|number| readable(*number)) {
+        return Some(near);
+    }
+    let mut step = TRIED_MAX;
     while !readable(start.saturating_add(step)) {
         step *= 2;
         if step > GAP_MAX {

@@ -122,6 +122,7 @@ pub fn saved_is_there(world: &mut World, number: usize) -> Result<(), Wrong> {
     let device = &world.devices[number];
     let Some(process) = &device.process else { return Ok(()) };
     let own = world.model.written.iter().rev().filter(|one| one.device == Some(number) && one.promised);
+    let own = own.filter(|one| !device.coming_back.contains(&one.text));
     let recent: Vec<&Written> = own.take(RECENT_MAX).collect();
     for written in recent {
         // A record that has left with its feed is looked for in the end; it may have been made here anew.

@@ -123,12 +123,12 @@ fn is_right(before: &Records, after: &Records) -> Result<(), Wrong> {
     Ok(())
 }
 
-/// Own changes that wait to be sent, read one by one.
+/// Own changes that wait to be sent, read one by one. A long change lies on pages of its own: all of it must be readable.
 fn readable(folder: &Path, key: &[u8; 32], file: &str) -> BTreeSet<ChangeHash> {
     let Ok(store) = fieldbook_sqlite::open_existing(&folder.join(file), key) else { return BTreeSet::new() };
     let one = |n: i64| {
-        let sql = "SELECT hash FROM outbox WHERE n = ?1 AND state < 2";
-        store.query_row(sql, [n], |row| row.get::<_, [u8; 32]>(0)).ok()
+        let sql = "SELECT hash, bytes FROM outbox WHERE n = ?1 AND state < 2";
+        store.query_row(sql, [n], |row| row.get::<_, Vec<u8>>(1).and_then(|_| row.get::<_, [u8; 32]>(0))).ok()
     };
     (0..OWN_MAX).filter_map(one).map(ChangeHash).collect()
 }
@@ -142,5 +142,8 @@ fn excuse(world: &mut World, number: usize, book: &Fieldbook, before: &Records, 
         let sent = before.get(&written.record).and_then(|view| changes(view).find(holds));
         let sent = sent.is_some_and(|saved| acknowledged.contains_key(&saved.change));
         written.promised &= shown || sent || checks::not_taken(book, written);
+        if sent && !shown {
+            world.devices[number].coming_back.insert(written.text.clone());
+        }
     }
 }

@@ -184,6 +184,8 @@ pub struct Device {
     pub erased: bool,
     /// It was cloned from another, or fell back: work on it may be in two places.
     pub doubtful: bool,
+    /// Texts of its own that a damage took and the server has: its next sync brings them back.
+    pub coming_back: BTreeSet<String>,
     /// A fault was put under it since its process started.
     pub troubled: bool,
     /// What it may read.
@@ -220,6 +222,7 @@ impl Device {
             revoked: false,
             erased: false,
             doubtful: false,
+            coming_back: BTreeSet::new(),
             troubled: false,
             reach: Reach::default(),
             told: Arc::default(),

@@ -326,6 +326,10 @@ fn disk(world: &mut World, number: usize) {
 
 fn fall_back(world: &mut World, number: usize) -> Result<(), Wrong> {
     if !world.hubs[number].fall_back() {
+        // One that was wiped and is not enrolled yet has nothing to fall back to.
+        if !world.hubs[number].enrolled {
+            return Ok(());
+        }
         world.hubs[number].take_snapshot();
         world.ether.note(format_args!("hub{number} is remembered"));
         return Ok(());

@@ -483,6 +483,7 @@ impl World {
                     mirrors::at_township(self, number, hub)?;
                 } else {
                     self.unheard.remove(&number);
+                    device.coming_back.clear();
                 }
                 checks::acknowledged(self, number)
             }

@@ -99,6 +99,41 @@ fn unsent_work_survives_damaged_pages() {
     }
 }
 
+/// Long rows lie on pages of their own: between damaged ones there are islands of one row.
+#[test]
+fn every_row_that_can_be_read_alone_is_taken_over() {
+    const ROWS: u64 = 48;
+    const EVERY: [usize; 4] = [2, 3, 5, 7];
+    let whole = tempfile::tempdir().unwrap();
+    let store = open(whole.path());
+    store
+        .write(|write| {
+            (0..ROWS).try_for_each(|n| write.put_outbox(&OutboxRow { bytes: vec![n as u8; 3_000], ..outbox_row(n) }))
+        })
+        .unwrap();
+    store.close().unwrap();
+    let pages = std::fs::metadata(database(whole.path())).unwrap().len() as usize / 4096;
+    for (every, odd) in EVERY.into_iter().flat_map(|every| (0..every).map(move |odd| (every, odd))) {
+        let dir = tempfile::tempdir().unwrap();
+        fill(dir.path(), 0, 0);
+        std::fs::copy(database(whole.path()), database(dir.path())).unwrap();
+        // Runs of damaged pages, with single whole ones between them.
+        (pages / 3..pages).filter(|page| page % every != odd).for_each(|page| damage(dir.path(), page));
+        let alone: Vec<_> = {
+            let damaged = fieldbook_sqlite::open_existing(&database(dir.path()), &KEY).unwrap();
+            let row = |n: u64| {
+                let sql = "SELECT bytes FROM outbox WHERE n = ?1";
+                damaged.query_row(sql, [n], |row| row.get::<_, Vec<u8>>(0)).is_ok()
+            };
+            (1..=ROWS).filter(|n| row(*n)).map(|n| hash(n - 1)).collect()
+        };
+        std::fs::write(dir.path().join("fieldbook.suspect"), []).unwrap();
+        let kept: Vec<_> = unsent(&open(dir.path())).into_iter().map(|row| row.hash).collect();
+        assert!(!alone.is_empty() && alone.len() < ROWS as usize, "{every} {odd}: {}", alone.len());
+        assert_eq!(kept, alone, "of every {every} pages one is whole, from {odd}");
+    }
+}
+
 #[test]
 fn damage_met_while_running_is_salvaged_at_the_next_opening() {
     let dir = tempfile::tempdir().unwrap();
