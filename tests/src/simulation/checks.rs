@@ -11,7 +11,7 @@ use super::forms::{KINDS, STAGE};
 use super::model::{self, Standing, Written};
 use super::office::{self, Held};
 use super::world::World;
-use super::{Wrong, lists, mirrors, moves, reading, screens};
+use super::{Wrong, heads, lists, mirrors, moves, reading, screens};
 
 /// Records of a kind that are looked at.
 const LISTED_MAX: usize = 1_000;
@@ -170,6 +170,7 @@ pub fn everything(world: &mut World) -> Result<(), Wrong> {
     for number in 0..world.devices.len() {
         if !world.devices[number].revoked {
             same_everywhere(world, &store, number, &held, &views)?;
+            heads::are_signed(world, number)?;
         }
     }
     for number in 0..world.devices.len() {
@@ -198,8 +199,7 @@ fn same_everywhere(
     nothing_purged_is_on(world, name, &process.book)?;
     lists::everything(name, &process.book)?;
     for record in held {
-        let area = KINDS.iter().find(|(kind, _)| *kind == record.kind).map(|(_, area)| *area);
-        let readable = area.is_some_and(|area| reach.contains(&(record.unit.clone(), area)));
+        let readable = office::may_read(&reach, record);
         let Some(view) = own.get(&record.id) else {
             if readable && !world.strays.contains(&record.id) {
                 return Err(format!("{name} lacks {}", record.id));
@@ -311,7 +311,7 @@ fn nothing_barred_is_in(world: &World, views: &BTreeMap<RecordId, RecordView>) -
 }
 
 /// Every text that a record's history holds.
-fn texts(view: &RecordView) -> BTreeSet<&str> {
+pub fn texts(view: &RecordView) -> BTreeSet<&str> {
     let touched = view.history.iter().flat_map(|saved| &saved.touched);
     touched.filter_map(|touched| touched.value.as_str()).collect()
 }

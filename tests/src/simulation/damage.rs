@@ -95,7 +95,8 @@ fn salvaged(world: &mut World, number: usize, damaged: Image, before: &Records) 
     Ok(())
 }
 
-fn lay_out(folder: &Path, image: &Image) -> Result<(), Wrong> {
+/// Writes a disk's content into a folder of the system.
+pub(super) fn lay_out(folder: &Path, image: &Image) -> Result<(), Wrong> {
     for suffix in ["", "-wal", "-shm"] {
         let _ = std::fs::remove_file(folder.join(format!("fieldbook.db{suffix}")));
     }

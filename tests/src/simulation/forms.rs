@@ -17,7 +17,11 @@ pub const HIDDEN: &str = "phone";
 /// The field that only supervisors write.
 pub const STAGE: &str = "stage";
 /// The repeats, each with the version that brought it; the first field is written when a row is added.
-pub const REPEATS: [(&str, &str, u32); 3] = [("people", "name", 1), ("helpers", "helper", 2), ("visits", "day", 3)];
+pub const REPEATS: [(&str, &str, u32); 4] =
+    [("people", "name", 1), (CALLS, "call", 1), ("helpers", "helper", 2), ("visits", "day", 3)];
+/// The repeat that stands in rows of another, and that one.
+pub const CALLS: &str = "calls";
+pub const AROUND_CALLS: &str = "people";
 /// The second field of rows of `people`.
 pub const NICK: &str = "nick";
 /// The several choices.
@@ -34,6 +38,9 @@ select_multiple topic,topics,Topics,,,,,,
 begin repeat,people,People,,,,,,
 text,name,Name,,,,,yes,
 text,nick,Nick,,,,,,
+begin repeat,calls,Calls,,,,,,
+text,call,Call,,,,,,
+end repeat,,,,,,,,
 end repeat,,,,,,,,
 text,stage,Stage,,,county prefecture province,,,
 ";
@@ -46,7 +53,7 @@ const CHOICE_SHEET: &str =
 /// What does not compile.
 pub fn form(kind: &str, area: Area, version: u32) -> Result<Form, Wrong> {
     let mut survey = SURVEY.to_owned();
-    for (repeat, field, since) in REPEATS.iter().skip(1) {
+    for (repeat, field, since) in REPEATS.iter().skip(2) {
         if *since <= version {
             survey +=
                 &format!("begin repeat,{repeat},{repeat},,,,,,\ntext,{field},{field},,,,,,\nend repeat,,,,,,,,\n");

@@ -123,8 +123,17 @@ pub fn choose(world: &mut World, number: usize) -> With {
     let near = world.hubs.iter().filter(|hub| !hub.gone && (any || hub.unit == unit));
     let near: Vec<usize> = near.map(|hub| hub.number).collect();
     match (world.chance.below(12), world.chance.pick(&near)) {
-        (0..=5, Some(hub)) => With::Hub(*hub),
-        (6..=9, Some(hub)) => With::SegmentsAt(*hub),
+        (0..=6, Some(hub)) => With::Hub(*hub),
+        (7..=8, Some(hub)) => With::SegmentsAt(*hub),
+        _ => With::Server,
+    }
+}
+
+/// The server, segments perhaps by a hub: whoever knows a segment's name may have it there.
+pub fn segments_from(world: &mut World) -> With {
+    let here: Vec<usize> = world.hubs.iter().filter(|hub| !hub.gone).map(|hub| hub.number).collect();
+    match (world.chance.one_in(2), world.chance.pick(&here)) {
+        (true, Some(hub)) => With::SegmentsAt(*hub),
         _ => With::Server,
     }
 }

@@ -21,10 +21,11 @@ pub enum Lie {
 }
 
 impl Lie {
-    /// Whether a phone can tell at once.
+    /// Whether a phone can tell at once. A head is looked at behind the entries that it is over, of which a phone may have
+    /// its reasons to take none yet: what it keeps is looked at instead (`heads.rs`).
     #[must_use]
     pub fn must_be_noticed(self) -> bool {
-        matches!(self, Self::Head | Self::ServersWord)
+        matches!(self, Self::ServersWord)
     }
 }
 

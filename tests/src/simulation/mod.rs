@@ -13,6 +13,7 @@ mod far_end;
 mod faults;
 mod forger;
 mod forms;
+mod heads;
 mod hubs;
 mod liar;
 mod lists;

@@ -7,7 +7,7 @@ use fieldbook_core::ids::RecordId;
 use serde_json::Value as Json;
 
 use super::chance::Chance;
-use super::forms::{FIELDS, NICK, REPEATS, STAGE};
+use super::forms::{AROUND_CALLS, CALLS, FIELDS, NICK, REPEATS, STAGE};
 use super::places;
 
 /// Words of 16 characters behind a long text: 5 such texts fill a frame.
@@ -152,7 +152,7 @@ pub fn shown(view: &RecordView) -> Seen {
         add((*field).to_owned(), &view.values[*field]);
     }
     for (repeat, first, _) in REPEATS {
-        for row in view.values[repeat].as_array().into_iter().flatten() {
+        for row in rows_of(view, repeat) {
             let Some(id) = row["_row"].as_str() else { continue };
             for field in [first, NICK] {
                 add(format!("{repeat}[{id}]/{field}"), &row[field]);
@@ -167,11 +167,18 @@ pub fn shown(view: &RecordView) -> Seen {
     seen
 }
 
+/// The rows of a repeat, as shown.
+pub fn rows_of<'v>(view: &'v RecordView, repeat: &str) -> impl Iterator<Item = &'v Json> {
+    let rows = |values: &'v Json, repeat: &str| values[repeat].as_array().into_iter().flatten();
+    let nested = repeat == CALLS;
+    let outer = rows(&view.values, if nested { AROUND_CALLS } else { repeat });
+    outer.flat_map(move |row| if nested { rows(row, CALLS).collect() } else { vec![row] })
+}
+
 /// Ids of the rows of a repeat, as shown.
 #[must_use]
 pub fn rows(view: &RecordView, repeat: &str) -> Vec<String> {
-    let rows = view.values[repeat].as_array().into_iter().flatten();
-    rows.filter_map(|row| row["_row"].as_str().map(str::to_owned)).collect()
+    rows_of(view, repeat).filter_map(|row| row["_row"].as_str().map(str::to_owned)).collect()
 }
 
 /// The row that a place lies in, as `repeat[row]`.

@@ -347,6 +347,13 @@ pub fn quarantined(store: &Store, record: &RecordId, text: &str) -> Result<bool,
     })
 }
 
+/// Whether a record is in a feed of this reach.
+#[must_use]
+pub fn may_read(reach: &std::collections::BTreeSet<(String, fieldbook_core::access::Area)>, record: &Held) -> bool {
+    let area = forms::KINDS.iter().find(|(kind, _)| *kind == record.kind).map(|(_, area)| *area);
+    area.is_some_and(|area| reach.contains(&(record.unit.clone(), area)))
+}
+
 /// The feeds that a role at a unit may read: the areas of the role at the unit and below, and what is general above.
 #[must_use]
 pub fn reach(roles: &[(Role, String)]) -> std::collections::BTreeSet<(String, fieldbook_core::access::Area)> {

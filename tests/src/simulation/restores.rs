@@ -1,8 +1,12 @@
 //! A server that loses data: an old backup comes back in the place of its disk.
 
+use std::collections::BTreeSet;
+
+use fieldbook_core::ids::RecordId;
+
 use super::work::server_failed;
 use super::world::World;
-use super::{Wrong, faults};
+use super::{Wrong, checks, faults, office};
 
 /// How far a world's restore has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,6 +42,7 @@ pub fn happen(world: &mut World) -> Result<(), Wrong> {
 
 fn restore(world: &mut World) -> Result<(), Wrong> {
     world.end_syncs()?;
+    give_up(world)?;
     world.ether.note("the backup is put back");
     world.ether.close(true);
     world.office.restore()?;
@@ -47,6 +52,36 @@ fn restore(world: &mut World) -> Result<(), Wrong> {
     // What is sent again comes in another order: some of it is issued anew, or put before its author.
     world.model.blurred.extend(world.model.written.iter().map(|written| written.record));
     faults::start_server(world)
+}
+
+/// What phones sent since the backup of records that have left their users' reach, and let go of as they must: the server
+/// alone has it.
+fn give_up(world: &mut World) -> Result<(), Wrong> {
+    let Some(store) = world.office.store() else { return Ok(()) };
+    let held = office::records(&store).map_err(checks::asked)?;
+    // Of a phone that is off nobody could say what it still has.
+    for number in 0..world.devices.len() {
+        let device = &world.devices[number];
+        if device.process.is_none() && device.enrolled && !device.erased {
+            faults::start_phone(world, number)?;
+        }
+    }
+    let mut shown = BTreeSet::new();
+    for process in world.devices.iter().filter_map(|device| device.process.as_ref()) {
+        for view in checks::all(&process.book)? {
+            shown.extend(checks::texts(&view).into_iter().map(str::to_owned));
+        }
+    }
+    for (number, device) in world.devices.iter().enumerate() {
+        let Some(process) = &device.process else { continue };
+        let reach = office::reach(&world.roles[device.user]);
+        let away = held.iter().filter(|record| !office::may_read(&reach, record));
+        let gone: BTreeSet<RecordId> =
+            away.map(|record| record.id).filter(|id| process.book.record(*id).is_err()).collect();
+        let own = world.model.written.iter_mut().filter(|one| one.device == Some(number) && gone.contains(&one.record));
+        own.filter(|one| !shown.contains(&one.text)).for_each(|one| one.promised = false);
+    }
+    Ok(())
 }
 
 /// The administrator lets the server serve again.

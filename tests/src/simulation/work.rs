@@ -8,7 +8,7 @@ use fieldbook_server::link;
 use fieldbook_server::store::StoreError;
 use serde_json::{Map, Value as Json, json};
 
-use super::forms::{CHOICES, FIELDS, KINDS, NICK, REPEATS, STAGE, TOPICS};
+use super::forms::{AROUND_CALLS, CALLS, CHOICES, FIELDS, KINDS, NICK, REPEATS, STAGE, TOPICS};
 use super::model::{self, Seen};
 use super::office::{self, USERS};
 use super::screens;
@@ -263,7 +263,9 @@ fn wish(world: &mut World, view: &RecordView) -> Wish {
             wish.put(format!("{repeat}[{row}]/{field}"), text);
         }
         (4..=8, _) => {
-            wish.add.insert(repeat.to_owned(), json!([{ first: text }]));
+            let around =
+                if repeat == CALLS { world.chance.pick(&model::rows(view, AROUND_CALLS)).cloned() } else { None };
+            wish.add.insert(repeat.to_owned(), json!([{ first: text, "_parent": around }]));
             wish.text = Some((String::new(), text));
             wish.added = Some((repeat, first));
         }
@@ -358,8 +360,8 @@ pub fn said(done: &Result<Saved, ClientError>) -> String {
 /// The place of a text in a row that was just added.
 fn place_of(book: &Fieldbook, before: &RecordView, repeat: &str, first: &str, text: &str) -> Option<String> {
     let after = book.record(before.id).ok()?;
-    let rows = after.values[repeat].as_array()?;
-    let row = rows.iter().find(|row| row[first].as_str() == Some(text))?["_row"].as_str()?.to_owned();
+    let row =
+        model::rows_of(&after, repeat).find(|row| row[first].as_str() == Some(text))?["_row"].as_str()?.to_owned();
     Some(format!("{repeat}[{row}]/{first}"))
 }
 

@@ -18,7 +18,7 @@ use super::outcome::Outcome;
 use super::restores::Stage;
 use super::tasks::Turn;
 use super::township::Hub;
-use super::{START_MS, Wrong, checks, console, faults, mirrors, moves, net, reading, screens, work};
+use super::{START_MS, Wrong, checks, console, faults, heads, mirrors, moves, net, reading, screens, work};
 
 /// Longest time between two steps, milliseconds.
 const STEP_MS_MAX: u64 = 20_000;
@@ -480,6 +480,7 @@ impl World {
             Ok((sent, received)) => {
                 self.ether.note(format_args!("{} synced: {sent} sent, {received} received", device.name));
                 if let Some(hub) = at_hub {
+                    heads::are_signed(self, number)?;
                     mirrors::at_township(self, number, hub)?;
                 } else {
                     self.unheard.remove(&number);
@@ -512,7 +513,8 @@ impl World {
 
     /// Syncs without a wait. True if something moved: where all is settled, an exchange carries nothing.
     pub fn sync_now(&mut self, number: usize) -> Result<bool, Wrong> {
-        let (done, moved) = self.sync_with(number, With::Server);
+        let with = hubs::segments_from(self);
+        let (done, moved) = self.sync_with(number, with);
         match done {
             None => Ok(false),
             Some(Err(error)) if !self.devices[number].revoked || error.kind != ErrorKind::Revoked => {
