@@ -46,6 +46,9 @@ fn latest(log: &mut dyn PhoneLog, feed: &FeedId, points: &[Point]) -> Result<Poi
 pub(super) fn sort_out(log: &mut dyn PhoneLog, lost: &LostFeed) -> Result<Option<Recall>, LogError> {
     let feed = &lost.feed;
     let common = latest(log, feed, &lost.log)?;
+    if forget_unsigned(log, feed, common.position)? {
+        return Ok(None);
+    }
     log.mark_lost(feed, common.position)?;
     let given = latest(log, feed, &lost.held)?.position.max(common.position);
     let next = latest(log, feed, &lost.wanted)?.position;
@@ -59,6 +62,20 @@ pub(super) fn sort_out(log: &mut dyn PhoneLog, lost: &LostFeed) -> Result<Option
     send_own_again(log, feed, common.position)?;
     log.rewind(feed, common.position, &common.chain)?;
     Ok(None)
+}
+
+/// What is behind the last signed head was never proved: somebody may have rewritten it on its way, and then the server has
+/// all that it ever signed. It goes first; where the server lost data all the same, the next answer says so. False if
+/// there is nothing, or if the server has as much.
+fn forget_unsigned(log: &mut dyn PhoneLog, feed: &FeedId, common: u64) -> Result<bool, LogError> {
+    let Some(head) = log.signed_head(feed)?.filter(|head| head.position > common) else { return Ok(false) };
+    if log.feed_entry(feed, head.position + 1)?.is_none() {
+        return Ok(false);
+    }
+    log.mark_lost(feed, head.position)?;
+    send_own_again(log, feed, head.position)?;
+    log.rewind(feed, head.position, &head.chain)?;
+    Ok(true)
 }
 
 /// Own changes behind `above` go back to the outbox: behind the rewind nothing proves them any more, and the server may

@@ -7,7 +7,7 @@ use crate::ids::ChangeHash;
 use crate::protocol::{Down, Up};
 use crate::sync::frames::{FrameReader, FrameWriter, Message};
 
-fn noise(seed: &mut u64, chars: usize) -> String {
+pub fn noise(seed: &mut u64, chars: usize) -> String {
     let mut next = || {
         *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         char::from_u32(0x4e00 + ((*seed >> 33) % 20_000) as u32).unwrap()

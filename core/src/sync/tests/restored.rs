@@ -68,6 +68,41 @@ fn what_phones_had_seen_comes_back_and_nothing_is_served_before() {
     }
 }
 
+/// Somebody rewrote an answer of several frames: what came before the head is here, and chains to nothing.
+#[test]
+fn entries_that_nobody_signed_do_not_make_a_restored_server() {
+    let mut world = World::new(2);
+    world.sync_all();
+    for text in ["one", "two", "three"] {
+        world.write(0, 1, text);
+    }
+    world.sync_all();
+    let town = world.town();
+    let signed = world.phones[1].data.heads[&town].position;
+    let mut seed = 1;
+    for _ in 0..40 {
+        let text = super::breaks::noise(&mut seed, 8_000);
+        world.write(0, 1, &text);
+    }
+    world.sync(0);
+    let rewrite = |world: &mut World, by_ms: i64| {
+        let entries = world.server.data.feeds.get_mut(&town).unwrap();
+        std::sync::Arc::make_mut(&mut entries[signed as usize]).entry.received_ms += by_ms;
+    };
+    rewrite(&mut world, 1);
+    let sent = world.exchange(1, Fault::default());
+    assert!(matches!(sent.result, Err(SyncError::LogDoesNotFit { .. })), "{:?}", sent.result);
+    let here = world.phones[1].data.feeds.iter().find(|feed| feed.feed == town).unwrap().position;
+    assert!(
+        here > signed + 8,
+        "{here}: whole frames were applied, and the head is not among the places that are named"
+    );
+    rewrite(&mut world, -1);
+    assert!(world.meet(1));
+    assert_eq!(world.phones[0].picture(), world.phones[1].picture());
+    assert_eq!((world.server.data.epoch, world.server.data.awaiting), (0, false));
+}
+
 #[test]
 fn a_phone_whose_log_is_a_prefix_downloads_nothing_again() {
     let mut world = World::new(2);
