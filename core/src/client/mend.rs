@@ -29,7 +29,7 @@ struct Known {
     unit: String,
     /// Actors of this device.
     own: BTreeSet<ActorId>,
-    /// Actors of other devices.
+    /// Actors of other people.
     others: BTreeSet<ActorId>,
     /// Changes that the server is known to have.
     in_feeds: BTreeSet<ChangeHash>,
@@ -195,15 +195,17 @@ impl Fieldbook {
 
 fn known(view: View<'_>) -> Result<Known, Fault> {
     let enrolment = Enrolment::load(view)?;
-    let device = enrolment.as_ref().map(|enrolment| enrolment.device);
+    let (device, user) = enrolment.as_ref().map(|enrolment| (enrolment.device, enrolment.user)).unzip();
     let (own, others): (Vec<_>, Vec<_>) = view.actors()?.into_iter().partition(|row| Some(row.device) == device);
+    // Where the enrolment was lost with the rest, this phone has another name now.
+    let others = others.into_iter().filter(|row| Some(row.user) != user);
     let mut own: BTreeSet<ActorId> = own.into_iter().map(|row| row.actor).collect();
     own.extend(view.outbox_actors()?);
     own.extend(view.setting(ACTOR_BEFORE)?.and_then(|bytes| ActorId::from_slice(&bytes).ok()));
     Ok(Known {
         unit: enrolment.map(|enrolment| enrolment.unit.code).unwrap_or_default(),
         own,
-        others: others.into_iter().map(|row| row.actor).collect(),
+        others: others.map(|row| row.actor).collect(),
         in_feeds: view.feed_hashes()?,
     })
 }

@@ -4,7 +4,9 @@ use std::path::Path;
 
 use fieldbook_core::client::{ErrorKind, Fieldbook};
 use fieldbook_core::ids::RecordId;
+use fieldbook_core::ports::KeyVault;
 use fieldbook_core::store::ListFilter;
+use fieldbook_tests::phone::FileVault;
 use serde_json::json;
 
 use super::super::office::{NOTE, Office, Phone};
@@ -126,4 +128,53 @@ fn unsent_work_in_a_damaged_file_reaches_the_server() {
         assert_eq!(a.book.status().unwrap().store.outbox_changes, 0, "place {place}");
     }
     assert!(salvaged >= PLACES / 2, "only {salvaged} of {PLACES} files were found damaged");
+}
+
+/// The pages of these tables.
+fn pages_of(home: &Path, tables: &[&str]) -> Vec<usize> {
+    let key = FileVault::new(&home.join("vault")).load("database-key").unwrap().unwrap();
+    let store = fieldbook_sqlite::open_existing(&database(home), key.as_slice().try_into().unwrap()).unwrap();
+    let pages = |table: &&str| -> Vec<usize> {
+        let mut select = store.prepare("SELECT pageno - 1 FROM dbstat WHERE name = ?1").unwrap();
+        select.query_map([table], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
+    };
+    tables.iter().flat_map(pages).collect()
+}
+
+/// What of a phone is lost with whole tables. In each case the documents still hold the unsent work, and what says that it
+/// is unsent, or whose it is, or what form it was written in, comes back with the sync at the earliest.
+#[test]
+fn unsent_work_of_which_only_the_documents_are_left_is_sent_in_the_next_sync() {
+    const LOST: [&[&str]; 4] = [
+        &["outbox"],
+        &["outbox", "form"],
+        &["outbox", "actor", "setting"],
+        &["outbox", "form", "actor", "setting", "feed_entry"],
+    ];
+    let office = Office::open();
+    let b = office.phone("maxiuying");
+    for (case, tables) in LOST.into_iter().enumerate() {
+        let home = office.world.home(&format!("lost-{case}"));
+        let a = Phone::at(&home);
+        a.book.enrol(&office.world.link("duojie"), "test").unwrap();
+        a.sync();
+        let known = a.create(NOTE, None, json!({ "title": "一户" }));
+        a.sync();
+        let new = a.create(NOTE, None, json!({ "title": "未发送", "people": [{ "name": "人" }] }));
+        a.set(known, "remark", "未发送");
+        let Phone { home, book } = a;
+        book.close().unwrap();
+        pages_of(&home, tables).into_iter().for_each(|page| damage(&home, page));
+        std::fs::write(home.join("fieldbook.suspect"), []).unwrap();
+
+        let a = synced(&office, &home, &[known, new]);
+        assert_eq!(a.book.status().unwrap().store.outbox_changes, 0, "{tables:?}");
+        b.sync();
+        assert!(b.book.record(new).is_ok(), "{tables:?}");
+        assert_eq!(b.value(new, "/people/0/name"), "人", "{tables:?}");
+        assert_eq!(b.value(known, "/remark"), "未发送", "{tables:?}");
+        for id in [known, new] {
+            assert_eq!(a.record(id).heads, b.record(id).heads, "{tables:?}: {id}");
+        }
+    }
 }
