@@ -43,7 +43,7 @@ impl Known {
 
 impl Fieldbook {
     /// Does what a salvage left to do; nothing after an ordinary opening. A record whose form is lost too waits until
-    /// a sync has brought the form and the phone is opened again.
+    /// a sync has brought the form, and then calls this again.
     pub(super) fn mend(&self) -> Result<(), Fault> {
         if !self.store.must_derive()? {
             return Ok(());
