@@ -50,7 +50,7 @@ fn main() -> std::process::ExitCode {
         return code(outcome.wrong.is_none());
     }
     let started = Instant::now();
-    let (mut failed, mut saves, mut syncs, mut crashes) = (0_u64, 0, 0, 0);
+    let (mut failed, mut saves, mut syncs, mut crashes, mut phones, mut most) = (0_u64, 0, 0, 0, 0, 0);
     let (sender, receiver) = std::sync::mpsc::channel();
     let next = std::sync::atomic::AtomicU64::new(options.first);
     let end = options.first + options.seeds;
@@ -71,6 +71,8 @@ fn main() -> std::process::ExitCode {
             saves += outcome.saves;
             syncs += outcome.syncs;
             crashes += outcome.crashes;
+            phones += outcome.phones;
+            most = outcome.phones.max(most);
             if outcome.wrong.is_some() {
                 failed += 1;
                 println!("{outcome}");
@@ -82,7 +84,8 @@ fn main() -> std::process::ExitCode {
         }
     });
     println!(
-        "{} seeds, {saves} saves, {syncs} syncs, {crashes} crashes, {failed} failed, {:.0} s",
+        "{} seeds, {phones} phones (at most {most} in a world), {saves} saves, {syncs} syncs, {crashes} crashes, \
+         {failed} failed, {:.0} s",
         options.seeds,
         started.elapsed().as_secs_f64()
     );

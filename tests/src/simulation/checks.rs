@@ -42,10 +42,13 @@ pub fn acknowledged(world: &mut World, number: usize) -> Result<(), Wrong> {
     if world.unheard.contains(&number) {
         return Ok(());
     }
-    if device.disk.is_dead() || world.office.disk.is_dead() || device.troubled || world.plan.bad_disks {
+    if device.disk.is_dead() || world.office.disk.is_dead() || device.troubled {
         return Ok(());
     }
-    let logged = office::logged(&store).map_err(asked)?;
+    let logged = match office::logged(&store) {
+        Err(_) if world.plan.bad_disks => return Ok(()),
+        logged => logged.map_err(asked)?,
+    };
     let filter = ListFilter { sync: Some(SyncState::OnServer), ..ListFilter::default() };
     for (kind, _) in KINDS {
         for row in process.book.list(kind, &filter, None, RECENT_MAX).unwrap_or_default() {

@@ -13,6 +13,8 @@ pub struct Outcome {
     pub digest: String,
     /// The last lines of what happened.
     pub trace: Vec<String>,
+    /// Phones that it had in the end.
+    pub phones: usize,
     /// Texts saved.
     pub saves: usize,
     /// Syncs begun.
@@ -26,7 +28,7 @@ impl Outcome {
     #[must_use]
     pub fn panicked(seed: u64) -> Self {
         let wrong = Some("a panic".to_owned());
-        Self { seed, wrong, digest: String::new(), trace: Vec::new(), saves: 0, syncs: 0, crashes: 0 }
+        Self { seed, wrong, digest: String::new(), trace: Vec::new(), phones: 0, saves: 0, syncs: 0, crashes: 0 }
     }
 }
 

@@ -229,10 +229,10 @@ pub fn run(seed: u64) -> Outcome {
     let mut plan = Plan::of(&mut chance).with_restores(Chance::new(!seed).one_in(RESTORED_ONE_IN));
     plan.townships = Townships::of(Chance::new(seed ^ HUBS_SEED), plan.restores);
     ether.note(format_args!("seed {seed}: {plan:?}"));
-    let mut counted = (0, 0, 0);
+    let mut counted = (0, 0, 0, 0);
     let done = World::new(plan, &ether, chance).and_then(|mut world| {
         let done = world.live();
-        counted = (world.model.written.len(), world.syncs, world.crashes);
+        counted = (world.model.written.len(), world.syncs, world.crashes, world.devices.len());
         done
     });
     ether.end();
@@ -241,7 +241,8 @@ pub fn run(seed: u64) -> Outcome {
     ether.serve(None);
     let (trace, _) = ether.trace();
     let digest = ether.digest();
-    Outcome { seed, wrong, digest, trace, saves: counted.0, syncs: counted.1, crashes: counted.2 }
+    let (saves, syncs, crashes, phones) = counted;
+    Outcome { seed, wrong, digest, trace, phones, saves, syncs, crashes }
 }
 
 impl World {
