@@ -24,6 +24,8 @@ use super::{START_MS, Wrong, checks, console, faults, heads, mirrors, moves, net
 const STEP_MS_MAX: u64 = 20_000;
 /// Of so many worlds one has a server that is restored.
 const RESTORED_ONE_IN: usize = 6;
+/// Of so many seeds the last is a county: hundreds of phones.
+const CROWD_ONE_IN: u64 = 200;
 /// A phone that is out of reach stays so for at least and at most, milliseconds.
 const AWAY_MS: (u64, u64) = (200_000, 1_200_000);
 /// Sets the chance of having hubs apart from all other.
@@ -79,10 +81,10 @@ pub struct Plan {
 impl Plan {
     /// The plan of a seed.
     #[must_use]
-    pub fn of(chance: &mut Chance) -> Self {
+    pub fn of(seed: u64, chance: &mut Chance) -> Self {
         let phones = match chance.below(400) {
-            0 => 100 + chance.below(150),
-            1..8 => 12 + chance.below(28),
+            _ if seed % CROWD_ONE_IN == CROWD_ONE_IN - 1 => 200 + chance.below(100),
+            0..8 => 12 + chance.below(28),
             8..100 => 5 + chance.below(4),
             _ => 2 + chance.below(3),
         };
@@ -226,7 +228,7 @@ fn folder() -> std::io::Result<tempfile::TempDir> {
 pub fn run(seed: u64) -> Outcome {
     let mut chance = Chance::new(seed);
     let ether = Arc::new(Ether::new(chance.fork(), START_MS));
-    let mut plan = Plan::of(&mut chance).with_restores(Chance::new(!seed).one_in(RESTORED_ONE_IN));
+    let mut plan = Plan::of(seed, &mut chance).with_restores(Chance::new(!seed).one_in(RESTORED_ONE_IN));
     plan.townships = Townships::of(Chance::new(seed ^ HUBS_SEED), plan.restores);
     ether.note(format_args!("seed {seed}: {plan:?}"));
     let mut counted = (0, 0, 0, 0);
@@ -480,8 +482,11 @@ impl World {
         match done {
             Ok((sent, received)) => {
                 self.ether.note(format_args!("{} synced: {sent} sent, {received} received", device.name));
-                if let Some(hub) = at_hub {
+                if at_hub.is_some() || self.plan.weather.forge_one_in > 0 {
                     heads::are_signed(self, number)?;
+                }
+                let device = &mut self.devices[number];
+                if let Some(hub) = at_hub {
                     mirrors::at_township(self, number, hub)?;
                 } else {
                     self.unheard.remove(&number);
