@@ -43,7 +43,7 @@ fn held(phone: &Phone) -> u64 {
 }
 
 /// What `verify` counts under a name; it finds no fault.
-fn verified(data: &Path, name: &str) -> u64 {
+pub(crate) fn verified(data: &Path, name: &str) -> u64 {
     let printed = Server::command(data, &["verify"]).unwrap();
     let line = printed.lines().find(|line| line.contains(&format!("{name}:"))).unwrap();
     line.rsplit(' ').next().unwrap().parse().unwrap()

@@ -10,6 +10,7 @@ pub mod frames;
 pub mod hub;
 mod log;
 pub mod phone;
+mod returned;
 pub mod segment;
 pub mod server;
 pub mod signing;

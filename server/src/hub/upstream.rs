@@ -159,8 +159,8 @@ impl Upstream {
                 for (device, failure) in &total.failures {
                     tracing::warn!(%device, kind = ?failure.kind, detail = %failure.detail, "the server took no more of a device");
                 }
-                let (up, entries) = (total.changes_up, total.entries);
-                tracing::info!(up, entries, not_upstream = changes, devices, "exchanged with the server");
+                let (up, entries, given_back) = (total.changes_up, total.entries, total.given_back);
+                tracing::info!(up, entries, given_back, not_upstream = changes, devices, "exchanged with the server");
             }
             Err(error) => {
                 self.failures = self.failures.saturating_add(1);
@@ -180,13 +180,14 @@ impl Upstream {
         for _ in 0..EXCHANGES_MAX {
             let outcome = self.exchange()?;
             self.store.note_exchange().map_err(|error| error.to_string())?;
-            let moved = outcome.changes_up + outcome.entries > 0;
+            let moved = outcome.changes_up + outcome.entries + outcome.given_back > 0;
             idle = if moved { 0 } else { idle + 1 };
             total.changes_up += outcome.changes_up;
             total.entries += outcome.entries;
+            total.given_back += outcome.given_back;
             total.failures.extend(outcome.failures);
             (total.revoked, total.awaiting) = (outcome.revoked, outcome.awaiting);
-            if outcome.awaiting {
+            if outcome.awaiting && !outcome.again {
                 return Err("the server was restored and waits for its administrator".to_owned());
             }
             if !outcome.again || idle > IDLE_EXCHANGES_MAX {

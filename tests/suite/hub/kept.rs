@@ -6,6 +6,8 @@ use fieldbook_core::sync::from_cbor;
 use fieldbook_tests::demo::stage::Server;
 use serde_json::json;
 
+use super::super::office::Phone;
+use super::super::restored::verified;
 use super::{Town, at, database, knows, note, shown, until};
 
 /// Bodies in the hub's mirror that hold this text.
@@ -53,7 +55,7 @@ fn what_is_purged_or_moves_away_leaves_the_hub_too() {
     };
     let erased = bodies.iter().filter(|body| matches!(from_cbor(body), Some(EntryBody::Erased(_)))).count();
     assert!(erased >= 2, "{erased}");
-    let late = crate::office::Phone::at(&town.office.world.home("late"));
+    let late = Phone::at(&town.office.world.home("late"));
     late.book.enrol(&town.office.world.link("maxiuying"), "late").unwrap();
     late.sync();
     let next = note(&a, 4, "之后的");
@@ -110,4 +112,49 @@ fn a_hub_goes_on_with_a_server_that_was_restored() {
     assert_eq!(b.value(after, "/title"), json!("恢复之后"));
     assert_eq!(town.status("changes not on the server yet"), 0);
     assert_eq!(a.sync().not_taken + b.sync().not_taken, 0);
+}
+
+/// The phone that wrote it is gone, nobody else has read it, and the server's disk with it: the hub is the last honest disk.
+#[test]
+fn a_hub_gives_back_what_only_it_has_of_what_a_restored_server_lost() {
+    let mut town = Town::open();
+    let data = town.office.world.home("server");
+    let backup = town.office.world.home("backup.db");
+    let (a, b) = town.office.two();
+    until("the hub knows the phones", || town.status("devices served") == 2);
+    let before = note(&a, 1, "备份之前");
+    at(&a, town.hub());
+    town.wait_upstream();
+    town.office.world.server.administer(&["backup", backup.to_str().unwrap()]).unwrap();
+
+    let lost = note(&a, 2, "备份之后");
+    a.set(before, "remark", "备份之后");
+    let purged = note(&a, 3, "永久删除");
+    at(&a, town.hub());
+    town.wait_upstream();
+    let id = purged.to_string();
+    town.office.world.server.administer(&["record", "purge", &id, "--reason", "test"]).unwrap();
+    until("the hub has it from the server", || {
+        at(&a, town.hub());
+        shown(&a, lost) == SyncState::OnServer
+    });
+    let Phone { home, book } = a;
+    book.close().unwrap();
+    std::fs::remove_dir_all(home).unwrap();
+
+    town.office.world.server.end().unwrap();
+    Server::command(&data, &["restore", backup.to_str().unwrap()]).unwrap();
+    town.office.world.server.start_again().unwrap();
+    until("the hub gives back", || verified(&data, "records") == 2);
+    Server::command(&data, &["restored", "confirm"]).unwrap();
+    b.sync();
+    assert_eq!(b.value(lost, "/title"), json!("备份之后"));
+    assert_eq!(b.value(before, "/remark"), json!("备份之后"));
+    assert!(!knows(&b, purged));
+    // And the hub goes on.
+    let after = note(&b, 4, "恢复之后");
+    until("the hub follows", || {
+        at(&b, town.hub());
+        shown(&b, after) == SyncState::OnServer
+    });
 }

@@ -10,7 +10,7 @@ use crate::access::FeedId;
 use crate::forms::FormDefinition;
 use crate::ids::{ChangeHash, RecordId};
 use crate::protocol::limits::{CHANGE_PREFIX_BYTES, RECORD_PREFIX_BYTES};
-use crate::protocol::{ChangesDown, Entry, EntryBody, LostFeed, Notice, RecordStart, SignedHead};
+use crate::protocol::{ChangesDown, Entry, EntryBody, Notice, RecordStart, SignedHead};
 use crate::sync::phone::{Arrived, Names, OutboxChange, Stop, SyncError, unpack};
 use crate::sync::{LogError, chain, signing};
 
@@ -149,21 +149,6 @@ impl Upstream {
     pub(super) fn form(&mut self, log: &mut dyn HubLog, bytes: &[u8]) -> Result<(), Stop> {
         let hash: [u8; 32] = Sha256::digest(bytes).into();
         Ok(log.put_form(&hash, bytes)?)
-    }
-
-    /// The server lost data: back to the latest place that both logs have. Phones give back what is missing there.
-    pub(super) fn lost(&mut self, log: &mut dyn HubLog, lost: &[LostFeed]) -> Result<(), Stop> {
-        for LostFeed { feed, log: points, .. } in lost {
-            let mut common = 0;
-            for point in points {
-                if point.position > common && log.chain_at(feed, point.position)? == Some(point.chain) {
-                    common = point.position;
-                }
-            }
-            log.rewind(feed, common)?;
-        }
-        self.feeds = log.mirrored()?;
-        Ok(())
     }
 }
 

@@ -7,6 +7,7 @@
 mod answer;
 mod log;
 mod mirror;
+mod restored;
 mod session;
 mod upstream;
 

@@ -6,7 +6,7 @@ use minicbor::bytes::ByteArray;
 use minicbor::{Decode, Encode};
 
 use super::log::ServedDevice;
-use super::{HubIdentity, HubLog};
+use super::{HubIdentity, HubLog, restored};
 use crate::forms::FormDefinition;
 use crate::ids::DeviceId;
 use crate::protocol::limits::{EXCHANGE_UP_BYTES_MAX, FORMS_WANTED_MAX, HOSTED_DEVICES_MAX, PROTOCOL_VERSION};
@@ -20,6 +20,7 @@ use crate::sync::phone::{
     Behind, FollowedFeed, Request, Stated, Stop, StoredStatement, SyncError, UP_WINDOW_LOG, Unsent, Upload,
     signed_header, write_upload,
 };
+use crate::sync::returned::Recall;
 use crate::sync::server::devices_digest;
 use crate::sync::signing::{self, Revocation, Signer};
 use crate::sync::wire::{from_cbor, to_cbor};
@@ -48,6 +49,9 @@ pub(super) struct HubState {
     /// The last device for which the hub has spoken: the next request goes on behind it.
     #[n(5)]
     pub(super) spoke_for: Option<DeviceId>,
+    /// What the server lost and this hub gives back.
+    #[n(6)]
+    pub(super) recalls: Vec<Recall>,
 }
 
 impl HubState {
@@ -72,6 +76,8 @@ pub struct UpstreamOutcome {
     pub changes_up: u64,
     /// Entries that were mirrored.
     pub entries: u64,
+    /// Entries that were given back to a server that had lost them.
+    pub given_back: u64,
     /// The server has said, signed, that this hub is revoked.
     pub revoked: bool,
     /// The server was restored and serves nothing before its administrator has confirmed.
@@ -84,7 +90,7 @@ pub struct UpstreamOutcome {
 /// [`Upstream::receive`] as it arrives, then [`Upstream::finish`].
 pub struct Upstream {
     pub(super) identity: HubIdentity,
-    state: HubState,
+    pub(super) state: HubState,
     pub(super) feeds: Vec<FollowedFeed>,
     pub(super) in_full: bool,
     pub(super) room: Room,
@@ -95,6 +101,8 @@ pub struct Upstream {
     /// The list of devices, as soon as the list of feeds that it counts in is known.
     devices: Option<Vec<HostedDevice>>,
     pub(super) outcome: UpstreamOutcome,
+    /// The server lost data.
+    pub(super) restored: bool,
     /// The server has more of some device than before.
     brought_on: bool,
     done: bool,
@@ -133,7 +141,14 @@ impl Upstream {
     ) -> Result<(Self, Request), SyncError> {
         let identity = log.identity()?;
         let mut state = HubState::load(log)?;
-        let upload = relay(log, &mut state)?;
+        // A server that lost data takes nothing else: it may build on what was lost.
+        let (upload, given_back) = match state.recalls.as_slice() {
+            [] => (relay(log, &mut state)?, 0),
+            recalls => {
+                let (frames, given_back) = restored::give_back(log, recalls)?;
+                (Upload { frames, ..Upload::default() }, given_back)
+            }
+        };
         state.counter += 1;
         transact(log, |log| state.store(log))?;
         let feeds = log.mirrored()?;
@@ -163,7 +178,8 @@ impl Upstream {
             }),
         };
         let request = Request { header: signed_header(signer, &header), frames: upload.frames };
-        let outcome = UpstreamOutcome { changes_up: upload.transcoded + upload.raw, ..UpstreamOutcome::default() };
+        let changes_up = upload.transcoded + upload.raw;
+        let outcome = UpstreamOutcome { changes_up, given_back, ..UpstreamOutcome::default() };
         let upstream = Self {
             identity,
             in_full: state.in_full,
@@ -175,6 +191,7 @@ impl Upstream {
             server_time_ms: 0,
             devices: None,
             outcome,
+            restored: false,
             brought_on: false,
             done: false,
         };
@@ -314,6 +331,9 @@ impl Upstream {
             let served = served.ok_or(SyncError::Protocol("a device reads a feed that the hub does not follow"))?;
             log.put_devices(&served)?;
             self.state.devices = Some(digest.into());
+        }
+        if !self.restored {
+            self.state.recalls.clear();
         }
         if self.in_full && !more && self.outcome.failures.is_empty() {
             self.state.in_full = false;

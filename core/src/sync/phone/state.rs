@@ -54,7 +54,7 @@ pub(super) struct SyncState {
     pub(super) revoked: bool,
     /// What the server lost and this phone has to give back.
     #[n(13)]
-    pub(super) recalls: Vec<super::restored::Recall>,
+    pub(super) recalls: Vec<crate::sync::returned::Recall>,
     /// Forms whose notices are here, but not the forms themselves, in the order of their notices.
     #[n(14)]
     pub(super) forms: Vec<WantedForm>,

@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 
 use super::session::{Caller, Traffic};
 use super::upload::Upload;
-use super::{Scope, ServerLog, error};
+use super::{Scope, ServerLog, error, restored};
 use crate::ids::DeviceId;
 use crate::protocol::limits::HOSTED_DEVICES_MAX;
 use crate::protocol::{Down, ErrorAnswer, ErrorKind, Hosted, HostedDevice, Township, Up};
@@ -81,9 +81,17 @@ impl Relay {
                 self.open(log, device)?;
                 continue;
             }
+            let returns = |message: &Up| matches!(message, Up::Head(_) | Up::Returned(_));
+            let given_back = returns(&first);
             let mut part = vec![first];
-            while let Some(next) = messages.next_if(|next| !matches!(next, Up::OnBehalf(_))) {
+            while let Some(next) =
+                messages.next_if(|next| !matches!(next, Up::OnBehalf(_)) && returns(next) == given_back)
+            {
                 part.push(next);
+            }
+            if given_back {
+                restored::take_all(log, &self.server_key, part)?;
+                continue;
             }
             if self.failure.is_some() {
                 continue;

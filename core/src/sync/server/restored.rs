@@ -3,7 +3,9 @@
 
 use super::{ServerLog, error};
 use crate::access::FeedId;
-use crate::protocol::{CursorState, Cursors, EntryBody, ErrorAnswer, ErrorKind, LostFeed, Point, Returned, SignedHead};
+use crate::protocol::{
+    CursorState, Cursors, EntryBody, ErrorAnswer, ErrorKind, LostFeed, Point, Returned, SignedHead, Up,
+};
 use crate::sync::cursors::CursorSet;
 use crate::sync::wire::from_cbor;
 use crate::sync::{LogError, chain, change_hash, signing};
@@ -99,6 +101,28 @@ pub(super) fn take_head(log: &mut dyn ServerLog, server_key: &[u8; 32], head: &S
         log.begin_epoch(head.epoch)?;
     }
     Ok(log.put_wanted(&head.feed, &Point { position: head.position, chain: head.chain })?)
+}
+
+/// Takes heads and entries given back, and what is whole then, in one transaction.
+pub(super) fn take_all(log: &mut dyn ServerLog, server_key: &[u8; 32], messages: Vec<Up>) -> Result<(), ErrorAnswer> {
+    log.begin()?;
+    let mut complete = false;
+    let taken = messages.into_iter().try_for_each(|message| match message {
+        Up::Head(head) => take_head(log, server_key, &head),
+        Up::Returned(entry) => take_returned(log, &entry).map(|whole| complete |= whole),
+        _ => Err(error(ErrorKind::Malformed, "neither a head nor an entry given back")),
+    });
+    match taken.and_then(|()| {
+        Ok(if complete {
+            log.take_back()?
+        })
+    }) {
+        Ok(()) => Ok(log.commit()?),
+        Err(answer) => {
+            log.rollback();
+            Err(answer)
+        }
+    }
 }
 
 /// Takes an entry given back. True if everything below it is here too.
