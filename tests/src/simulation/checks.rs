@@ -23,6 +23,14 @@ pub fn asked(error: StoreError) -> Wrong {
     format!("the server cannot be asked: {error}")
 }
 
+/// The same, where nothing is asked of a disk that may fail.
+fn told<T>(world: &World, answer: Result<T, StoreError>) -> Result<Option<T>, Wrong> {
+    match answer {
+        Err(_) if world.plan.bad_disks => Ok(None),
+        answer => answer.map(Some).map_err(asked),
+    }
+}
+
 /// Every record of a phone.
 pub fn all(book: &Fieldbook) -> Result<Vec<RecordView>, Wrong> {
     let mut views = Vec::new();
@@ -45,10 +53,7 @@ pub fn acknowledged(world: &mut World, number: usize) -> Result<(), Wrong> {
     if device.disk.is_dead() || world.office.disk.is_dead() || device.troubled {
         return Ok(());
     }
-    let logged = match office::logged(&store) {
-        Err(_) if world.plan.bad_disks => return Ok(()),
-        logged => logged.map_err(asked)?,
-    };
+    let Some(logged) = told(world, office::logged(&store))? else { return Ok(()) };
     let filter = ListFilter { sync: Some(SyncState::OnServer), ..ListFilter::default() };
     for (kind, _) in KINDS {
         for row in process.book.list(kind, &filter, None, RECENT_MAX).unwrap_or_default() {
@@ -71,7 +76,7 @@ pub fn acknowledged(world: &mut World, number: usize) -> Result<(), Wrong> {
 fn sent(world: &World, number: usize, store: &Store, logged: &BTreeSet<ChangeHash>) -> Result<(), Wrong> {
     let device = &world.devices[number];
     let Some(process) = device.process.as_ref().filter(|_| !device.doubtful) else { return Ok(()) };
-    let judged = office::judged(store).map_err(asked)?;
+    let Some(judged) = told(world, office::judged(store))? else { return Ok(()) };
     let filter = ListFilter { sync: Some(SyncState::Sent), ..ListFilter::default() };
     for (kind, _) in KINDS {
         for row in process.book.list(kind, &filter, None, RECENT_MAX).unwrap_or_default() {

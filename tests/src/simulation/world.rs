@@ -464,7 +464,8 @@ impl World {
         match task.turn() {
             Turn::Waits(task) => {
                 process.sync = Some(task);
-                Ok(())
+                // What a phone shows is true in the middle of a sync too.
+                if self.chance.one_in(4) { checks::acknowledged(self, number) } else { Ok(()) }
             }
             Turn::Ended(done) => {
                 let done = done.ok_or_else(|| format!("{} panicked in a sync", self.devices[number].name))?;
