@@ -23,10 +23,10 @@ pub fn asked(error: StoreError) -> Wrong {
     format!("the server cannot be asked: {error}")
 }
 
-/// The same, where nothing is asked of a disk that may fail.
+/// What the server's database answered; nothing where its disk fails, or died with the question.
 fn told<T>(world: &World, answer: Result<T, StoreError>) -> Result<Option<T>, Wrong> {
     match answer {
-        Err(_) if world.plan.bad_disks => Ok(None),
+        Err(_) if world.plan.bad_disks || world.office.disk.is_dead() => Ok(None),
         answer => answer.map(Some).map_err(asked),
     }
 }
