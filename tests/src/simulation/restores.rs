@@ -42,7 +42,9 @@ pub fn happen(world: &mut World) -> Result<(), Wrong> {
 
 fn restore(world: &mut World) -> Result<(), Wrong> {
     world.end_syncs()?;
-    give_up(world)?;
+    if !give_up(world)? {
+        return Ok(());
+    }
     world.ether.note("the backup is put back");
     world.ether.close(true);
     world.office.restore()?;
@@ -55,10 +57,13 @@ fn restore(world: &mut World) -> Result<(), Wrong> {
 }
 
 /// What phones sent since the backup of records that have left their users' reach, and let go of as they must: the server
-/// alone has it.
-fn give_up(world: &mut World) -> Result<(), Wrong> {
-    let Some(store) = world.office.store() else { return Ok(()) };
-    let held = office::records(&store).map_err(checks::asked)?;
+/// alone has it. False where the server cannot say what it has.
+fn give_up(world: &mut World) -> Result<bool, Wrong> {
+    let Some(store) = world.office.store() else { return Ok(false) };
+    let held = match office::records(&store) {
+        Ok(held) => held,
+        Err(error) => return server_failed(world, "listing", &error).map(|()| false),
+    };
     // Of a phone that is off nobody could say what it still has.
     for number in 0..world.devices.len() {
         let device = &world.devices[number];
@@ -81,7 +86,7 @@ fn give_up(world: &mut World) -> Result<(), Wrong> {
         let own = world.model.written.iter_mut().filter(|one| one.device == Some(number) && gone.contains(&one.record));
         own.filter(|one| !shown.contains(&one.text)).for_each(|one| one.promised = false);
     }
-    Ok(())
+    Ok(true)
 }
 
 /// The administrator lets the server serve again.
