@@ -268,6 +268,9 @@ fn exchanged(world: &mut World, number: usize, reached: bool) -> Result<(), Wron
         return if hub.revoked { Ok(()) } else { Err(format!("hub{number} says that it is revoked, and is not")) };
     }
     let begun = process.begun.clone();
+    if !hub.troubled {
+        mirrors::keeps_nothing_that_passed(world, number)?;
+    }
     if begun.reach == world.reach_changes {
         hub.is_up_to_date();
     }

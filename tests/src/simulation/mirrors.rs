@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use fieldbook_core::access::{Area, FeedId};
 use fieldbook_core::ids::{ChangeHash, RecordId};
-use fieldbook_core::protocol::{EntryBody, SignedHead, change_hash};
+use fieldbook_core::protocol::{EntryBody, SignedHead, Statement, change_hash};
 use fieldbook_core::store::{ListFilter, SyncState};
 use fieldbook_core::sync::{chain, from_cbor, signing};
 use fieldbook_server::hub::HubStore;
@@ -163,6 +163,29 @@ fn heads_are_signed(world: &World, mirrored: &Mirrored) -> Result<(), String> {
 /// server to take them. Nobody tells the hub of those; they go as soon as the server has them.
 const BODIES: &str = "bodies JOIN devices ON devices.id = bodies.device
     WHERE (passing = 0 OR aside = 1 OR (bodies.statement, item) <= (up_taken_statement, up_taken_index))";
+
+/// Of feeds that it does not follow a hub keeps nothing that the server has taken.
+pub fn keeps_nothing_that_passed(world: &World, number: usize) -> Result<(), Wrong> {
+    let Some(store) = running(world, number) else { return Ok(()) };
+    let statements = store.read(|tx| {
+        let sql = "SELECT DISTINCT statements.bytes FROM bodies JOIN devices ON devices.id = bodies.device
+                   JOIN statements ON statements.device = bodies.device AND statements.number = bodies.statement
+                   WHERE (bodies.statement, item) <= (up_taken_statement, up_taken_index)";
+        let mut statement = tx.prepare(sql)?;
+        let rows = statement.query_map([], |row| row.get::<_, Vec<u8>>(0))?;
+        Ok(rows.collect::<Result<Vec<_>, _>>()?)
+    });
+    let reach = world.hubs[number].reach();
+    for bytes in statements.map_err(asked(number))? {
+        let Some(Statement { feed, .. }) = from_cbor(&bytes) else {
+            return Err("a statement does not read".to_owned());
+        };
+        if !reach.contains(&(feed.unit.clone(), feed.area)) {
+            return Err(format!("hub{number} keeps what the server has of {feed}, which it does not follow"));
+        }
+    }
+    Ok(())
+}
 
 /// Nothing of these records, which were erased before the hub last heard, is at the hub.
 pub fn holds_nothing_of(world: &World, number: usize, purged: &BTreeSet<RecordId>) -> Result<(), Wrong> {
