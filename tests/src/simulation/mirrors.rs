@@ -211,7 +211,29 @@ pub fn holds_nothing_of(world: &World, number: usize, purged: &BTreeSet<RecordId
     found.map_or(Ok(()), |text| Err(format!("{text} was erased, and is at hub{number}")))
 }
 
-fn holds(bytes: &[u8], text: &str) -> bool {
+/// What hubs that will keep it have of the server's log, signed: they give it back to a server that loses it.
+pub fn signed_bytes(world: &World) -> Result<Vec<Vec<u8>>, Wrong> {
+    let plan = &world.plan.townships;
+    if plan.falls || plan.vanish || plan.revocations {
+        return Ok(Vec::new());
+    }
+    let mut all = Vec::new();
+    for number in 0..world.hubs.len() {
+        let Some(store) = running(world, number) else { continue };
+        let signed = store.read(|tx| {
+            let sql = "SELECT body FROM entries
+                       WHERE position <= (SELECT max(position) FROM heads WHERE heads.feed = entries.feed)";
+            let mut statement = tx.prepare(sql)?;
+            let rows = statement.query_map([], |row| row.get::<_, Vec<u8>>(0))?;
+            Ok(rows.collect::<Result<Vec<_>, _>>()?)
+        });
+        all.append(&mut signed.map_err(asked(number))?);
+    }
+    Ok(all)
+}
+
+/// Whether a text stands in these bytes.
+pub fn holds(bytes: &[u8], text: &str) -> bool {
     bytes.windows(text.len()).any(|window| window == text.as_bytes())
 }
 

@@ -6,7 +6,7 @@ use fieldbook_core::ids::RecordId;
 
 use super::work::server_failed;
 use super::world::World;
-use super::{Wrong, checks, faults, office};
+use super::{Wrong, checks, faults, mirrors, office};
 
 /// How far a world's restore has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -77,6 +77,8 @@ fn give_up(world: &mut World) -> Result<bool, Wrong> {
             shown.extend(checks::texts(&view).into_iter().map(str::to_owned));
         }
     }
+    let mirrored = mirrors::signed_bytes(world)?;
+    let kept = |text: &str| shown.contains(text) || mirrored.iter().any(|bytes| mirrors::holds(bytes, text));
     for (number, device) in world.devices.iter().enumerate() {
         let Some(process) = &device.process else { continue };
         let reach = office::reach(&world.roles[device.user]);
@@ -84,7 +86,7 @@ fn give_up(world: &mut World) -> Result<bool, Wrong> {
         let gone: BTreeSet<RecordId> =
             away.map(|record| record.id).filter(|id| process.book.record(*id).is_err()).collect();
         let own = world.model.written.iter_mut().filter(|one| one.device == Some(number) && gone.contains(&one.record));
-        own.filter(|one| !shown.contains(&one.text)).for_each(|one| one.promised = false);
+        own.filter(|one| !kept(&one.text)).for_each(|one| one.promised = false);
     }
     Ok(true)
 }
