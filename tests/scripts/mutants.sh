@@ -13,9 +13,10 @@ worlds_seconds=1800
 
 rm -rf "$tree"
 mkdir -p "$tree"
+# With the times of now: the last run's build holds a bug that the tree does not.
 git ls-files -z --cached --others --exclude-standard | while IFS= read -r -d '' file; do
     [[ -e $file ]] && printf '%s\0' "$file"
-done | tar --null --files-from=- -cf - | tar -xf - -C "$tree"
+done | tar --null --files-from=- -cf - | tar -xmf - -C "$tree"
 
 build() { (cd "$tree" && cargo build --quiet -p fieldbook-tests --bin fieldbook-simulate); }
 
