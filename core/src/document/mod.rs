@@ -87,6 +87,9 @@ impl Document {
             let (size, limit) = (body.len() as u64, BODY_BYTES_MAX as u64);
             return Err(DocumentError::TooLarge { what: "the record's body in bytes".to_owned(), size, limit });
         }
+        if !chunk::is_document(body) {
+            return Err(damaged("it is no document"));
+        }
         guarded(|| Self::of(Automerge::load(body).map_err(|error| damaged(&error.to_string()))?)).map_err(|error| {
             match error {
                 DocumentError::Internal { detail } => DocumentError::Damaged { detail },

@@ -17,6 +17,7 @@ use crate::ids::{ActorId, ChangeHash};
 pub(crate) use write::{put_uleb, write};
 
 const MAGIC: [u8; 4] = [0x85, 0x6f, 0x4a, 0x83];
+const CHUNK_DOCUMENT: u8 = 0;
 const CHUNK_CHANGE: u8 = 1;
 /// Other actors that one change may name.
 const CHANGE_ACTORS_MAX: u64 = 1_000;
@@ -94,6 +95,19 @@ fn chunk_body(bytes: &[u8]) -> Result<(&[u8], ChangeHash), ChunkError> {
         return Err(ChunkError("the change's checksum does not fit its bytes"));
     }
     Ok((body, hash))
+}
+
+/// Whether these bytes are one document chunk and nothing else, its checksum and content unseen: the library works on chunks of
+/// other kinds, and on any behind the first, before it looks at their checksums, and without bounds.
+pub(crate) fn is_document(bytes: &[u8]) -> bool {
+    let mut input = Input(bytes);
+    let begins = |input: &mut Input<'_>| -> Result<bool, ChunkError> {
+        let magic = input.take(4)? == MAGIC;
+        input.take(4)?;
+        Ok(magic && input.take(1)? == [CHUNK_DOCUMENT])
+    };
+    begins(&mut input).is_ok_and(|begins| begins)
+        && input.uleb().is_ok_and(|length| u64::try_from(input.0.len()).ok() == Some(length))
 }
 
 /// The hash of a raw automerge change, computed from its bytes alone: SHA-256 of chunk type, length and content, which

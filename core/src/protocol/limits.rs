@@ -86,5 +86,7 @@ pub const PART_BYTES: usize = 64 * 1024;
 pub const PARTS_MAX: u32 = 80;
 /// Milliseconds by which a device's clock may differ before it is told.
 pub const CLOCK_TOLERANCE_MS: i64 = 5 * 60 * 1000;
+/// Number of the last verdict that a device may say it has: the next one must still be countable.
+pub const VERDICT_NUMBER_MAX: u64 = 1 << 48;
 /// Devices that one township hub serves.
 pub const HOSTED_DEVICES_MAX: usize = 2_000;

@@ -6,7 +6,7 @@ use super::answer::Answer;
 use super::upload::Upload;
 use super::{DeviceRow, ServerLog, error};
 use crate::ids::DeviceId;
-use crate::protocol::limits::{HEADER_BYTES_MAX, PROTOCOL_VERSION, REQUEST_BYTES_MAX};
+use crate::protocol::limits::{HEADER_BYTES_MAX, PROTOCOL_VERSION, REQUEST_BYTES_MAX, VERDICT_NUMBER_MAX};
 use crate::protocol::{ErrorAnswer, ErrorKind, RequestHeader};
 use crate::sync::LogError;
 use crate::sync::signing::{self, Signer};
@@ -238,6 +238,9 @@ fn take_counter(log: &mut dyn ServerLog, header: &RequestHeader, last: u64, now_
     };
     if header.counter <= last {
         return Err(replayed(last));
+    }
+    if header.verdicts > VERDICT_NUMBER_MAX {
+        return Err(error(ErrorKind::Malformed, format!("a device is told at most {VERDICT_NUMBER_MAX} verdicts")));
     }
     log.begin()?;
     let taken = log.take_counter(&header.device, header.counter, now_ms).and_then(|taken| {
