@@ -3,6 +3,7 @@
 use minicbor::bytes::ByteVec;
 use minicbor::{Decode, Encode};
 
+use super::limits::CHANGES_CHECK_BYTES;
 use super::messages::RecordStart;
 use crate::access::FeedId;
 use crate::ids::{ActorId, ChangeHash};
@@ -90,9 +91,9 @@ pub struct ChangesDown {
     /// The receiving device's own changes: index among these entries, statement, index in its list, count.
     #[n(3)]
     pub own: Vec<(u32, u64, u32, u32)>,
-    /// First 8 bytes of the SHA-256 of all hashes in order, own changes included.
+    /// First 4 bytes of the SHA-256 of all hashes in order, own changes included.
     #[cbor(n(4), with = "minicbor::bytes")]
-    pub check: [u8; 8],
+    pub check: [u8; CHANGES_CHECK_BYTES],
     /// The others, transcoded.
     #[n(5)]
     pub packed: ByteVec,

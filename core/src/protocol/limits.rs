@@ -70,6 +70,8 @@ pub const TRANSCODE_KEY_BYTES_MAX: usize = 1_024;
 pub const RECORD_PREFIX_BYTES: usize = 6;
 /// Bytes that name a change of a known record which the receiver holds.
 pub const CHANGE_PREFIX_BYTES: usize = 4;
+/// Bytes of its changes' hash that a message downwards carries: it finds what was made out wrongly, and the chain proves it.
+pub const CHANGES_CHECK_BYTES: usize = 4;
 /// A segment's block: what is verified at once, and can be read when it has arrived.
 pub const SEGMENT_BLOCK_BYTES: usize = 16 * 1024;
 /// Bytes of its hash that a segment's list names.

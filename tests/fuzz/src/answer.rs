@@ -9,6 +9,7 @@ use fieldbook_core::access::FeedId;
 use fieldbook_core::document::Document;
 use fieldbook_core::forms::FormDefinition;
 use fieldbook_core::ids::{ChangeHash, RecordId};
+use fieldbook_core::protocol::limits::CHANGES_CHECK_BYTES;
 use fieldbook_core::protocol::{ChangesDown, Down, Entry, RecordStart, SignedHead};
 use fieldbook_core::sync::phone::{Exchange, PhoneLog};
 use fieldbook_core::sync::{chain, from_cbor, signing, to_cbor};
@@ -175,7 +176,7 @@ fn repair_changes(
     salts.extend(starts.iter().filter_map(|(at, start)| Some((found.get(*at)?.as_ref()?.0, start.salt))));
     message.packed = packed.into();
     let hashes: Vec<u8> = found.iter().flatten().flat_map(|(_, hash)| hash.0).collect();
-    message.check.copy_from_slice(&Sha256::digest(hashes)[..8]);
+    message.check.copy_from_slice(&Sha256::digest(hashes)[..CHANGES_CHECK_BYTES]);
     let mut times = run_of(message.times.iter().copied()).into_iter();
     let (mut time_ms, mut found) = (0_i64, found.into_iter().flatten());
     for (feed, position, count) in &mut message.runs {

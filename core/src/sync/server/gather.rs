@@ -3,7 +3,7 @@
 use sha2::{Digest, Sha256};
 
 use crate::ids::{ChangeHash, RecordId};
-use crate::protocol::limits::{BATCH_CHANGES_MAX, CHANGE_BYTES_MAX};
+use crate::protocol::limits::{BATCH_CHANGES_MAX, CHANGE_BYTES_MAX, CHANGES_CHECK_BYTES};
 use crate::protocol::transcode::{Room, ToPack, pack};
 use crate::protocol::{ChangesDown, RecordStart};
 
@@ -122,8 +122,8 @@ impl Gathered {
                 bytes,
             })
             .collect();
-        let mut check = [0; 8];
-        check.copy_from_slice(&hashes.finalize()[..8]);
+        let mut check = [0; CHANGES_CHECK_BYTES];
+        check.copy_from_slice(&hashes.finalize()[..CHANGES_CHECK_BYTES]);
         Some(ChangesDown { runs, times, starts, own, check, packed: pack(&items, self.in_full).bytes.into() })
     }
 }
