@@ -404,6 +404,14 @@ fn garbage_is_no_document() {
     for body in [&b""[..], b"fieldbook", &[0; 100]] {
         assert!(matches!(Document::load(body), Err(DocumentError::Damaged { .. })));
     }
+    let whole = new("1").save();
+    let other_kind = [&whole[..8], &[3], &whole[9..]].concat();
+    for body in [[whole.clone(), whole.clone()].concat(), other_kind] {
+        assert!(
+            matches!(Document::load(&body), Err(DocumentError::Damaged { .. })),
+            "the library is given one document"
+        );
+    }
     let mut body = new("1").save();
     body.truncate(body.len() - 3);
     assert!(matches!(Document::load(&body), Err(DocumentError::Damaged { .. })));

@@ -6,6 +6,7 @@ use minicbor::{Decode, Encode};
 use super::LogError;
 use super::chain;
 use super::frames::FrameWriter;
+use super::phone::SyncError;
 use crate::access::FeedId;
 use crate::protocol::{EntryBody, LostFeed, Point, RecordStart, Returned, SignedHead, Up};
 
@@ -82,12 +83,11 @@ pub(super) fn give_back(
     recalls: &[Recall],
     writer: &mut FrameWriter,
     budget: usize,
-) -> Result<u64, LogError> {
-    let full = |error: super::frames::FrameError| LogError::other(error.to_string());
+) -> Result<u64, SyncError> {
     let mut given = 0;
     for Recall { feed, from, down_to } in recalls {
         if let Some(head) = log.last_head(feed)? {
-            writer.push(&Up::Head(head)).map_err(full)?;
+            writer.push(&Up::Head(head))?;
         }
         for position in (*down_to + 1..=*from).rev() {
             let previous = match position - 1 {
@@ -99,7 +99,7 @@ pub(super) fn give_back(
                 break;
             };
             let feed = feed.clone();
-            writer.push(&Up::Returned(Returned { feed, position, received_ms, previous, body })).map_err(full)?;
+            writer.push(&Up::Returned(Returned { feed, position, received_ms, previous, body }))?;
             given += 1;
             if writer.bytes_estimate() >= budget {
                 return Ok(given);

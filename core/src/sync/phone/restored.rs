@@ -37,10 +37,10 @@ pub(super) fn sort_out(log: &mut dyn PhoneLog, lost: &LostFeed) -> Result<Option
         go_back(log, feed, &Point { position: head.position, chain: head.chain })?;
         return Ok(None);
     }
-    log.mark_lost(feed, common.position)?;
     let recall = returned::recall(log, lost, common.position)?;
-    if recall.is_none() {
-        go_back(log, feed, &common)?;
+    match recall {
+        Some(_) => log.mark_lost(feed, common.position)?,
+        None => go_back(log, feed, &common)?,
     }
     Ok(recall)
 }

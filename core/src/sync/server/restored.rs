@@ -112,11 +112,11 @@ pub(super) fn take_all(log: &mut dyn ServerLog, server_key: &[u8; 32], messages:
         Up::Returned(entry) => take_returned(log, &entry).map(|whole| complete |= whole),
         _ => Err(error(ErrorKind::Malformed, "neither a head nor an entry given back")),
     });
-    match taken.and_then(|()| {
-        Ok(if complete {
-            log.take_back()?
-        })
-    }) {
+    let whole = match taken {
+        Ok(()) if complete => log.take_back().map_err(ErrorAnswer::from),
+        other => other,
+    };
+    match whole {
         Ok(()) => Ok(log.commit()?),
         Err(answer) => {
             log.rollback();

@@ -1,6 +1,6 @@
 //! Whole scenes: what two sides do when nothing breaks, and what is refused.
 
-use crate::protocol::limits::EXCHANGE_UP_BYTES_MAX;
+use crate::protocol::limits::{EXCHANGE_UP_BYTES_MAX, PROTOCOL_VERSION, VERDICT_NUMBER_MAX};
 use std::collections::BTreeSet;
 
 use crate::document::ChangeState;
@@ -8,10 +8,10 @@ use ed25519_dalek::SigningKey;
 
 use super::*;
 use crate::document::tests::{form, set};
-use crate::protocol::{Down, EntryBody, ErrorKind, RequestHeader};
+use crate::protocol::{Cursors, Down, EntryBody, ErrorKind, RequestHeader};
 use crate::sync::frames::{FrameReader, FrameWriter};
-use crate::sync::phone::PhoneLog;
-use crate::sync::signing::Revocation;
+use crate::sync::phone::{PhoneLog, signed_header};
+use crate::sync::signing::{self, Revocation};
 use crate::sync::wire::{Varint, read_varint};
 
 #[test]
@@ -183,6 +183,30 @@ fn a_replayed_request_changes_nothing_and_a_rolled_back_counter_recovers() {
     world.phones[0].data.state = None;
     world.sync(0);
     assert!(!world.exchange(0, Fault::default()).result.unwrap().progress);
+}
+
+#[test]
+fn a_device_cannot_count_verdicts_to_the_end() {
+    let mut world = World::new(1);
+    let mut told = |counter: u64, verdicts: u64| {
+        let header = RequestHeader {
+            version: PROTOCOL_VERSION,
+            device: world.phones[0].data.identity.device,
+            server_key: signing::key_id(&world.server_key.public_key()),
+            counter,
+            cursors: Cursors::Full { log: None, registry: 0, cursors: Vec::new() },
+            device_time_ms: NOW_MS,
+            probe: false,
+            in_full: false,
+            verdicts,
+            forms: None,
+            segments: None,
+            township: None,
+        };
+        answer_to(&mut world.server, &world.server_key, NOW_MS, &signed_header(&world.keys[0], &header), false)
+    };
+    assert_eq!(told(1, VERDICT_NUMBER_MAX + 1).unwrap_err().kind, ErrorKind::Malformed);
+    assert!(told(1, VERDICT_NUMBER_MAX).is_ok(), "nothing was stored of the refused one, not even its counter");
 }
 
 #[test]
