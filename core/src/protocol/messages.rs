@@ -184,6 +184,10 @@ pub enum Down {
         /// The cursors' digest is unknown: send them in full. What was uploaded is taken; verdicts follow, no entries.
         #[n(5)]
         cursors_wanted: bool,
+        /// The device has confirmed verdicts up to this number before, and this request names less: it was cloned or
+        /// rolled back, and what it has not heard is forgotten here.
+        #[n(6)]
+        told: Option<u64>,
     },
     /// The feeds that the device follows from now on; records of feeds that are gone are removed from it.
     #[n(1)]

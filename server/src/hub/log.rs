@@ -166,6 +166,8 @@ impl ServerLog for HubView<'_> {
                     statement: row.get(4)?,
                     statement_hash: row.get::<_, Option<[u8; 32]>>(5)?.unwrap_or_default(),
                     taken: taken.0.zip(taken.1),
+                    // A hub gives no verdicts.
+                    told: 0,
                 })
             });
             Ok(found.optional()?)

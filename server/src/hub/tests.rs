@@ -7,12 +7,16 @@ use ed25519_dalek::SigningKey;
 use fieldbook_core::access::{Area, FeedId};
 use fieldbook_core::ids::{ActorId, ChangeHash, DeviceId, LogId, RecordId, UserId};
 use fieldbook_core::protocol::limits::PROTOCOL_VERSION;
-use fieldbook_core::protocol::{Cursors, Down, Hosted, RequestHeader, StatementHash, Township};
+use fieldbook_core::protocol::{
+    CursorState, Cursors, Down, Entry, EntryBody, Hosted, RequestHeader, SignedHead, StatementHash, Township,
+};
 use fieldbook_core::sync::frames::FrameReader;
-use fieldbook_core::sync::hub::{HubLog, ServedDevice};
+use fieldbook_core::sync::hub::{HubLog, Mirrored, ServedDevice};
 use fieldbook_core::sync::server::{ServerLog, TakenChange};
 use fieldbook_core::sync::signing::{self, Signer};
 use fieldbook_core::sync::to_cbor;
+
+use sha2::Digest;
 
 use super::log::HubView;
 use super::store::Enrolment;
@@ -59,14 +63,14 @@ fn change(store: &HubStore, work: impl FnOnce(&mut HubView<'_>)) {
     log.commit().unwrap();
 }
 
-/// What the hub tells the phone that brings nothing and whose first unsent change is behind `base`.
-fn told(store: &HubStore, counter: u64, base: (u64, StatementHash)) -> (u64, Vec<u8>) {
+/// The phone's request, which brings nothing and shows these cursors; its first unsent change is behind `base`.
+fn asks(store: &HubStore, counter: u64, base: (u64, StatementHash), cursors: Vec<CursorState>) -> Exchange {
     let header = to_cbor(&RequestHeader {
         version: PROTOCOL_VERSION,
         device: DEVICE,
         server_key: signing::hub_key_id(&SERVER_KEY),
         counter,
-        cursors: Cursors::Full { log: None, registry: 0, cursors: Vec::new() },
+        cursors: Cursors::Full { log: None, registry: 0, cursors },
         device_time_ms: START_MS,
         probe: false,
         in_full: false,
@@ -79,6 +83,12 @@ fn told(store: &HubStore, counter: u64, base: (u64, StatementHash)) -> (u64, Vec
     let body = [varint(header.len()), header, signature.to_vec()].concat();
     let mut exchange = Exchange::default();
     exchange.receive(store, &body).unwrap();
+    exchange
+}
+
+/// What the hub tells the phone of its statements.
+fn told(store: &HubStore, counter: u64, base: (u64, StatementHash)) -> (u64, Vec<u8>) {
+    let mut exchange = asks(store, counter, base, Vec::new());
     let mut reader = FrameReader::<Down>::new();
     reader.push(&exchange.begin_answer(store).unwrap());
     let first = reader.next_frame().unwrap().unwrap().remove(0);
@@ -155,4 +165,63 @@ fn what_a_hub_may_not_follow_leaves_it_as_soon_as_the_server_has_it() {
     store.prune().unwrap();
     // Nobody would tell the hub where its record is erased for ever. What it follows, it keeps until it is mirrored.
     assert_eq!(items(), [0, 2]);
+}
+
+/// The mirror comes to this many entries, with a head in this epoch over the last.
+fn mirrors(log: &mut HubView<'_>, entries: std::ops::RangeInclusive<u64>, epoch: u32) {
+    let chain =
+        |position: u64| sha2::Sha256::digest([position.to_le_bytes(), u64::from(epoch).to_le_bytes()].concat()).into();
+    let last = *entries.end();
+    for position in entries {
+        let body = EntryBody::Erased(chain(position));
+        let entry = Entry { position, received_ms: START_MS, body };
+        log.put_mirrored(&feed(), &Mirrored { entry, record: None, hash: None, chain: chain(position) }).unwrap();
+    }
+    let (chain, time_ms, signature) = (chain(last), START_MS, [epoch as u8; 64]);
+    let head = SignedHead { log: LogId([6; 16]), feed: feed(), epoch, position: last, chain, time_ms, signature };
+    log.put_signed(&head).unwrap();
+}
+
+fn nothing_seen() -> Vec<CursorState> {
+    vec![CursorState { feed: feed(), epoch: 1, position: 0, chain: [0; 32], signed: true }]
+}
+
+#[test]
+fn an_answer_shows_nothing_of_an_epoch_that_the_phone_does_not_know() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = hub(folder.path());
+    let mut exchange = asks(&store, 1, (0, [0; 32]), nothing_seen());
+    // The server was restored; the hub hears of it between the phone's request and its answer.
+    change(&store, |log| {
+        log.set_mirrored(&[(feed(), 2)]).unwrap();
+        mirrors(log, 1..=1, 2);
+    });
+    let mut reader = FrameReader::<Down>::new();
+    reader.push(&exchange.begin_answer(&store).unwrap());
+    let said = reader.next_frame().unwrap().unwrap();
+    assert!(matches!(said[..], [Down::Hello { .. }, Down::Done { more: false, .. }]), "{said:?}");
+}
+
+#[test]
+fn an_answer_breaks_off_where_the_mirror_moves_under_it() {
+    // It goes back and no further, or comes to as many other entries.
+    for (epoch, through) in [(1, 20), (2, 6_100)] {
+        let folder = tempfile::tempdir().unwrap();
+        let store = hub(folder.path());
+        change(&store, |log| mirrors(log, 1..=6_000, 1));
+        let mut exchange = asks(&store, 1, (0, [0; 32]), nothing_seen());
+        exchange.begin_answer(&store).unwrap();
+        change(&store, |log| {
+            log.rewind(&feed(), 10).unwrap();
+            log.set_mirrored(&[(feed(), epoch)]).unwrap();
+            mirrors(log, 11..=through, epoch);
+        });
+        let ended = loop {
+            match exchange.next_frame(&store) {
+                Ok(Some(_)) => {}
+                ended => break ended,
+            }
+        };
+        assert!(ended.is_err(), "a phone would take the hub for a liar: {ended:?}");
+    }
 }

@@ -13,12 +13,14 @@ CREATE TABLE user_roles (
   PRIMARY KEY (user, role, unit)
 ) STRICT, WITHOUT ROWID;
 -- statement, statement_hash: the device's last statement here. confirmed_a, confirmed_b: the last two cursor sets
--- that this server confirmed to it (CBOR), newest first.
+-- that this server confirmed to it (CBOR), newest first. verdict: number of the last one written; told: of the last one
+-- that the device has confirmed.
 CREATE TABLE devices (
   id BLOB PRIMARY KEY, user BLOB NOT NULL REFERENCES users(id), key BLOB NOT NULL, name TEXT NOT NULL,
   counter INTEGER NOT NULL DEFAULT 0, statement INTEGER NOT NULL DEFAULT 0, statement_hash BLOB,
   taken_statement INTEGER, taken_index INTEGER, confirmed_a BLOB, confirmed_b BLOB,
   registry_hash BLOB, registry INTEGER NOT NULL DEFAULT 0, verdict INTEGER NOT NULL DEFAULT 0,
+  told INTEGER NOT NULL DEFAULT 0,
   enrolled_ms INTEGER NOT NULL, last_contact_ms INTEGER, clock_skew_ms INTEGER, revoked_ms INTEGER
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE enrolments (

@@ -217,7 +217,7 @@ impl ServerLog for StoreLog<'_> {
     }
 
     fn device(&mut self, device: &DeviceId) -> Result<Option<DeviceRow>, LogError> {
-        let text = "SELECT key, user, revoked_ms, counter, statement, statement_hash, taken_statement, taken_index \
+        let text = "SELECT key, user, revoked_ms, counter, statement, statement_hash, taken_statement, taken_index, told \
                     FROM devices WHERE id = ?1";
         let mut statement = self.connection()?.prepare_cached(text).map_err(sql)?;
         let found = statement.query_row([device.as_bytes()], |row| {
@@ -230,6 +230,7 @@ impl ServerLog for StoreLog<'_> {
                 statement: row.get(4)?,
                 statement_hash: row.get::<_, Option<[u8; 32]>>(5)?.unwrap_or_default(),
                 taken: taken.0.zip(taken.1),
+                told: row.get(8)?,
             })
         });
         found.optional().map_err(sql)
@@ -410,7 +411,7 @@ impl ServerLog for StoreLog<'_> {
         self.write(|tx| {
             tx.prepare_cached("DELETE FROM verdicts WHERE device = ?1 AND number <= ?2")?
                 .execute((device.as_bytes(), through))?;
-            tx.prepare_cached("UPDATE devices SET verdict = ?2 WHERE id = ?1 AND verdict < ?2")?
+            tx.prepare_cached("UPDATE devices SET told = ?2, verdict = max(verdict, ?2) WHERE id = ?1 AND told < ?2")?
                 .execute((device.as_bytes(), through))?;
             Ok(())
         })

@@ -21,6 +21,8 @@ struct Reach {
     /// Index in the phone's own list of cursors.
     at: u32,
     feed: FeedId,
+    /// As the phone knows it: a head of another one means nothing to it.
+    epoch: u32,
     position: u64,
     /// The last head that the answer has reached.
     head: Option<SignedHead>,
@@ -94,7 +96,7 @@ impl Answer {
             let CursorState { feed, epoch, position, chain, .. } = cursor;
             let shown = scope.feeds.iter().any(|(shown, in_epoch)| *shown == feed && *in_epoch == epoch);
             if shown && log.chain_at(&feed, position)? == Some(chain) {
-                self.reaches.push(Reach { at, feed, position, head: None });
+                self.reaches.push(Reach { at, feed, epoch, position, head: None });
             }
         }
         self.reaches.sort_by_key(|reach| (reach.feed.area != Area::General, reach.at));
@@ -111,7 +113,7 @@ impl Answer {
                 Step::Hello => self.hello(now_ms)?,
                 Step::Forms => self.forms(log)?,
                 Step::Entries(at, head) => self.entries(log, at, head)?,
-                Step::Heads(at) => self.head(at)?,
+                Step::Heads(at) => self.head(log, at)?,
                 Step::Done => self.finish(&Down::Done { more: self.more, digest: None, revoked: None })?,
             };
         }
@@ -138,6 +140,7 @@ impl Answer {
             statement_hash: hash.into(),
             taken: row.taken,
             cursors_wanted: false,
+            told: None,
         };
         self.put(&hello)?;
         match self.error.take() {
@@ -168,9 +171,11 @@ impl Answer {
             self.put_changes()?;
             return Ok(Step::Heads(0));
         };
-        let (feed, after) = (reach.feed.clone(), reach.position);
+        let (feed, after, epoch) = (reach.feed.clone(), reach.position, reach.epoch);
         let Some(head) = head else {
-            let Some(next) = log.signed_after(&feed, after)? else { return Ok(Step::Entries(at + 1, None)) };
+            // The mirror may have come to another epoch since the request.
+            let next = log.signed_after(&feed, after)?.filter(|next| next.epoch == epoch);
+            let Some(next) = next else { return Ok(Step::Entries(at + 1, None)) };
             // What was begun goes to its head, whatever it takes: below one there is nothing to be believed.
             let entries = self.entries + (next.position - after);
             let full = self.writer.bytes_estimate() >= EXCHANGE_DOWN_BYTES_TARGET || !self.changes.has_room();
@@ -184,7 +189,7 @@ impl Answer {
         };
         let page = log.entries(&feed, after, head.position, PAGE_ENTRIES, PAGE_BYTES)?;
         let Some(last) = page.last().map(|entry| entry.entry.position) else {
-            return Err(LogError::damaged(format!("the mirror of {feed} has no entry {}", after + 1)));
+            return Err(moved(&feed));
         };
         for entry in page {
             self.put_entry(log, at, entry)?;
@@ -226,12 +231,22 @@ impl Answer {
         }
     }
 
-    fn head(&mut self, at: usize) -> Result<Step, LogError> {
+    fn head(&mut self, log: &mut dyn HubLog, at: usize) -> Result<Step, LogError> {
         let Some(reach) = self.reaches.get(at) else { return Ok(Step::Done) };
-        if let Some(SignedHead { time_ms, signature, .. }) = reach.head {
+        if let Some(head) = &reach.head {
+            if log.signed_after(&reach.feed, head.position - 1)?.as_ref() != Some(head) {
+                return Err(moved(&reach.feed));
+            }
+            let SignedHead { time_ms, signature, .. } = *head;
             let (feed, after_ms) = (reach.at, time_ms.saturating_sub(self.begun_ms));
             self.put(&Down::Head { feed, after_ms, signature })?;
         }
         Ok(Step::Heads(at + 1))
     }
+}
+
+/// The mirror went elsewhere while the phone was shown it: the answer breaks off, so that the phone asks again and does not
+/// take this hub for a liar.
+fn moved(feed: &FeedId) -> LogError {
+    LogError::other(format!("the mirror of {feed} has moved under an answer"))
 }

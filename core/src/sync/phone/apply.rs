@@ -126,8 +126,9 @@ impl<'a> Applier<'a> {
 
     fn message(&mut self, message: Down) -> Result<(), Stop> {
         match message {
-            Down::Hello { server_time_ms, log, statement, statement_hash, taken, cursors_wanted } => {
+            Down::Hello { server_time_ms, log, statement, statement_hash, taken, cursors_wanted, told } => {
                 self.hello(server_time_ms, log, cursors_wanted)?;
+                self.missed(told);
                 self.statement(statement, &statement_hash, taken)
             }
             Down::Feeds { registry, feeds, roles } => self.feeds(registry, &feeds, &roles),
@@ -167,6 +168,17 @@ impl<'a> Applier<'a> {
             self.state_changed = true;
         }
         Ok(())
+    }
+
+    /// Another half of a clone, or this phone before it was rolled back, has heard verdicts that are not here. Which
+    /// changes they were about shows when all that the server has is here.
+    fn missed(&mut self, told: Option<u64>) {
+        let state = &mut self.exchange.state;
+        if let Some(told) = told.filter(|told| *told > state.verdicts) {
+            (state.verdicts, state.forked) = (told, true);
+            self.exchange.progress = true;
+            self.state_changed = true;
+        }
     }
 
     /// What the server holds of this device: moves own changes on, or shows that the device was cloned or rolled back.

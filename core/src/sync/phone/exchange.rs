@@ -302,7 +302,9 @@ impl Exchange {
             Some(End::Failed) | None => return Err(SyncError::Broken),
         };
         let mut state = SyncState::load(log)?;
-        let events = if more { Vec::new() } else { close(log, random, &mut state)? };
+        // A server that awaits its administrator has shown nothing of what it has.
+        let all_is_here = !more && !self.awaiting;
+        let events = if all_is_here { close(log, random, &mut state)? } else { Vec::new() };
         let waiting = !log.unsent(state.taken, 1)?.is_empty() || !log.unstated(1)?.is_empty();
         Ok(self.outcome(more || waiting, revoked, events))
     }

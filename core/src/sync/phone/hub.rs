@@ -152,9 +152,15 @@ impl Exchange {
         self.stats.frames_down += 1;
         for message in messages {
             match message {
-                Down::Hello { server_time_ms, log: named, statement, statement_hash, taken, cursors_wanted: false }
-                    if !self.hello_seen =>
-                {
+                Down::Hello {
+                    server_time_ms,
+                    log: named,
+                    statement,
+                    statement_hash,
+                    taken,
+                    cursors_wanted: false,
+                    told: None,
+                } if !self.hello_seen => {
                     if named != Some(self.identity.log) {
                         return Err(self.disbelieve(log, "another server's log")?);
                     }

@@ -245,6 +245,7 @@ impl Answer {
             statement_hash: hash.to_vec().into(),
             taken: row.taken,
             cursors_wanted: self.wanted,
+            told: Some(row.told).filter(|told| *told > self.caller.header.verdicts),
         };
         self.put(&hello)?;
         for message in std::mem::take(&mut self.for_hub) {

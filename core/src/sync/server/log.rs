@@ -26,6 +26,8 @@ pub struct DeviceRow {
     pub statement_hash: StatementHash,
     /// Statement and index of the last body taken, as [`ServerLog::put_taken`] stored it.
     pub taken: Option<(u64, u32)>,
+    /// Highest verdict that a request of the device has confirmed, as [`ServerLog::drop_verdicts`] stored it; 0 = none.
+    pub told: u64,
 }
 
 /// What a device follows and may do now.
@@ -272,7 +274,7 @@ pub trait ServerLog {
     /// # Errors
     /// [`LogError`].
     fn verdicts(&mut self, device: &DeviceId, after: u64, limit: usize) -> Result<Vec<(u64, Verdict)>, LogError>;
-    /// Forgets verdicts up to `through`: the device has them. Numbers are never used again, not even by a server that
+    /// Forgets verdicts up to `through`: the device has them, and [`DeviceRow::told`] says so from now on. Numbers are never used again, not even by a server that
     /// was restored: the next one is above `through`.
     ///
     /// # Errors

@@ -235,6 +235,41 @@ fn a_clone_of_a_phone_loses_nothing() {
     }
 }
 
+/// Both halves of a clone have stated the same, so that nothing shows a fork, and one of them has heard the verdict.
+#[test]
+fn both_halves_of_a_clone_hear_what_was_not_taken() {
+    let mut world = World::new(2);
+    world.sync_all();
+    let record = world.record();
+    world.phones[0].save(record, 1, &[set("name", "before")]);
+    world.sync(0);
+    let bad = world.phones[0].save(record, 2, &[set("decided", "approved")]).unwrap();
+    world.exchange(0, Fault { cut_up: None, cut_down: Some(0) });
+    let half = world.phones[0].data.clone();
+    world.sync(0);
+    world.sync(0);
+    assert_eq!(world.phones[0].status(&bad), Some(ChangeState::NotTaken));
+    assert!(world.server.data.devices.values().all(|device| device.verdicts.is_empty()), "confirmed, and forgotten");
+    let told = std::mem::replace(&mut world.phones[0].data, half);
+    for _ in 0..3 {
+        world.sync(0);
+    }
+    let shown = |world: &World| {
+        let left = &world.phones[0].data.not_taken;
+        (left.len(), left[0].reason.clone(), world.phones[0].shown(&record, "decided"))
+    };
+    assert_eq!(shown(&world), (1, "role".to_owned(), None), "told anew");
+    let told_of = |status| matches!(status, ChangeState::NotTaken | ChangeState::Withdrawn);
+    assert!(world.phones[0].data.outbox.iter().all(|own| told_of(own.status)), "nothing goes on as sent");
+    // The first half hears of nothing new, and shows what it showed.
+    world.phones[0].data = told;
+    for _ in 0..3 {
+        world.sync(0);
+    }
+    assert_eq!(shown(&world), (1, "role".to_owned(), None));
+    assert!(!world.exchange(0, Fault::default()).result.unwrap().progress);
+}
+
 #[test]
 fn a_phone_that_lost_its_store_gets_its_own_work_back() {
     let (mut world, _) = busy();

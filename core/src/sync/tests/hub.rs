@@ -63,6 +63,7 @@ fn hello(world: &World) -> Down {
         statement_hash,
         taken,
         cursors_wanted: false,
+        told: None,
     }
 }
 

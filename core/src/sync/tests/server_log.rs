@@ -88,8 +88,16 @@ impl MemoryServer {
     }
 
     pub fn add_device(&mut self, device: DeviceId, user: UserId, key: [u8; 32], role: Role, feeds: &[FeedId]) {
-        let row =
-            DeviceRow { key, user, revoked: false, counter: 0, statement: 0, statement_hash: [0; 32], taken: None };
+        let row = DeviceRow {
+            key,
+            user,
+            revoked: false,
+            counter: 0,
+            statement: 0,
+            statement_hash: [0; 32],
+            taken: None,
+            told: 0,
+        };
         let mut feeds: Vec<(FeedId, u32)> = feeds.iter().map(|feed| (feed.clone(), 0)).collect();
         feeds.sort();
         let scope = Scope { registry: 1, feeds, roles: vec![(role, "county".to_owned())] };
@@ -491,6 +499,7 @@ impl ServerLog for MemoryServer {
         let device = self.data.devices.get_mut(device).unwrap();
         device.verdicts.retain(|(number, _)| *number > through);
         device.verdict_number = device.verdict_number.max(through);
+        device.row.told = device.row.told.max(through);
         Ok(())
     }
     fn hosted(&mut self, hub: &DeviceId) -> Answer<Option<Vec<HostedDevice>>> {
