@@ -316,6 +316,11 @@ fn mend(to: &Connection, lost: bool) -> rusqlite::Result<()> {
         // Own changes may be lost: the next ones must not carry the same actor and number as these.
         to.execute_batch("UPDATE OR REPLACE setting SET name = 'actor_before' WHERE name = 'actor'")?;
         to.execute_batch("UPDATE feed SET position = 0, chain = zeroblob(32), head_position = 0, head = NULL;")?;
+        // A change whose statement is lost is stated anew: the number may become another statement's.
+        to.execute_batch(
+            "UPDATE outbox SET state = CASE WHEN state IN (1, 2) THEN 0 ELSE state END, held = 0, statement = NULL,
+               list_index = NULL WHERE statement NOT IN (SELECT number FROM statement)",
+        )?;
     }
     Ok(())
 }

@@ -136,6 +136,7 @@ fn brings(log: &mut HubView<'_>, feed: &FeedId, index: u32) {
         bytes: b"what somebody has written",
         received_ms: START_MS,
         quarantine: None,
+        relayed: false,
     };
     log.take_change(&change).unwrap();
 }

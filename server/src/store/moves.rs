@@ -65,6 +65,19 @@ pub(super) fn is_late(tx: &Connection, change: &TakenChange<'_>) -> Result<bool,
     Ok(statement.exists((change.record.as_bytes(), change.device.as_bytes(), &feed.unit, feed.area.word()))?)
 }
 
+/// A device heard from its township hub that a record had left, and made it anew; by what it has acknowledged here, the
+/// change came late and was taken. The entry by which it would let go of the record is behind it: it is said once more.
+pub(super) fn say_again(tx: &Connection, open: &mut OpenRecord, late: &TakenChange<'_>) -> Result<(), StoreError> {
+    if open.left_again.as_ref() == Some(late.feed) {
+        return Ok(());
+    }
+    let mut left = feeds::feed_for(tx, &late.feed.unit, late.feed.area)?;
+    let (record, to, number) = (open.id, open.feed.id.clone(), last_number(tx, open.id)?);
+    say(tx, &mut left, late.received_ms, record, &EntryBody::MovedOut { record, to, number })?;
+    open.left_again = Some(late.feed.clone());
+    Ok(())
+}
+
 /// Every device that follows a feed is unaware of what is said there next.
 fn nobody_knows(tx: &Connection, feed: &Feed) -> Result<(), StoreError> {
     let mut users = tx.prepare_cached("SELECT DISTINCT user FROM devices WHERE revoked_ms IS NULL")?;

@@ -39,6 +39,8 @@ pub(crate) struct OpenRecord {
     pub(crate) fresh: bool,
     /// Body and row must be written before the transaction ends.
     pub(crate) dirty: bool,
+    /// The feed, if any, in which this transaction has said again that the record has left it.
+    pub(crate) left_again: Option<FeedId>,
 }
 
 /// A change that passed intake, on its way into the log.
@@ -131,8 +133,21 @@ impl Fetched {
                 (document, body.len())
             }
         };
-        let (rendition, fresh, dirty) = (None, false, false);
-        Ok(OpenRecord { id, kind, feed, document, rendition, body_bytes, salt, received_ms, changed_s, fresh, dirty })
+        let (rendition, fresh, dirty, left_again) = (None, false, false, None);
+        Ok(OpenRecord {
+            id,
+            kind,
+            feed,
+            document,
+            rendition,
+            body_bytes,
+            salt,
+            received_ms,
+            changed_s,
+            fresh,
+            dirty,
+            left_again,
+        })
     }
 }
 
@@ -145,7 +160,21 @@ pub(crate) fn load(tx: &Connection, id: RecordId) -> Result<Option<OpenRecord>, 
 pub(crate) fn blank(id: RecordId, feed: Feed, document: Arc<Document>, received_ms: i64) -> OpenRecord {
     let kind = document.record().kind.clone();
     let (rendition, body_bytes, salt, changed_s, fresh, dirty) = (None, 0, [0; 8], 0, true, false);
-    OpenRecord { id, kind, feed, document, rendition, body_bytes, salt, received_ms, changed_s, fresh, dirty }
+    let left_again = None;
+    OpenRecord {
+        id,
+        kind,
+        feed,
+        document,
+        rendition,
+        body_bytes,
+        salt,
+        received_ms,
+        changed_s,
+        fresh,
+        dirty,
+        left_again,
+    }
 }
 
 impl Store {

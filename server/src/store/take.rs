@@ -68,6 +68,9 @@ impl Store {
         let fate = self.judge_once(tx, &mut record, foreseen, &form, change, elsewhere);
         if late && matches!(fate, Ok(Fate::Accepted(_))) {
             self.tell_author(tx, &record.feed.id.unit, change.actor)?;
+            if change.relayed {
+                moves::say_again(tx, &mut record, change)?;
+            }
         }
         // A record that none of whose changes was accepted is not here.
         if !record.fresh {

@@ -243,6 +243,9 @@ fn double(world: &mut World) -> Result<(), Wrong> {
             let (before, after) = world.devices.split_at_mut(clone);
             after[0].become_clone_of(&before[number]);
             world.devices[number].doubtful = true;
+            let anew = world.elsewhere.iter().filter(|(maker, _)| *maker == number);
+            let anew: Vec<_> = anew.map(|(_, record)| (clone, *record)).collect();
+            world.elsewhere.extend(anew);
             if world.devices[clone].revoked {
                 world.model.cut_off.insert(clone);
             }

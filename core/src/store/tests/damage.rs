@@ -134,6 +134,31 @@ fn every_row_that_can_be_read_alone_is_taken_over() {
     }
 }
 
+/// The next statement gets the number of the lost one: two changes must not stand at one place of it.
+#[test]
+fn what_a_lost_statement_lists_is_to_be_stated_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    store
+        .write(|write| {
+            (0..3).try_for_each(|n| write.put_outbox(&outbox_row(n)))?;
+            let statement = StatementRow { number: 1, hash: [1; 32], bytes: vec![1; 90], signature: vec![1; 64] };
+            write.put_statement(&statement, &[hash(0), hash(1)])?;
+            write.mark_sent((1, 0)).map(|_| ())
+        })
+        .unwrap();
+    store.close().unwrap();
+    let page: usize = {
+        let store = fieldbook_sqlite::open_existing(&database(dir.path()), &KEY).unwrap();
+        store.query_row("SELECT pageno - 1 FROM dbstat WHERE name = 'statement'", [], |row| row.get(0)).unwrap()
+    };
+    damage(dir.path(), page);
+    std::fs::write(dir.path().join("fieldbook.suspect"), []).unwrap();
+    let store = open(dir.path());
+    assert!(!store.salvage().unwrap().complete("statement"));
+    assert_eq!(unsent(&store), [outbox_row(0), outbox_row(1), outbox_row(2)]);
+}
+
 #[test]
 fn damage_met_while_running_is_salvaged_at_the_next_opening() {
     let dir = tempfile::tempdir().unwrap();

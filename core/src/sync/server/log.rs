@@ -83,6 +83,8 @@ pub struct TakenChange<'a> {
     pub received_ms: i64,
     /// Quarantine it under this reason whatever intake says of rights (`revoked`, `foreign_unit`).
     pub quarantine: Option<&'static str>,
+    /// A township hub brought it, which may have shown the device more than the device has acknowledged here.
+    pub relayed: bool,
 }
 
 /// What became of a change.

@@ -452,6 +452,7 @@ impl Upload {
             bytes: &body.bytes,
             received_ms,
             quarantine: self.quarantine(feed),
+            relayed: self.relayed.is_some(),
         }
     }
 

@@ -210,6 +210,7 @@ impl MemoryServer {
                     bytes,
                     received_ms: entry.received_ms,
                     quarantine: None,
+                    relayed: false,
                 };
                 self.accept(&change, stored);
                 true
@@ -275,6 +276,7 @@ impl MemoryServer {
             bytes: &bytes,
             received_ms: now_ms,
             quarantine: None,
+            relayed: false,
         };
         self.accept(&change, stored);
     }

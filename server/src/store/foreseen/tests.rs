@@ -66,6 +66,7 @@ impl Scene {
             bytes: &change.bytes,
             received_ms: START_MS,
             quarantine: None,
+            relayed: false,
         });
         taken.collect()
     }

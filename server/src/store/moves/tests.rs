@@ -1,8 +1,10 @@
 use fieldbook_core::access::Role;
 use fieldbook_core::document::Document;
+use fieldbook_core::sync::server::{Fate, ServerLog};
 use serde_json::json;
 
 use super::*;
+use crate::store::StoreLog;
 use crate::testing::{START_MS, TestServer, form, set, verdicts};
 
 /// A record of unit `a`.
@@ -107,4 +109,62 @@ async fn a_device_that_did_not_follow_the_old_unit_cannot_write_there() {
     assert_eq!(write(&mut late, "3").await, Vec::<String>::new());
     assert_eq!(count(&server, "SELECT count(*) FROM told WHERE unit = 'b'"), 2, "both authors of another unit");
     assert!(faults(&server).is_empty(), "{:?}", faults(&server));
+}
+
+/// What a hub has shown a device, the device has not acknowledged at the server: it may have passed the entry by which it
+/// would let go of the record.
+#[tokio::test]
+async fn a_late_change_that_a_hub_brings_is_answered_by_the_move_once_more() {
+    for relayed in [false, true] {
+        let server = TestServer::new();
+        let record = record(&server).await;
+        let late = server.phone("马", "a", Role::Field).await;
+        let mut document = Document::create(record, form().definition()).unwrap();
+        let changes = ["1", "2"].map(|name| late.save(&mut document, START_MS, &[set("name", name)]));
+        server.store.move_records(None, &[record], "b", "x").unwrap();
+        server.store.move_records(None, &[record], "6301", "x").unwrap();
+        let feed = FeedId { unit: "a".to_owned(), area: Area::Aid };
+        let mut log = StoreLog::new(&server.store).unwrap();
+        let user = log.device(&late.device).unwrap().unwrap().user;
+        log.begin().unwrap();
+        log.claim_actor(&late.actor, &late.device, &user).unwrap();
+        for (index, change) in (0..).zip(&changes) {
+            let taken = TakenChange {
+                device: late.device,
+                user,
+                actor: late.actor,
+                statement: 1,
+                index,
+                feed: &feed,
+                record,
+                kind: "note",
+                created_version: "1",
+                form_version: "1",
+                hash: change.hash,
+                bytes: &change.bytes,
+                received_ms: START_MS,
+                quarantine: None,
+                relayed,
+            };
+            assert!(matches!(log.take_change(&taken).unwrap(), Fate::Accepted(_)));
+        }
+        log.commit().unwrap();
+        let said = server.store.read(|tx| {
+            let text = "SELECT body FROM entries JOIN feeds ON feeds.id = feed WHERE unit = 'a' AND area = 'aid'";
+            let mut statement = tx.prepare(text)?;
+            let bodies = statement.query_map([], |row| row.get(0))?.collect::<Result<Vec<Vec<u8>>, _>>()?;
+            Ok::<_, StoreError>(bodies)
+        });
+        let moves: Vec<(String, u64)> = said
+            .unwrap()
+            .iter()
+            .filter_map(|body| match from_cbor(body) {
+                Some(EntryBody::MovedOut { to, number, .. }) => Some((to.unit, number)),
+                _ => None,
+            })
+            .collect();
+        let (first, again) = (("b".to_owned(), 65_537), ("6301".to_owned(), 65_538));
+        assert_eq!(moves, if relayed { vec![first, again] } else { vec![first] });
+        assert!(faults(&server).is_empty(), "{:?}", faults(&server));
+    }
 }
