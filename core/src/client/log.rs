@@ -19,7 +19,8 @@ use crate::protocol::limits::{CHANGE_PREFIX_BYTES, RECORD_PREFIX_BYTES};
 use crate::protocol::{EntryBody, Notice, SignedHead, StatementHash, Verdict, change_hash};
 use crate::store::{ActorRow, FeedEntryRow, OutboxRow, ReviewRow, StatementRow, VerdictRow, View, Write};
 use crate::sync::phone::{
-    FeedEntry, FollowedFeed, Kept, NotTaken, OutboxChange, PhoneIdentity, PhoneLog, StoredStatement, Unsent, Unstated,
+    FeedEntry, FollowedFeed, Kept, Leaving, NotTaken, OutboxChange, PhoneIdentity, PhoneLog, StoredStatement, Unsent,
+    Unstated,
 };
 use crate::sync::{LogError, LogErrorKind, chain, from_cbor, to_cbor};
 
@@ -239,8 +240,11 @@ impl PhoneLog for StoreLog<'_> {
         })
     }
 
-    fn remove_unfollowed(&mut self) -> Result<bool, LogError> {
-        self.put(|write| Ok(write.remove_unfollowed(&|salt, hash, body| leaf(Some(salt), hash, body))?))
+    fn remove_unfollowed(&mut self) -> Result<Leaving, LogError> {
+        self.put(|write| {
+            let (removed, waiting) = write.remove_unfollowed(&|salt, hash, body| leaf(Some(salt), hash, body))?;
+            Ok(Leaving { removed, waiting })
+        })
     }
 
     fn put_cursor(&mut self, feed: &FeedId, position: u64, chain: &[u8; 32]) -> Result<(), LogError> {

@@ -174,11 +174,11 @@ impl Write<'_> {
     }
 
     /// Removes the records whose feed is not followed and of which nothing waits: no change that the server does not
-    /// have, no verdict that is not settled. True if none such is left; else call this again later.
+    /// have, no verdict that is not settled. Returns how many were removed, and how many wait: call this again later.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn remove_unfollowed(&self, leaf_of: SaltedLeafOf<'_>) -> Result<bool, StoreError> {
+    pub fn remove_unfollowed(&self, leaf_of: SaltedLeafOf<'_>) -> Result<(usize, usize), StoreError> {
         let failed = |error| self.failed("removing records of other feeds", error);
         let mut statement = self
             .connection
@@ -193,6 +193,7 @@ impl Write<'_> {
         let rows = statement.query_map([], |row| Ok((RecordId(row.get(0)?), row.get(1)?, row.get(2)?)));
         let records: Vec<Left> = rows.map_err(failed)?.collect::<Result<_, _>>().map_err(failed)?;
         let (waiting, gone): (Vec<_>, Vec<_>) = records.into_iter().partition(|(_, waits, _)| *waits);
+        let counts = (gone.len(), waiting.len());
         for (id, _, salt) in gone {
             // The feed that a record moved out of is still followed, and its entries must still prove what they did.
             if let Some(salt) = salt {
@@ -200,7 +201,7 @@ impl Write<'_> {
             }
             self.remove_record(&id)?;
         }
-        Ok(waiting.is_empty())
+        Ok(counts)
     }
 
     /// Moves a feed's cursor.

@@ -8,6 +8,7 @@ use super::state::{SyncState, transact};
 use super::upload::{self, Upload};
 use super::{FollowedFeed, Outcome, PhoneEvent, PhoneIdentity, PhoneLog, Stats, SyncError};
 use super::{reissue, restored};
+use crate::ids::ActorId;
 use crate::ports::Random;
 use crate::protocol::limits::PROTOCOL_VERSION;
 use crate::protocol::transcode::Room;
@@ -333,7 +334,12 @@ fn close(log: &mut dyn PhoneLog, random: &dyn Random, state: &mut SyncState) -> 
     }
     if state.leaving {
         transact(log, |log| {
-            state.leaving = !log.remove_unfollowed()?;
+            let left = log.remove_unfollowed()?;
+            state.leaving = left.waiting > 0;
+            if left.removed > 0 {
+                // Made anew here, such a record would carry numbers again that this actor has used in it.
+                log.set_actor(ActorId::random(random))?;
+            }
             state.store(log)
         })?;
     }

@@ -23,6 +23,15 @@ pub struct PhoneIdentity {
     pub server_key: [u8; 32],
 }
 
+/// Records of feeds that are not followed, after [`PhoneLog::remove_unfollowed`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Leaving {
+    /// How many were removed.
+    pub removed: usize,
+    /// How many stay until what waits of them is settled.
+    pub waiting: usize,
+}
+
 /// One followed feed and how far it was seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FollowedFeed {
@@ -206,11 +215,11 @@ pub trait PhoneLog {
     fn set_feeds(&mut self, feeds: &[(FeedId, u32)], roles: &[(Role, String)]) -> Result<(), LogError>;
     /// Removes the records of feeds that are not followed and of which nothing waits: no change that the server does
     /// not have, no verdict that is not settled. What [`PhoneLog::settle`] put before the user stays, and so do drafts:
-    /// nobody else has them. True if no such record is left.
+    /// nobody else has them.
     ///
     /// # Errors
     /// [`LogError`].
-    fn remove_unfollowed(&mut self) -> Result<bool, LogError>;
+    fn remove_unfollowed(&mut self) -> Result<Leaving, LogError>;
     /// Moves a feed's cursor.
     ///
     /// # Errors

@@ -20,7 +20,8 @@ pub(in crate::sync) use apply::Stop;
 pub use download::{Download, Offered};
 pub use exchange::Exchange;
 pub use log::{
-    FeedEntry, FollowedFeed, Kept, NotTaken, OutboxChange, PhoneIdentity, PhoneLog, StoredStatement, Unsent, Unstated,
+    FeedEntry, FollowedFeed, Kept, Leaving, NotTaken, OutboxChange, PhoneIdentity, PhoneLog, StoredStatement, Unsent,
+    Unstated,
 };
 pub use outcome::{Outcome, PhoneEvent, Stats, SyncError};
 pub use request::Request;

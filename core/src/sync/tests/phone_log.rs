@@ -9,7 +9,8 @@ use fieldbook_core::forms::{Edit, FormDefinition, Values};
 use fieldbook_core::ids::{ActorId, ChangeHash, RecordId};
 use fieldbook_core::protocol::{EntryBody, Notice, SignedHead, StatementHash, Verdict};
 use fieldbook_core::sync::phone::{
-    FeedEntry, FollowedFeed, Kept, NotTaken, OutboxChange, PhoneIdentity, PhoneLog, StoredStatement, Unsent, Unstated,
+    FeedEntry, FollowedFeed, Kept, Leaving, NotTaken, OutboxChange, PhoneIdentity, PhoneLog, StoredStatement, Unsent,
+    Unstated,
 };
 use fieldbook_core::sync::{LogError, chain, change_hash};
 
@@ -190,7 +191,7 @@ impl PhoneLog for MemoryPhone {
         }
         Ok(())
     }
-    fn remove_unfollowed(&mut self) -> Answer<bool> {
+    fn remove_unfollowed(&mut self) -> Answer<Leaving> {
         let Data { feeds, metas, outbox, unsettled, documents, .. } = &mut self.data;
         let waits = |record: &RecordId| {
             let unsent = |own: &&OutboxChange| matches!(own.status, ChangeState::Unstated | ChangeState::Stated);
@@ -204,7 +205,7 @@ impl PhoneLog for MemoryPhone {
             documents.remove(record);
             metas.remove(record);
         }
-        Ok(gone.len() == left.len())
+        Ok(Leaving { removed: gone.len(), waiting: left.len() - gone.len() })
     }
     fn put_cursor(&mut self, feed: &FeedId, position: u64, chain: &[u8; 32]) -> Answer<()> {
         assert!(self.before.is_some());

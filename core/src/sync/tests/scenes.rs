@@ -439,3 +439,34 @@ fn a_new_role_brings_its_feeds() {
     assert!(events.contains(&PhoneEvent::FeedsChanged));
     assert_eq!(world.phones[other].shown(&record, "name").as_deref(), Some("a"));
 }
+
+#[test]
+fn a_record_that_left_is_made_anew_under_another_actor() {
+    let mut world = World::with_feeds(2, &["town", "village"]);
+    world.sync_all();
+    let (record, other) = (world.record(), world.record());
+    world.phones[0].unit = "village".to_owned();
+    world.phones[0].save(record, 1, &[set("name", "before")]);
+    world.phones[0].unit = "town".to_owned();
+    world.phones[0].save(other, 1, &[set("name", "stays")]);
+    world.sync_all();
+    let (actor, device) = (world.phones[0].data.actor, world.phones[0].data.identity.device);
+    let scope = world.server.data.devices[&device].scope.clone();
+    let follow = |world: &mut World, registry: u64, unit: &str| {
+        let feeds = scope.feeds.iter().filter(|(feed, _)| feed.unit != unit).cloned().collect();
+        let row = world.server.data.devices.get_mut(&device).unwrap();
+        row.scope = crate::sync::server::Scope { registry, feeds, roles: scope.roles.clone() };
+        world.sync(0);
+    };
+    follow(&mut world, 2, "village");
+    assert_eq!(world.phones[0].data.documents.len(), 1);
+    assert_ne!(world.phones[0].data.actor, actor, "its numbers in the record that left are used");
+    world.phones[0].unit = "village".to_owned();
+    world.phones[0].save(record, 2, &[set("name", "anew")]);
+    follow(&mut world, 3, "nowhere");
+    world.sync_all();
+    assert!(world.phones[0].data.not_taken.is_empty() && world.server.data.quarantine.is_empty());
+    assert_eq!(world.phones[0].picture(), world.phones[1].picture());
+    let conflicts = world.phones[1].data.documents[&record].conflicts(&world.phones[1].form_now("household"));
+    assert_eq!(conflicts[0].values.len(), 2, "{conflicts:?}");
+}
