@@ -20,6 +20,7 @@ test: setup ## everything that CI checks
 	cargo check --quiet -p fieldbook-server
 	cargo build --quiet --workspace --all-targets
 	cargo test --workspace --quiet
+	tests/scripts/postgres.sh cargo test --quiet -p fieldbook-server --lib
 	$(MAKE) --no-print-directory kotlin
 
 kotlin: setup ## the bindings on a JVM, against a real server

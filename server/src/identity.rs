@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::sql::Connection;
 use ed25519_dalek::SigningKey;
 use fieldbook_core::net::HUB_NAME;
 use fieldbook_core::ports::Random;
@@ -10,7 +11,6 @@ use rcgen::{
     BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_ED25519, PublicKeyData,
     SignatureAlgorithm,
 };
-use rusqlite::Connection;
 use rustls::ServerConfig;
 use rustls::crypto::ring as provider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};

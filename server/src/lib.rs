@@ -16,6 +16,7 @@ pub mod identity;
 mod limiter;
 pub mod link;
 pub mod serve;
+pub mod sql;
 pub mod store;
 mod sync_http;
 pub mod system;

@@ -88,6 +88,11 @@ const CATALOGUE: &[(&str, &str, &str)] = &[
         "数据库密钥文件，默认为数据文件夹中的 key",
         "Key file of the database; by default `key` in the data folder",
     ),
+    (
+        "cli --database",
+        "PostgreSQL 数据库地址（postgres://…），默认用数据文件夹中的内置数据库；也可写入环境变量 FIELDBOOK_DATABASE，以免密码显示在进程列表中",
+        "Address of a PostgreSQL database (postgres://…); by default the embedded one in the data folder. The environment variable FIELDBOOK_DATABASE does the same and keeps a password out of the list of processes",
+    ),
     ("cli --lang", "界面语言:zh 或 en", "Language: zh or en"),
     ("cli serve", "启动服务器", "Serve phones and supervisors"),
     ("cli serve --listen", "监听地址；端口 0 由系统选择", "Address to listen on; port 0 lets the system choose"),
@@ -457,6 +462,11 @@ const CATALOGUE: &[(&str, &str, &str)] = &[
         "backup_other",
         "{path} 是另一台服务器的备份。未作任何更改：如确需用它，请先把 fieldbook.db 移走。",
         "{path} is a backup of another server than the one in the data folder. Nothing was changed: if you do mean it, move fieldbook.db away first.",
+    ),
+    (
+        "not_embedded",
+        "数据在 PostgreSQL 中，此命令只用于内置数据库。请用 pg_dump 备份该数据库，并一并保存数据文件夹。",
+        "The data is in PostgreSQL, and this command is for the embedded database. Back that one up with pg_dump, and the data folder with it.",
     ),
     ("server_runs", "数据库正被使用：请先停止服务器。", "The database is in use: stop the server first."),
     ("id_malformed", "“{text}”不是有效的编号。", "{text} is no valid id."),

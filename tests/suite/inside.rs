@@ -128,14 +128,14 @@ impl Inside {
 
     /// One number that the server's database answers.
     pub(crate) fn count(&self, sql: &str) -> u64 {
-        self.store.read(|tx| Ok(tx.query_row(sql, [], |row| row.get(0))?)).unwrap()
+        self.store.read(|tx| Ok(tx.query_row(sql, (), |row| row.get(0))?)).unwrap()
     }
 
     /// Hashes that a column of the server's database holds, hexadecimal.
     pub(crate) fn hashes(&self, sql: &str) -> std::collections::BTreeSet<String> {
         let read = self.store.read(|tx| {
             let mut statement = tx.prepare(sql)?;
-            Ok(statement.query_map([], |row| row.get::<_, [u8; 32]>(0))?.collect::<Result<Vec<_>, _>>()?)
+            Ok(statement.query_map((), |row| row.get::<[u8; 32]>(0))?.collect::<Result<Vec<_>, _>>()?)
         });
         read.unwrap().iter().map(hex::encode).collect()
     }

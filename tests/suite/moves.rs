@@ -45,7 +45,7 @@ fn apart(world: &Inside) -> Vec<String> {
         .store
         .read(|tx| {
             let mut statement = tx.prepare("SELECT reason FROM quarantine WHERE admitted_ms IS NULL ORDER BY id")?;
-            Ok::<_, StoreError>(statement.query_map([], |row| row.get(0))?.collect::<Result<Vec<String>, _>>()?)
+            Ok::<_, StoreError>(statement.query_map((), |row| row.get(0))?.collect::<Result<Vec<String>, _>>()?)
         })
         .unwrap()
 }

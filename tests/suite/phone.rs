@@ -1,6 +1,7 @@
 //! The headless phone as a process: against a real server process, against servers that are not ours, and killed.
 
 mod killed;
+mod postgres;
 mod refused;
 
 use std::path::{Path, PathBuf};
@@ -25,6 +26,9 @@ impl World {
         programs_are_beside(Path::new(env!("CARGO_BIN_EXE_fieldbook-phone")));
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("server");
+        if let Some(url) = postgres::database() {
+            std::fs::write(data.with_extension("database"), url).unwrap();
+        }
         for (code, name, parent) in [("632323", "泽库县总工会", None), ("632323100", "泽曲镇工会", Some("632323"))]
         {
             let mut arguments = vec!["unit", "add", code, name];

@@ -13,6 +13,7 @@ fn holdings(world: &Inside) -> Vec<String> {
     let tables = world
         .store
         .read(|tx| {
+            let tx = tx.sqlite().unwrap();
             let mut names = tx.prepare("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")?;
             let names = names.query_map([], |row| row.get(0))?.collect::<Result<Vec<String>, _>>()?;
             let mut rows = Vec::new();

@@ -362,7 +362,7 @@ async fn logins_are_limited_and_sessions_end() {
 
 #[tokio::test]
 async fn a_full_disk_keeps_nothing_half() {
-    let server = TestServer::new();
+    let server = TestServer::embedded();
     let mut phone = server.phone("多杰", "a", Role::Field).await;
     phone.sync(&server, RecordId::new(server.random.as_ref()), &[]).await;
     let record = RecordId::new(server.random.as_ref());
@@ -370,8 +370,8 @@ async fn a_full_disk_keeps_nothing_half() {
     let notes: Vec<_> = (0..40)
         .map(|at| phone.save(&mut document, START_MS, &[set("name", &format!("{at}{}", "字".repeat(2_000)))]))
         .collect();
-    let pages: i64 = server.store.writer().query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
-    let limit = |pages: i64| server.store.writer().pragma_update(None, "max_page_count", pages).unwrap();
+    let pages: i64 = server.store.writer().query_row("PRAGMA page_count", (), |row| row.get(0)).unwrap();
+    let limit = |pages: i64| server.store.writer().execute_batch(&format!("PRAGMA max_page_count = {pages}")).unwrap();
     limit(pages + 2);
     let answer = phone.sync(&server, record, &notes).await;
     let unavailable = |message: &Down| matches!(message, Down::Error(error) if error.kind == ErrorKind::Unavailable);

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::commands::say;
 use super::options::{Options, RestoredTask};
-use crate::store::{Store, StoreError, restore_backup};
+use crate::store::{Database, Problem, Store, StoreError, restore_backup};
 use crate::system::SystemRandom;
 use crate::text::Language;
 
@@ -17,6 +17,9 @@ pub(super) fn backup(language: Language, store: &Store, file: &Path) -> Result<b
 
 /// `restore FILE`: only while no server runs on the folder.
 pub(super) fn restore(language: Language, options: &Options, file: &Path) -> Result<bool, StoreError> {
+    if matches!(super::database(options), Database::Postgres(_)) {
+        return Err(Problem::new("not_embedded").into());
+    }
     let aside = restore_backup(&options.data, options.key_file.as_deref(), file, &SystemRandom)?;
     if let Some(aside) = aside {
         say(language, "restore_aside", &[("path", aside.display().to_string())]);

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use clap::{CommandFactory, FromArgMatches};
 
 use crate::hub::HubStore;
-use crate::store::{Problem, Store, StoreError};
+use crate::store::{Database, Problem, Store, StoreError};
 use crate::system::{SystemClock, SystemRandom};
 use crate::text::{Language, failure};
 use options::Options;
@@ -70,7 +70,13 @@ fn open(options: &Options) -> Result<Arc<Store>, StoreError> {
         return Err(Problem::new("is_hub").with("path", options.data.display()).into());
     }
     let (clock, random) = (Arc::new(SystemClock::new()), Arc::new(SystemRandom));
-    Ok(Arc::new(Store::open(&options.data, options.key_file.as_deref(), clock, random)?))
+    Ok(Arc::new(Store::open_on(&options.data, options.key_file.as_deref(), clock, random, database(options))?))
+}
+
+/// Where the rows are: as the option says, or the environment, which other users of the machine do not see.
+fn database(options: &Options) -> Database {
+    let url = options.database.clone().or_else(|| std::env::var("FIELDBOOK_DATABASE").ok());
+    url.filter(|url| !url.is_empty()).map_or(Database::Embedded(None), Database::Postgres)
 }
 
 fn execute(options: &Options, language: Language) -> Result<bool, StoreError> {

@@ -14,6 +14,8 @@ pub(super) struct Options {
     pub(super) data: PathBuf,
     #[arg(long, global = true, value_name = "FILE")]
     pub(super) key_file: Option<PathBuf>,
+    #[arg(long, global = true, value_name = "URL")]
+    pub(super) database: Option<String>,
     #[arg(long, global = true, value_name = "LANG")]
     pub(super) lang: Option<String>,
     #[command(subcommand)]

@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, MutexGuard};
 
+use crate::sql;
+use crate::sql::{Connection, OptionalExtension, Row};
 use fieldbook_core::access::{Area, FeedId};
 use fieldbook_core::document::Document;
 use fieldbook_core::forms::{Form, FormDefinition};
@@ -14,7 +16,6 @@ use fieldbook_core::sync::server::{
     DeviceRow, Fate, FeedHead, LogEntry, ReturnedState, Scope, ServerLog, StatementRow, TakenChange,
 };
 use fieldbook_core::sync::{LogError, chain, from_cbor};
-use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::store::HubStore;
 use crate::store::{StoreError, id_range, one_id};
@@ -22,7 +23,7 @@ use crate::store::{StoreError, id_range, one_id};
 /// Bytes of bodies that a hub holds; more are not taken until the server has some of them.
 const HELD_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 
-pub(super) fn sql(error: rusqlite::Error) -> LogError {
+pub(super) fn sql(error: sql::Error) -> LogError {
     StoreError::from(error).into()
 }
 
@@ -42,7 +43,7 @@ pub(super) struct MirrorFeed {
 
 pub(super) fn mirror_feed(tx: &Connection, id: &FeedId) -> Result<Option<MirrorFeed>, StoreError> {
     let text = "SELECT id, epoch, position, chain FROM feeds WHERE unit = ?1 AND area = ?2";
-    let mut statement = tx.prepare_cached(text)?;
+    let mut statement = tx.prepare(text)?;
     let found = statement.query_row((&id.unit, id.area.word()), |row| {
         Ok(MirrorFeed { row: row.get(0)?, epoch: row.get(1)?, position: row.get(2)?, chain: row.get(3)? })
     });
@@ -67,7 +68,7 @@ impl<'a> HubView<'a> {
             return Ok(Some(known));
         }
         let bytes: Option<Vec<u8>> = self.with(|tx| {
-            let mut statement = tx.prepare_cached("SELECT bytes FROM forms WHERE kind = ?1 AND version = ?2")?;
+            let mut statement = tx.prepare("SELECT bytes FROM forms WHERE kind = ?1 AND version = ?2")?;
             Ok(statement.query_row((kind, version), |row| row.get(0)).optional()?.flatten())
         })?;
         let Some(bytes) = bytes else { return Ok(None) };
@@ -88,14 +89,14 @@ fn keep_body(store: &HubStore, tx: &Connection, change: &TakenChange<'_>) -> Res
     if store.held_bytes() > HELD_BYTES_MAX {
         return Err(StoreError::DiskFull);
     }
-    if tx.prepare_cached("SELECT 1 FROM erased WHERE record = ?1")?.exists([change.record.as_bytes()])? {
+    if tx.prepare("SELECT 1 FROM erased WHERE record = ?1")?.exists([change.record.as_bytes()])? {
         return Ok(Fate::Known);
     }
     let text =
         "INSERT OR IGNORE INTO bodies(device, statement, item, hash, record, kind, created_version, form_version,
                 bytes, received_ms, passing) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
     let passing = mirror_feed(tx, change.feed)?.is_none();
-    let fresh = tx.prepare_cached(text)?.execute((
+    let fresh = tx.prepare(text)?.execute((
         change.device.as_bytes(),
         change.statement,
         change.index,
@@ -118,7 +119,7 @@ fn keep_body(store: &HubStore, tx: &Connection, change: &TakenChange<'_>) -> Res
 /// Position, time of receipt, body, hash of a change, chain hash.
 type EntryRow = (u64, i64, Vec<u8>, Option<[u8; 32]>, [u8; 32]);
 
-fn log_entry(row: &rusqlite::Row<'_>) -> rusqlite::Result<EntryRow> {
+fn log_entry(row: &sql::Row<'_>) -> sql::Result<EntryRow> {
     Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
 }
 
@@ -132,17 +133,14 @@ impl ServerLog for HubView<'_> {
 
     fn commit(&mut self) -> Result<(), LogError> {
         let Some(open) = &self.open else { return Err(LogError::other("no transaction")) };
-        let ended = open.execute_batch("COMMIT").map_err(|error| self.store.looked_into(error.into()));
+        let ended = open.commit().map_err(|error| self.store.looked_into(error.into()));
         self.rollback();
         Ok(ended?)
     }
 
     fn rollback(&mut self) {
-        if let Some(open) = self.open.take()
-            && !open.is_autocommit()
-            && let Err(error) = open.execute_batch("ROLLBACK")
-        {
-            tracing::error!(%error, "cannot roll back");
+        if let Some(open) = self.open.take() {
+            open.rollback();
         }
     }
 
@@ -155,7 +153,7 @@ impl ServerLog for HubView<'_> {
         let text = "SELECT key, user, revoked, counter, statement, statement_hash, taken_statement, taken_index \
                     FROM devices WHERE id = ?1 AND served = 1";
         self.with(|tx| {
-            let mut statement = tx.prepare_cached(text)?;
+            let mut statement = tx.prepare(text)?;
             let found = statement.query_row([device.as_bytes()], |row| {
                 let taken: (Option<u64>, Option<u32>) = (row.get(6)?, row.get(7)?);
                 Ok(DeviceRow {
@@ -164,7 +162,7 @@ impl ServerLog for HubView<'_> {
                     revoked: row.get(2)?,
                     counter: row.get(3)?,
                     statement: row.get(4)?,
-                    statement_hash: row.get::<_, Option<[u8; 32]>>(5)?.unwrap_or_default(),
+                    statement_hash: row.get::<Option<[u8; 32]>>(5)?.unwrap_or_default(),
                     taken: taken.0.zip(taken.1),
                     // A hub gives no verdicts.
                     told: 0,
@@ -176,12 +174,12 @@ impl ServerLog for HubView<'_> {
 
     fn take_counter(&mut self, device: &DeviceId, counter: u64, now_ms: i64) -> Result<bool, LogError> {
         let text = "UPDATE devices SET counter = ?2, last_contact_ms = ?3 WHERE id = ?1 AND counter < ?2";
-        self.with(|tx| Ok(tx.prepare_cached(text)?.execute((device.as_bytes(), counter, now_ms))? == 1))
+        self.with(|tx| Ok(tx.prepare(text)?.execute((device.as_bytes(), counter, now_ms))? == 1))
     }
 
     fn scope(&mut self, device: &DeviceId) -> Result<Scope, LogError> {
         let bytes: Vec<u8> = self.with(|tx| {
-            let mut statement = tx.prepare_cached("SELECT feeds FROM devices WHERE id = ?1")?;
+            let mut statement = tx.prepare("SELECT feeds FROM devices WHERE id = ?1")?;
             Ok(statement.query_row([device.as_bytes()], |row| row.get(0))?)
         })?;
         let shown: Vec<FeedId> = from_cbor(&bytes).ok_or_else(|| LogError::damaged("a device's feeds"))?;
@@ -215,7 +213,7 @@ impl ServerLog for HubView<'_> {
     fn statement(&mut self, device: &DeviceId, number: u64) -> Result<Option<StatementRow>, LogError> {
         let text = "SELECT bytes, signature, hash FROM statements WHERE device = ?1 AND number = ?2 AND aside = 0";
         self.with(|tx| {
-            let mut statement = tx.prepare_cached(text)?;
+            let mut statement = tx.prepare(text)?;
             let found = statement.query_row((device.as_bytes(), number), |row| {
                 Ok(StatementRow { bytes: row.get(0)?, signature: row.get(1)?, hash: row.get(2)? })
             });
@@ -230,9 +228,9 @@ impl ServerLog for HubView<'_> {
             let text = "INSERT INTO statements(device, number, hash, bytes, signature, received_ms)
                         VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO UPDATE SET aside = 0";
             let StatementRow { bytes, signature, hash } = statement;
-            tx.prepare_cached(text)?.execute((device.as_bytes(), number, hash, bytes, signature, now_ms))?;
+            tx.prepare(text)?.execute((device.as_bytes(), number, hash, bytes, signature, now_ms))?;
             let text = "UPDATE devices SET statement = ?2, statement_hash = ?3 WHERE id = ?1";
-            tx.prepare_cached(text)?.execute((device.as_bytes(), number, hash))?;
+            tx.prepare(text)?.execute((device.as_bytes(), number, hash))?;
             Ok(())
         })
     }
@@ -268,7 +266,7 @@ impl ServerLog for HubView<'_> {
         let text = "SELECT kind, created_version FROM records WHERE id = ?1 \
                     UNION ALL SELECT kind, created_version FROM bodies WHERE record = ?1 LIMIT 1";
         self.with(|tx| {
-            let mut statement = tx.prepare_cached(text)?;
+            let mut statement = tx.prepare(text)?;
             let read = |row: &Row<'_>| Ok(CreatedUnder { kind: row.get(0)?, version: row.get(1)? });
             Ok(statement.query_row([record.as_bytes()], read).optional()?)
         })
@@ -282,7 +280,7 @@ impl ServerLog for HubView<'_> {
     fn form(&mut self, kind: &str, version: &str) -> Result<Option<(String, Vec<u8>)>, LogError> {
         let text = "SELECT unit, bytes FROM forms WHERE kind = ?1 AND version = ?2 AND bytes IS NOT NULL";
         self.with(|tx| {
-            let mut statement = tx.prepare_cached(text)?;
+            let mut statement = tx.prepare(text)?;
             Ok(statement.query_row((kind, version), |row| Ok((row.get(0)?, row.get(1)?))).optional()?)
         })
     }
@@ -290,7 +288,7 @@ impl ServerLog for HubView<'_> {
     fn put_taken(&mut self, device: &DeviceId, taken: (u64, u32)) -> Result<(), LogError> {
         let text = "UPDATE devices SET taken_statement = ?2, taken_index = ?3 WHERE id = ?1";
         self.with(|tx| {
-            tx.prepare_cached(text)?.execute((device.as_bytes(), taken.0, taken.1))?;
+            tx.prepare(text)?.execute((device.as_bytes(), taken.0, taken.1))?;
             Ok(())
         })
     }
@@ -379,7 +377,7 @@ impl ServerLog for HubView<'_> {
         }
         self.with(|tx| {
             let Some(feed) = mirror_feed(tx, feed)? else { return Ok(None) };
-            let mut statement = tx.prepare_cached("SELECT chain FROM entries WHERE feed = ?1 AND position = ?2")?;
+            let mut statement = tx.prepare("SELECT chain FROM entries WHERE feed = ?1 AND position = ?2")?;
             Ok(statement.query_row((feed.row, position), |row| row.get(0)).optional()?)
         })
     }
@@ -396,7 +394,7 @@ impl ServerLog for HubView<'_> {
             let Some(feed) = mirror_feed(tx, feed)? else { return Ok(Vec::new()) };
             let text = "SELECT position, received_ms, body, hash, chain FROM entries \
                         WHERE feed = ?1 AND position > ?2 AND position <= ?3 ORDER BY position LIMIT ?4";
-            let mut statement = tx.prepare_cached(text)?;
+            let mut statement = tx.prepare(text)?;
             let rows = statement.query_map((feed.row, after, through, limit), log_entry)?;
             let (mut found, mut bytes) = (Vec::new(), 0);
             for row in rows {

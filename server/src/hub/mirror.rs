@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::sql::{Connection, OptionalExtension};
 use fieldbook_core::access::FeedId;
 use fieldbook_core::forms::FormDefinition;
 use fieldbook_core::ids::{ChangeHash, DeviceId, RecordId};
@@ -9,7 +10,6 @@ use fieldbook_core::protocol::{EntryBody, Hosted, RecordStart, SignedHead, State
 use fieldbook_core::sync::hub::{HubIdentity, HubLog, Mirrored, ServedDevice};
 use fieldbook_core::sync::phone::{FollowedFeed, StoredStatement, Unsent};
 use fieldbook_core::sync::{LogError, chain, from_cbor, to_cbor};
-use rusqlite::{Connection, OptionalExtension};
 
 use super::log::{HubView, area, mirror_feed};
 use super::store::{meta, set_meta};
@@ -30,18 +30,13 @@ fn erase_entries(tx: &Connection, record: &RecordId, feed: Option<i64>) -> Resul
     let salt: Option<[u8; 8]> =
         tx.query_row("SELECT salt FROM records WHERE id = ?1", [record.as_bytes()], |row| row.get(0)).optional()?;
     let text = "SELECT feed, position, hash, body FROM entries WHERE record = ?1 AND (?2 IS NULL OR feed = ?2)";
-    let mut listed = tx.prepare_cached(text)?;
+    let mut listed = tx.prepare(text)?;
     let rows = listed.query_map((record.as_bytes(), feed), |row| {
-        Ok((
-            row.get::<_, i64>(0)?,
-            row.get::<_, u64>(1)?,
-            row.get::<_, Option<[u8; 32]>>(2)?,
-            row.get::<_, Vec<u8>>(3)?,
-        ))
+        Ok((row.get::<i64>(0)?, row.get::<u64>(1)?, row.get::<Option<[u8; 32]>>(2)?, row.get::<Vec<u8>>(3)?))
     })?;
     let rows = rows.collect::<Result<Vec<_>, _>>()?;
     let text = "UPDATE entries SET hash = NULL, record = NULL, body = ?3 WHERE feed = ?1 AND position = ?2";
-    let mut erase = tx.prepare_cached(text)?;
+    let mut erase = tx.prepare(text)?;
     for (feed, position, hash, body) in rows {
         let damaged = || StoreError::corrupt("entry", format!("{position} of an erased record"));
         let leaf = match (from_cbor::<EntryBody>(&body).ok_or_else(damaged)?, hash) {
@@ -60,14 +55,14 @@ fn forget_feed(tx: &Connection, row: i64) -> Result<(), StoreError> {
         tx.execute(text, [row])?;
     }
     // Records that stand in no feed any more.
-    tx.execute("DELETE FROM records WHERE id NOT IN (SELECT record FROM entries WHERE record IS NOT NULL)", [])?;
+    tx.execute("DELETE FROM records WHERE id NOT IN (SELECT record FROM entries WHERE record IS NOT NULL)", ())?;
     Ok(())
 }
 
 fn on_server(tx: &Connection, device: &DeviceId) -> Result<OnServer, StoreError> {
     let text = "SELECT up_statement, up_taken_statement, up_taken_index FROM devices WHERE id = ?1";
     let found: Option<(u64, Option<u64>, Option<u32>)> = tx
-        .prepare_cached(text)?
+        .prepare(text)?
         .query_row([device.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
         .optional()?;
     Ok(found.map_or((0, None), |(statement, number, index)| (statement, number.zip(index))))
@@ -79,7 +74,7 @@ type HeldStatement = (Vec<u8>, [u8; 32]);
 /// A statement of this hub that is not set aside.
 fn held_statement(tx: &Connection, device: &DeviceId, number: u64) -> Result<Option<HeldStatement>, StoreError> {
     let text = "SELECT bytes, hash FROM statements WHERE device = ?1 AND number = ?2 AND aside = 0";
-    let mut statement = tx.prepare_cached(text)?;
+    let mut statement = tx.prepare(text)?;
     Ok(statement.query_row((device.as_bytes(), number), |row| Ok((row.get(0)?, row.get(1)?))).optional()?)
 }
 
@@ -131,10 +126,10 @@ fn put_hosted(tx: &Connection, hosted: &Hosted) -> Result<(), StoreError> {
 }
 
 fn put_devices(tx: &Connection, devices: &[ServedDevice]) -> Result<(), StoreError> {
-    tx.execute("UPDATE devices SET served = 0", [])?;
+    tx.execute("UPDATE devices SET served = 0", ())?;
     let text = "INSERT INTO devices(id, key, user, revoked, feeds) VALUES (?1, ?2, ?3, ?4, ?5)
                 ON CONFLICT(id) DO UPDATE SET key = ?2, user = ?3, revoked = ?4, feeds = ?5, served = 1";
-    let mut put = tx.prepare_cached(text)?;
+    let mut put = tx.prepare(text)?;
     for ServedDevice { device, key, user, revoked, feeds } in devices {
         put.execute((device.as_bytes(), key, user.as_bytes(), revoked, to_cbor(feeds)))?;
     }
@@ -142,9 +137,9 @@ fn put_devices(tx: &Connection, devices: &[ServedDevice]) -> Result<(), StoreErr
 }
 
 fn set_mirrored(tx: &Connection, feeds: &[(FeedId, u32)]) -> Result<(), StoreError> {
-    let mut statement = tx.prepare_cached("SELECT id, unit, area, epoch FROM feeds")?;
-    let rows = statement.query_map([], |row| {
-        Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?, row.get::<_, u32>(3)?))
+    let mut statement = tx.prepare("SELECT id, unit, area, epoch FROM feeds")?;
+    let rows = statement.query_map((), |row| {
+        Ok((row.get::<i64>(0)?, row.get::<String>(1)?, row.get::<String>(2)?, row.get::<u32>(3)?))
     })?;
     for row in rows.collect::<Result<Vec<_>, _>>()? {
         let (row, unit, word, epoch) = row;
@@ -169,10 +164,10 @@ fn set_mirrored(tx: &Connection, feeds: &[(FeedId, u32)]) -> Result<(), StoreErr
 fn mirrored(tx: &Connection) -> Result<Vec<FollowedFeed>, StoreError> {
     let text = "SELECT unit, area, epoch, position, chain,
                 coalesce((SELECT max(position) FROM heads WHERE feed = feeds.id AND heads.epoch = feeds.epoch), 0) FROM feeds";
-    let mut statement = tx.prepare_cached(text)?;
-    let mut rows = statement.query([])?;
+    let mut statement = tx.prepare(text)?;
+    let mut rows = statement.query(())?;
     let mut feeds = Vec::new();
-    while let Some(row) = rows.next()? {
+    while let Some(row) = rows.next_row()? {
         let word: String = row.get(1)?;
         feeds.push(FollowedFeed {
             feed: FeedId { unit: row.get(0)?, area: area(&word)? },
@@ -208,7 +203,7 @@ fn held(
                 EXISTS (SELECT 1 FROM records WHERE records.id = bodies.record)
                 FROM bodies WHERE device = ?1 AND aside = 0 AND (statement, item) > (?2, ?3)
                 ORDER BY statement, item LIMIT ?4";
-    let mut statement = tx.prepare_cached(text)?;
+    let mut statement = tx.prepare(text)?;
     let rows = statement.query_map((device.as_bytes(), number, index, limit), |row| {
         Ok(Unsent {
             statement: row.get(0)?,
@@ -258,17 +253,9 @@ impl HubLog for HubView<'_> {
             let record = record.as_ref().map(RecordId::as_bytes);
             let hash = hash.as_ref().map(ChangeHash::as_bytes);
             let (position, received_ms) = (entry.position, entry.received_ms);
-            tx.prepare_cached(text)?.execute((
-                row,
-                position,
-                received_ms,
-                record,
-                hash,
-                chain,
-                to_cbor(&entry.body),
-            ))?;
+            tx.prepare(text)?.execute((row, position, received_ms, record, hash, chain, to_cbor(&entry.body)))?;
             let text = "UPDATE feeds SET position = ?2, chain = ?3 WHERE id = ?1";
-            tx.prepare_cached(text)?.execute((row, position, chain))?;
+            tx.prepare(text)?.execute((row, position, chain))?;
             Ok(())
         })
     }
@@ -279,7 +266,7 @@ impl HubLog for HubView<'_> {
             let text = "INSERT OR REPLACE INTO heads(feed, position, epoch, chain, time_ms, signature)
                         VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
             let SignedHead { position, epoch, chain, time_ms, signature, .. } = head;
-            tx.prepare_cached(text)?.execute((row, position, epoch, chain, time_ms, signature))?;
+            tx.prepare(text)?.execute((row, position, epoch, chain, time_ms, signature))?;
             Ok(())
         })
     }
@@ -290,7 +277,7 @@ impl HubLog for HubView<'_> {
             let row = row_of(tx, feed)?;
             let text = "SELECT epoch, position, chain, time_ms, signature FROM heads
                         WHERE feed = ?1 AND position > ?2 ORDER BY position LIMIT 1";
-            let found = tx.prepare_cached(text)?.query_row((row, position), |row| {
+            let found = tx.prepare(text)?.query_row((row, position), |row| {
                 Ok(SignedHead {
                     log,
                     feed: feed.clone(),
@@ -311,7 +298,7 @@ impl HubLog for HubView<'_> {
 
     fn salt(&mut self, record: &RecordId) -> Result<Option<[u8; 8]>, LogError> {
         self.with(|tx| {
-            let mut statement = tx.prepare_cached("SELECT salt FROM records WHERE id = ?1")?;
+            let mut statement = tx.prepare("SELECT salt FROM records WHERE id = ?1")?;
             Ok(statement.query_row([record.as_bytes()], |row| row.get(0)).optional()?)
         })
     }
@@ -326,7 +313,7 @@ impl HubLog for HubView<'_> {
 
     fn is_erased(&mut self, record: &RecordId) -> Result<bool, LogError> {
         let text = "SELECT 1 FROM erased WHERE record = ?1";
-        self.with(|tx| Ok(tx.prepare_cached(text)?.exists([record.as_bytes()])?))
+        self.with(|tx| Ok(tx.prepare(text)?.exists([record.as_bytes()])?))
     }
 
     fn erase(&mut self, record: &RecordId) -> Result<(), LogError> {
@@ -351,7 +338,7 @@ impl HubLog for HubView<'_> {
     fn wanted_forms(&mut self, limit: usize) -> Result<Vec<(String, String)>, LogError> {
         self.with(|tx| {
             let text = "SELECT kind, version FROM forms WHERE bytes IS NULL ORDER BY id LIMIT ?1";
-            let mut statement = tx.prepare_cached(text)?;
+            let mut statement = tx.prepare(text)?;
             let rows = statement.query_map([limit], |row| Ok((row.get(0)?, row.get(1)?)))?;
             Ok(rows.collect::<Result<_, _>>()?)
         })
@@ -385,8 +372,7 @@ impl HubLog for HubView<'_> {
         self.with(|tx| {
             let text = "SELECT count(DISTINCT number) FROM statements
                         WHERE device = ?1 AND number > ?2 AND number <= ?3 AND aside = 0";
-            let held: u64 =
-                tx.prepare_cached(text)?.query_row((device.as_bytes(), above, through), |row| row.get(0))?;
+            let held: u64 = tx.prepare(text)?.query_row((device.as_bytes(), above, through), |row| row.get(0))?;
             Ok(held == through.saturating_sub(above))
         })
     }
@@ -408,7 +394,7 @@ impl HubLog for HubView<'_> {
             ORDER BY id LIMIT ?2";
         let after = after.map(|device| device.as_bytes().to_vec()).unwrap_or_default();
         self.with(|tx| {
-            let mut statement = tx.prepare_cached(text)?;
+            let mut statement = tx.prepare(text)?;
             let rows = statement.query_map((after, limit), |row| Ok(DeviceId(row.get(0)?)))?;
             Ok(rows.collect::<Result<_, _>>()?)
         })
@@ -431,7 +417,7 @@ impl HubLog for HubView<'_> {
         let text = "SELECT number, hash, bytes, signature FROM statements
                     WHERE device = ?1 AND number > ?2 AND aside = 0 ORDER BY number LIMIT ?3";
         self.with(|tx| {
-            let mut statement = tx.prepare_cached(text)?;
+            let mut statement = tx.prepare(text)?;
             let rows = statement.query_map((device.as_bytes(), number, limit), |row| {
                 Ok(StoredStatement {
                     number: row.get(0)?,

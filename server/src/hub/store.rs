@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::sql::{Connection, OptionalExtension};
 use ed25519_dalek::SigningKey;
 use fieldbook_core::forms::FormDefinition;
 use fieldbook_core::ids::{DeviceId, LogId};
@@ -14,7 +15,6 @@ use fieldbook_core::ports::{Clock, Random};
 use fieldbook_core::sync::hub::HubIdentity;
 use fieldbook_core::sync::{from_cbor, to_cbor};
 use minicbor::{Decode, Encode};
-use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
 use crate::store::{Problem, StoreError};
 
@@ -114,7 +114,7 @@ fn key(tx: &Connection, name: &'static str, random: &dyn Random) -> Result<Signi
 }
 
 fn count_held(tx: &Connection) -> Result<u64, StoreError> {
-    Ok(tx.query_row("SELECT coalesce(sum(length(bytes)), 0) FROM bodies", [], |row| row.get(0))?)
+    Ok(tx.query_row("SELECT coalesce(sum(length(bytes)), 0) FROM bodies", (), |row| row.get(0))?)
 }
 
 impl HubStore {
@@ -164,17 +164,18 @@ impl HubStore {
         }
         let database_key = crate::data_folder::prepare(dir, key_file, random.as_ref())?;
         let path = dir.join(DATABASE);
-        let mut connection = fieldbook_sqlite::open(&path, &database_key, vfs)?;
+        let connection = fieldbook_sqlite::open(&path, &database_key, vfs)?;
         connection.busy_timeout(Duration::from_millis(BUSY_TIMEOUT_MS))?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
-        let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let version: i64 = tx.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+        let connection = Connection::from(connection);
+        let tx = connection.writing()?;
+        let version: i64 = tx.query_row("PRAGMA user_version", (), |row| row.get(0))?;
         if version > SCHEMA_VERSION {
             return Err(StoreError::NewerSchema { path, found: version, known: SCHEMA_VERSION });
         }
         if version == 0 {
             tx.execute_batch(include_str!("schema.sql"))?;
-            tx.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+            tx.execute_batch(&format!("PRAGMA user_version = {SCHEMA_VERSION}"))?;
         }
         let device_key = key(&tx, "device_key", random.as_ref())?;
         let tls_key = key(&tx, "tls_key", random.as_ref())?;
@@ -225,9 +226,9 @@ impl HubStore {
 
     /// Runs `work` in one durable transaction.
     pub(super) fn write<T>(&self, work: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        let mut connection = self.lock();
+        let connection = self.lock();
         let all = || {
-            let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let tx = connection.writing()?;
             let answer = work(&tx)?;
             tx.commit()?;
             Ok(answer)
@@ -291,7 +292,7 @@ impl HubStore {
                 "DELETE FROM bodies WHERE EXISTS (
                    SELECT 1 FROM entries WHERE entries.hash = bodies.hash AND entries.position <=
                      (SELECT max(position) FROM heads WHERE heads.feed = entries.feed))",
-                [],
+                (),
             )?;
             tx.execute(
                 "DELETE FROM bodies WHERE (passing = 1 AND aside = 1) OR (passing = 1 OR received_ms < ?1) AND EXISTS (
@@ -303,7 +304,7 @@ impl HubStore {
             Ok(())
         })?;
         // What was erased is gone from the write-ahead log too.
-        self.lock().query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+        self.lock().query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(()))?;
         Ok(())
     }
 
@@ -314,7 +315,7 @@ impl HubStore {
     pub fn status(&self) -> Result<Waiting, StoreError> {
         let upstream = self.enrolment()?.map(|own| format!("{}:{}", own.host, own.port)).unwrap_or_default();
         let tx = self.lock();
-        let count = |sql: &str| -> Result<u64, StoreError> { Ok(tx.query_row(sql, [], |row| row.get(0))?) };
+        let count = |sql: &str| -> Result<u64, StoreError> { Ok(tx.query_row(sql, (), |row| row.get(0))?) };
         let last = meta(&tx, LAST_EXCHANGE)?;
         const NOT_UP: &str = "FROM bodies JOIN devices ON devices.id = bodies.device WHERE aside = 0
             AND (bodies.statement, item) > (coalesce(up_taken_statement, 0), coalesce(up_taken_index, -1))";

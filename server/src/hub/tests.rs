@@ -154,7 +154,7 @@ fn what_a_hub_may_not_follow_leaves_it_as_soon_as_the_server_has_it() {
     let items = || -> Vec<u32> {
         let listed = store.read(|tx| {
             let mut statement = tx.prepare("SELECT item FROM bodies ORDER BY item")?;
-            Ok(statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?)
+            Ok(statement.query_map((), |row| row.get(0))?.collect::<Result<_, _>>()?)
         });
         listed.unwrap()
     };

@@ -3,12 +3,12 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use crate::sql::Connection;
 use fieldbook_core::access::FeedId;
 use fieldbook_core::document::RawChange;
 use fieldbook_core::ids::{ChangeHash, RecordId};
 use fieldbook_core::intake::{self, Refusal, Rights};
 use fieldbook_core::protocol::Verdict;
-use rusqlite::Connection;
 use serde::Serialize;
 use utoipa::ToSchema;
 

@@ -6,12 +6,12 @@
 
 use std::sync::Arc;
 
+use crate::sql::Connection;
 use fieldbook_core::document::{Document, RawChange};
 use fieldbook_core::forms::{Edit, Form};
 use fieldbook_core::ids::ChangeHash;
 use fieldbook_core::protocol::Verdict;
 use fieldbook_core::sync::server::{Fate, TakenChange};
-use rusqlite::Connection;
 
 use super::quarantine::{self, QuarantineRow};
 use super::{Store, StoreError};

@@ -4,11 +4,12 @@ use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use crate::sql;
+use crate::sql::Connection;
 use fieldbook_core::ports::Random;
 use fieldbook_sqlite::{KEY_BYTES, OpenError, copy_to};
-use rusqlite::{Connection, ErrorCode};
 
-use super::{Problem, READER_CACHE_KIB, SCHEMA_VERSION, Store, StoreError, connect, meta, restored};
+use super::{Database, Problem, READER_CACHE_KIB, SCHEMA_VERSION, Store, StoreError, connect, meta, restored};
 use crate::data_folder::{self, file_error};
 
 /// Databases that were put aside by earlier restores, at most.
@@ -21,6 +22,9 @@ impl Store {
     /// # Errors
     /// `file_exists`; else what the database or the disk said.
     pub fn backup(&self, to: &Path) -> Result<(), StoreError> {
+        if matches!(self.database, Database::Postgres(_)) {
+            return Err(Problem::new("not_embedded").into());
+        }
         if to.exists() {
             return Err(Problem::new("file_exists").with("path", to.display()).into());
         }
@@ -42,9 +46,9 @@ impl Store {
         discard(part);
         OpenOptions::new().write(true).create_new(true).mode(0o600).open(part).map_err(file_error(part))?;
         let reader = self.take_reader()?;
-        let copied = copy_to(&reader, part, &self.key);
+        let copied = reader.sqlite().map(|file| copy_to(file, part, &self.key));
         self.give_reader(reader);
-        copied?;
+        copied.transpose()?;
         closed(examined(part, &self.key)?.0)?;
         sync(part)
     }
@@ -76,30 +80,32 @@ fn examined(path: &Path, key: &[u8; KEY_BYTES]) -> Result<(Connection, Vec<u8>),
     let connection = match connect(path, key, None, READER_CACHE_KIB) {
         Ok(connection) => connection,
         Err(StoreError::Open(OpenError::WrongKeyOrNotADatabase)) => return Err(foreign()),
-        Err(StoreError::Sqlite(error)) if is_damage(&error) => return Err(damaged()),
+        Err(StoreError::Sql(error)) if is_damage(&error) => return Err(damaged()),
         Err(other) => return Err(other),
     };
-    match connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get::<_, String>(0)) {
+    match connection.query_row("PRAGMA integrity_check(1)", (), |row| row.get::<String>(0)) {
         Ok(answer) if answer == "ok" => {}
         Ok(_) => return Err(damaged()),
         Err(error) if is_damage(&error) => return Err(damaged()),
         Err(error) => return Err(error.into()),
     }
-    let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    let found: i64 = connection.query_row("PRAGMA user_version", (), |row| row.get(0))?;
     if found > SCHEMA_VERSION {
         return Err(StoreError::NewerSchema { path: path.to_owned(), found, known: SCHEMA_VERSION });
     }
-    if !connection.table_exists(None, "meta")? {
+    if !connection.file_has_table("meta")? {
         return Err(foreign());
     }
     let log = meta(&connection, "log")?.ok_or_else(foreign)?;
     Ok((connection, log))
 }
 
-fn is_damage(error: &rusqlite::Error) -> bool {
+fn is_damage(error: &sql::Error) -> bool {
+    let sql::Error::Sqlite(error) = error else { return false };
     let code = error.sqlite_error_code();
     // A page whose seal is broken is told as a failed read.
-    matches!(code, Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::SystemIoFailure))
+    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase, SystemIoFailure};
+    matches!(code, Some(DatabaseCorrupt | NotADatabase | SystemIoFailure))
 }
 
 /// Puts the backup `from` in the place of the database in `dir`, in a new epoch that waits for an administrator: that
@@ -157,10 +163,10 @@ fn copied(from: &Path, to: &Path) -> Result<(), StoreError> {
 }
 
 fn begin_epoch(path: &Path, key: &[u8; KEY_BYTES], random: &dyn Random) -> Result<Vec<u8>, StoreError> {
-    let (mut connection, log) = examined(path, key)?;
+    let (connection, log) = examined(path, key)?;
     let mut jump = [0; 2];
     random.fill(&mut jump);
-    let tx = connection.transaction()?;
+    let tx = connection.writing()?;
     restored::begin_epoch(&tx, 0, u16::from_be_bytes(jump))?;
     tx.commit()?;
     closed(connection)?;
@@ -170,8 +176,8 @@ fn begin_epoch(path: &Path, key: &[u8; KEY_BYTES], random: &dyn Random) -> Resul
 
 /// Folds everything into the one file. Fails while another connection has it open.
 fn closed(connection: Connection) -> Result<(), StoreError> {
-    connection.busy_timeout(std::time::Duration::ZERO)?;
-    let mode: Result<String, _> = connection.query_row("PRAGMA journal_mode = DELETE", [], |row| row.get(0));
+    connection.execute_batch("PRAGMA busy_timeout = 0")?;
+    let mode: Result<String, _> = connection.query_row("PRAGMA journal_mode = DELETE", (), |row| row.get(0));
     match mode {
         Ok(mode) if mode == "delete" => Ok(()),
         _ => Err(Problem::new("server_runs").into()),

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::sql::Connection;
 use fieldbook_core::access::{Decision, Role};
 use fieldbook_core::document::{Document, DocumentError, RawChange, RecordState, state_of};
 use fieldbook_core::forms::{Edit, EvalTime, Form, Merge};
@@ -10,7 +11,6 @@ use fieldbook_core::ids::{ActorId, ChangeHash, DeviceId, RecordId, UserId};
 use fieldbook_core::intake::{self, Refusal, Rights};
 use fieldbook_core::ports::Random;
 use fieldbook_core::protocol::Review;
-use rusqlite::Connection;
 
 use super::records::{self, Accepted, OpenRecord};
 use super::sessions::audit;

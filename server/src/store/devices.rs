@@ -1,11 +1,12 @@
 //! Devices and their enrolment.
 
+use crate::sql;
+use crate::sql::{Connection, OptionalExtension, Row};
 use fieldbook_core::access::Area;
 use fieldbook_core::ids::{ChangeHash, DeviceId, UserId};
 use fieldbook_core::limits::DEVICE_NAME_CHARS_MAX;
 use fieldbook_core::protocol::{EnrolAnswer, Verdict};
 use fieldbook_core::sync::to_cbor;
-use rusqlite::{Connection, OptionalExtension, Row};
 use sha2::{Digest, Sha256};
 
 use super::{Problem, Store, StoreError, UserRow, meta, restored, units, users};
@@ -54,7 +55,7 @@ pub struct DeviceRow {
 const DEVICE_COLUMNS: &str = "devices.id, devices.name, devices.user, users.name, users.unit, enrolled_ms, \
      last_contact_ms, clock_skew_ms, revoked_ms FROM devices JOIN users ON users.id = devices.user";
 
-fn device_of(row: &Row<'_>) -> rusqlite::Result<DeviceRow> {
+fn device_of(row: &Row<'_>) -> sql::Result<DeviceRow> {
     Ok(DeviceRow {
         id: DeviceId(row.get(0)?),
         name: row.get(1)?,
@@ -70,7 +71,7 @@ fn device_of(row: &Row<'_>) -> rusqlite::Result<DeviceRow> {
 
 /// The device with this id.
 pub(crate) fn device(tx: &Connection, id: DeviceId) -> Result<Option<DeviceRow>, StoreError> {
-    let mut statement = tx.prepare_cached(&format!("SELECT {DEVICE_COLUMNS} WHERE devices.id = ?1"))?;
+    let mut statement = tx.prepare(&format!("SELECT {DEVICE_COLUMNS} WHERE devices.id = ?1"))?;
     Ok(statement.query_row([id.as_bytes()], device_of).optional()?)
 }
 
@@ -176,8 +177,8 @@ impl Store {
     pub fn devices(&self) -> Result<Vec<DeviceRow>, StoreError> {
         self.read(|tx| {
             let sql = format!("SELECT {DEVICE_COLUMNS} ORDER BY users.name, enrolled_ms");
-            let mut statement = tx.prepare_cached(&sql)?;
-            let devices = statement.query_map([], device_of)?.collect::<Result<_, _>>()?;
+            let mut statement = tx.prepare(&sql)?;
+            let devices = statement.query_map((), device_of)?.collect::<Result<_, _>>()?;
             Ok(devices)
         })
     }
@@ -225,14 +226,14 @@ fn untouched(tx: &Connection, device: [u8; 16], key: &[u8; 32]) -> Result<bool, 
 
 /// Notes a verdict for a device, unless one on the same change waits already.
 pub(crate) fn put_verdict(tx: &Connection, device: DeviceId, verdict: &Verdict) -> Result<(), StoreError> {
-    let mut known = tx.prepare_cached("SELECT 1 FROM verdicts WHERE device = ?1 AND hash = ?2")?;
+    let mut known = tx.prepare("SELECT 1 FROM verdicts WHERE device = ?1 AND hash = ?2")?;
     if known.exists((device.as_bytes(), verdict.change.as_bytes()))? {
         return Ok(());
     }
     let number: u64 = tx
-        .prepare_cached("UPDATE devices SET verdict = verdict + 1 WHERE id = ?1 RETURNING verdict")?
+        .prepare("UPDATE devices SET verdict = verdict + 1 WHERE id = ?1 RETURNING verdict")?
         .query_row([device.as_bytes()], |row| row.get(0))?;
-    tx.prepare_cached("INSERT INTO verdicts(device, number, hash, verdict) VALUES (?1, ?2, ?3, ?4)")?.execute((
+    tx.prepare("INSERT INTO verdicts(device, number, hash, verdict) VALUES (?1, ?2, ?3, ?4)")?.execute((
         device.as_bytes(),
         number,
         verdict.change.as_bytes(),
@@ -244,6 +245,6 @@ pub(crate) fn put_verdict(tx: &Connection, device: DeviceId, verdict: &Verdict) 
 /// What a device was still to be told about a change no longer holds.
 pub(crate) fn drop_verdict(tx: &Connection, device: DeviceId, change: &ChangeHash) -> Result<(), StoreError> {
     let sql = "DELETE FROM verdicts WHERE device = ?1 AND hash = ?2";
-    tx.prepare_cached(sql)?.execute((device.as_bytes(), change.as_bytes()))?;
+    tx.prepare(sql)?.execute((device.as_bytes(), change.as_bytes()))?;
     Ok(())
 }

@@ -6,6 +6,8 @@ use fieldbook_core::forms::ValueError;
 use fieldbook_sqlite::OpenError;
 use fieldbook_sqlite::room::{self, Failure};
 
+use crate::sql;
+
 /// Something that the caller did or asked and can mend; its text comes from the catalogue ([`crate::text`]).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{word} {args:?}")]
@@ -80,9 +82,9 @@ pub enum StoreError {
         /// How.
         detail: String,
     },
-    /// Any other failure of SQLite.
+    /// Any other failure of the database.
     #[error("database: {0}")]
-    Sqlite(rusqlite::Error),
+    Sql(sql::Error),
 }
 
 impl StoreError {
@@ -100,12 +102,21 @@ impl StoreError {
     }
 }
 
+impl From<sql::Error> for StoreError {
+    fn from(error: sql::Error) -> Self {
+        match error {
+            sql::Error::Sqlite(error) => error.into(),
+            other => Self::Sql(other),
+        }
+    }
+}
+
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
         match room::failure_of(&error) {
             Failure::Full => Self::DiskFull,
             Failure::Storage => Self::Storage(error),
-            Failure::Busy | Failure::Damaged | Failure::Other => Self::Sqlite(error),
+            Failure::Busy | Failure::Damaged | Failure::Other => Self::Sql(error.into()),
         }
     }
 }

@@ -1,10 +1,11 @@
 //! Feeds: the log of one unit and area, chained entry by entry.
 
+use crate::sql;
+use crate::sql::{Connection, OptionalExtension, Row};
 use fieldbook_core::access::{Area, FeedId};
 use fieldbook_core::ids::{ChangeHash, DeviceId, RecordId};
 use fieldbook_core::protocol::{EntryBody, Notice};
 use fieldbook_core::sync::{chain, to_cbor};
-use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::{StoreError, meta};
 
@@ -48,7 +49,7 @@ pub(crate) fn epoch(tx: &Connection) -> Result<u32, StoreError> {
     }
 }
 
-fn feed_of(row: &Row<'_>) -> rusqlite::Result<(Feed, String)> {
+fn feed_of(row: &Row<'_>) -> sql::Result<(Feed, String)> {
     let id = FeedId { unit: row.get(1)?, area: Area::General };
     let feed = Feed { row: row.get(0)?, id, epoch: row.get(3)?, position: row.get(4)?, chain: row.get(5)? };
     Ok((feed, row.get(2)?))
@@ -62,20 +63,20 @@ fn finish((mut feed, area): (Feed, String)) -> Result<Feed, StoreError> {
 /// The feed, if anything was ever written to it.
 pub(crate) fn feed(tx: &Connection, id: &FeedId) -> Result<Option<Feed>, StoreError> {
     let sql = "SELECT id, unit, area, epoch, position, chain FROM feeds WHERE unit = ?1 AND area = ?2";
-    let mut statement = tx.prepare_cached(sql)?;
+    let mut statement = tx.prepare(sql)?;
     statement.query_row((&id.unit, id.area.word()), feed_of).optional()?.map(finish).transpose()
 }
 
 /// The feed with this row id.
 pub(crate) fn feed_by_row(tx: &Connection, row: i64) -> Result<Feed, StoreError> {
-    let mut statement = tx.prepare_cached("SELECT id, unit, area, epoch, position, chain FROM feeds WHERE id = ?1")?;
+    let mut statement = tx.prepare("SELECT id, unit, area, epoch, position, chain FROM feeds WHERE id = ?1")?;
     finish(statement.query_row([row], feed_of)?)
 }
 
 /// Every feed that was ever written to, sorted.
 pub(crate) fn all(tx: &Connection) -> Result<Vec<Feed>, StoreError> {
-    let mut statement = tx.prepare_cached("SELECT id, unit, area, epoch, position, chain FROM feeds")?;
-    let rows = statement.query_map([], feed_of)?;
+    let mut statement = tx.prepare("SELECT id, unit, area, epoch, position, chain FROM feeds")?;
+    let rows = statement.query_map((), feed_of)?;
     let mut feeds = rows.map(|row| finish(row?)).collect::<Result<Vec<_>, StoreError>>()?;
     feeds.sort_by(|a, b| a.id.cmp(&b.id));
     Ok(feeds)
@@ -88,18 +89,16 @@ pub(crate) fn feed_for(tx: &Connection, unit: &str, area: Area) -> Result<Feed, 
         return Ok(found);
     }
     let epoch = epoch(tx)?;
-    tx.execute(
-        "INSERT INTO feeds(unit, area, epoch, position, chain) VALUES (?1, ?2, ?3, 0, ?4)",
-        (unit, area.word(), epoch, chain::START),
-    )?;
-    Ok(Feed { row: tx.last_insert_rowid(), id, epoch, position: 0, chain: chain::START })
+    let text = "INSERT INTO feeds(unit, area, epoch, position, chain) VALUES (?1, ?2, ?3, 0, ?4) RETURNING id";
+    let row = tx.query_row(text, (unit, area.word(), epoch, chain::START), |row| row.get(0))?;
+    Ok(Feed { row, id, epoch, position: 0, chain: chain::START })
 }
 
 /// Appends an entry; `feed` then holds the new head. Returns the entry's position.
 pub(crate) fn append(tx: &Connection, feed: &mut Feed, new: &NewEntry<'_>) -> Result<u64, StoreError> {
     let position = feed.position + 1;
     let link = chain::next(&feed.chain, position, new.received_ms, &new.leaf);
-    tx.prepare_cached(
+    tx.prepare(
         "INSERT INTO entries(feed, position, received_ms, record, hash, device, statement, item, chain, body)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
     )?
@@ -115,8 +114,7 @@ pub(crate) fn append(tx: &Connection, feed: &mut Feed, new: &NewEntry<'_>) -> Re
         link,
         to_cbor(new.body),
     ))?;
-    tx.prepare_cached("UPDATE feeds SET position = ?2, chain = ?3 WHERE id = ?1")?
-        .execute((feed.row, position, link))?;
+    tx.prepare("UPDATE feeds SET position = ?2, chain = ?3 WHERE id = ?1")?.execute((feed.row, position, link))?;
     (feed.position, feed.chain) = (position, link);
     Ok(position)
 }

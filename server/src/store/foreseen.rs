@@ -9,13 +9,13 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
+use crate::sql::Connection;
 use fieldbook_core::access::Role;
 use fieldbook_core::document::{Document, Rendition};
 use fieldbook_core::forms::{Form, FormDefinition};
 use fieldbook_core::ids::{ChangeHash, RecordId};
 use fieldbook_core::intake::{self, Admitted, Refusal};
 use fieldbook_core::sync::server::TakenChange;
-use rusqlite::Connection;
 
 use super::feeds::Feed;
 use super::records::{self, Fetched, LastReview, OpenRecord, ReadyRow};

@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::sql::{Connection, OptionalExtension};
 use fieldbook_core::access::Area;
 use fieldbook_core::forms::Form;
 use fieldbook_core::ids::RecordId;
 use fieldbook_core::limits::FORM_BYTES_MAX;
 use fieldbook_core::protocol::Notice;
-use rusqlite::{Connection, OptionalExtension};
 use sha2::{Digest, Sha256};
 
 use super::{Problem, Store, StoreError, feeds, records, units};
@@ -59,7 +59,7 @@ impl Store {
         if let Some(known) = self.forms.forms.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
             return Ok(Some(Arc::clone(known)));
         }
-        let mut statement = tx.prepare_cached("SELECT bytes FROM forms WHERE kind = ?1 AND version = ?2")?;
+        let mut statement = tx.prepare("SELECT bytes FROM forms WHERE kind = ?1 AND version = ?2")?;
         let bytes: Option<Vec<u8>> = statement.query_row((kind, version), |row| row.get(0)).optional()?;
         let Some(bytes) = bytes else { return Ok(None) };
         let form = Arc::new(Form::from_bytes(&bytes).map_err(|error| StoreError::corrupt("form", error))?);
@@ -73,7 +73,7 @@ impl Store {
 
     /// The newest published form of a kind.
     pub(crate) fn current_form(&self, tx: &Connection, kind: &str) -> Result<Option<Arc<Form>>, StoreError> {
-        let mut statement = tx.prepare_cached("SELECT version FROM forms WHERE kind = ?1 ORDER BY id DESC LIMIT 1")?;
+        let mut statement = tx.prepare("SELECT version FROM forms WHERE kind = ?1 ORDER BY id DESC LIMIT 1")?;
         let version: Option<String> = statement.query_row([kind], |row| row.get(0)).optional()?;
         version.map_or(Ok(None), |version| self.form(tx, kind, &version))
     }
@@ -81,8 +81,8 @@ impl Store {
     /// Every kind's newest form, by kind.
     pub(crate) fn current_forms(&self, tx: &Connection) -> Result<Vec<Arc<Form>>, StoreError> {
         let sql = "SELECT kind, version FROM forms WHERE id IN (SELECT max(id) FROM forms GROUP BY kind) ORDER BY kind";
-        let mut statement = tx.prepare_cached(sql)?;
-        let rows = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))?;
+        let mut statement = tx.prepare(sql)?;
+        let rows = statement.query_map((), |row| Ok((row.get::<String>(0)?, row.get::<String>(1)?)))?;
         let mut forms = Vec::new();
         for row in rows {
             let (kind, version) = row?;
@@ -115,8 +115,8 @@ impl Store {
         loop {
             let last = self.write(|tx| {
                 let sql = "SELECT id FROM records WHERE kind = ?1 AND id > ?2 ORDER BY id LIMIT ?3";
-                let mut statement = tx.prepare_cached(sql)?;
-                let ids = statement.query_map((kind, after, READ_AGAIN_AT_ONCE), |row| row.get::<_, [u8; 16]>(0))?;
+                let mut statement = tx.prepare(sql)?;
+                let ids = statement.query_map((kind, after, READ_AGAIN_AT_ONCE), |row| row.get::<[u8; 16]>(0))?;
                 let ids = ids.collect::<Result<Vec<_>, _>>()?;
                 for id in &ids {
                     if let Some(mut open) = records::load(tx, RecordId(*id))? {
@@ -199,8 +199,8 @@ impl Store {
     pub fn forms_list(&self) -> Result<Vec<FormRow>, StoreError> {
         self.read(|tx| {
             let sql = "SELECT kind, version, unit, length(bytes), published_ms FROM forms ORDER BY id";
-            let mut statement = tx.prepare_cached(sql)?;
-            let rows = statement.query_map([], |row| {
+            let mut statement = tx.prepare(sql)?;
+            let rows = statement.query_map((), |row| {
                 Ok(FormRow {
                     kind: row.get(0)?,
                     version: row.get(1)?,

@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 
+use crate::sql::{Connection, OptionalExtension};
 use fieldbook_core::access::{FeedId, Role};
 use fieldbook_core::ids::{DeviceId, UserId};
 use fieldbook_core::protocol::HostedDevice;
 use fieldbook_core::protocol::limits::HOSTED_DEVICES_MAX;
-use rusqlite::{Connection, OptionalExtension};
 
 use super::sync_log::followed;
 use super::{StoreError, units};
@@ -19,7 +19,7 @@ const UNITS_OF_HUB: &str = "WITH RECURSIVE sub(code) AS (
 
 /// The user of a device, if there is such a device.
 fn user_of(tx: &Connection, device: &DeviceId) -> Result<Option<UserId>, StoreError> {
-    let mut statement = tx.prepare_cached("SELECT user FROM devices WHERE id = ?1")?;
+    let mut statement = tx.prepare("SELECT user FROM devices WHERE id = ?1")?;
     Ok(statement.query_row([device.as_bytes()], |row| row.get(0)).optional()?.map(UserId))
 }
 
@@ -29,7 +29,7 @@ pub(crate) fn hosts(tx: &Connection, hub: &DeviceId, device: &DeviceId) -> Resul
         "{UNITS_OF_HUB} SELECT 1 FROM devices JOIN users ON users.id = devices.user JOIN sub ON sub.code = users.unit
          WHERE devices.id = ?3 AND devices.id <> ?1"
     );
-    Ok(tx.prepare_cached(&sql)?.exists((hub.as_bytes(), Role::Hub.word(), device.as_bytes()))?)
+    Ok(tx.prepare(&sql)?.exists((hub.as_bytes(), Role::Hub.word(), device.as_bytes()))?)
 }
 
 /// The devices that `hub` serves, sorted; `None` if it is no hub.
@@ -44,12 +44,12 @@ pub(crate) fn hosted(tx: &Connection, hub: &DeviceId) -> Result<Option<Vec<Hoste
          FROM devices JOIN users ON users.id = devices.user JOIN sub ON sub.code = users.unit
          WHERE devices.id <> ?1 ORDER BY devices.id LIMIT ?3"
     );
-    let mut statement = tx.prepare_cached(&sql)?;
+    let mut statement = tx.prepare(&sql)?;
     let mut rows = statement.query((hub.as_bytes(), Role::Hub.word(), HOSTED_DEVICES_MAX))?;
     // Several devices of one user read the same.
     let mut read: HashMap<UserId, Vec<u32>> = HashMap::new();
     let mut hosted = Vec::new();
-    while let Some(row) = rows.next()? {
+    while let Some(row) = rows.next_row()? {
         let user = UserId(row.get(2)?);
         let feeds = match read.get(&user) {
             Some(feeds) => feeds.clone(),

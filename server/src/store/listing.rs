@@ -1,12 +1,12 @@
 //! Lists of records: filter, sort, page.
 
+use crate::sql;
+use crate::sql::{Connection, Row, Stored};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use fieldbook_core::access::Role;
 use fieldbook_core::forms::{Form, Scalar};
 use fieldbook_core::ids::{RecordId, UserId};
-use rusqlite::types::Value as Sql;
-use rusqlite::{Connection, Row, params_from_iter};
 use serde::Serialize;
 use serde_json::Value as Json;
 use utoipa::ToSchema;
@@ -93,21 +93,21 @@ impl Sort {
     }
 }
 
-fn cursor(key: &Sql, id: &[u8]) -> String {
+fn cursor(key: &Stored, id: &[u8]) -> String {
     let key = match key {
-        Sql::Integer(number) => Json::from(*number),
-        Sql::Text(text) => Json::from(text.as_str()),
+        Stored::Integer(number) => Json::from(*number),
+        Stored::Text(text) => Json::from(text.as_str()),
         _ => Json::Null,
     };
     URL_SAFE_NO_PAD.encode(Json::from(vec![key, Json::from(hex::encode(id))]).to_string())
 }
 
-fn point(cursor: &str) -> Option<(Sql, Vec<u8>)> {
+fn point(cursor: &str) -> Option<(Stored, Vec<u8>)> {
     let text = URL_SAFE_NO_PAD.decode(cursor).ok()?;
     let (key, id): (Json, String) = serde_json::from_slice(&text).ok()?;
     let key = match key {
-        Json::Number(number) => Sql::Integer(number.as_i64()?),
-        Json::String(text) => Sql::Text(text),
+        Json::Number(number) => Stored::Integer(number.as_i64()?),
+        Json::String(text) => Stored::Text(text),
         _ => return None,
     };
     Some((key, hex::decode(id).ok()?))
@@ -124,11 +124,11 @@ fn folded(text: &str) -> String {
 /// Condition and its parameters.
 struct Conditions {
     text: String,
-    params: Vec<Sql>,
+    params: Vec<Stored>,
 }
 
 impl Conditions {
-    fn and(&mut self, text: &str, params: impl IntoIterator<Item = Sql>) {
+    fn and(&mut self, text: &str, params: impl IntoIterator<Item = Stored>) {
         self.text.push_str(" AND ");
         self.text.push_str(text);
         self.params.extend(params);
@@ -146,19 +146,19 @@ fn conditions(form: &Form, user: UserId, query: &ListQuery, sort: &Sort) -> Resu
                UNION SELECT units.code FROM units JOIN reach ON parent = reach.code) SELECT code FROM reach)",
             words.join(",")
         ),
-        params: vec![Sql::Text(form.definition().kind.clone()), Sql::Blob(user.0.to_vec())],
+        params: vec![Stored::Text(form.definition().kind.clone()), Stored::Blob(user.0.to_vec())],
     };
     if let Some(state) = &query.state {
-        found.and("state = ?", [Sql::Text(state.clone())]);
+        found.and("state = ?", [Stored::Text(state.clone())]);
     }
     if let Some(unit) = &query.unit {
         let below = "records.unit IN (WITH RECURSIVE below(code) AS (SELECT ? UNION
            SELECT units.code FROM units JOIN below ON parent = below.code) SELECT code FROM below)";
-        found.and(below, [Sql::Text(unit.clone())]);
+        found.and(below, [Stored::Text(unit.clone())]);
     }
     for word in query.text.as_deref().map(folded).unwrap_or_default().split_whitespace() {
         let escaped = word.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
-        found.and("search LIKE ? ESCAPE '\\'", [Sql::Text(format!("%{escaped}%"))]);
+        found.and("search LIKE ? ESCAPE '\\'", [Stored::Text(format!("%{escaped}%"))]);
     }
     for (wanted, column) in [(query.conflicts, "conflict_count"), (query.problems, "problem_count")] {
         match wanted {
@@ -171,12 +171,12 @@ fn conditions(form: &Form, user: UserId, query: &ListQuery, sort: &Sort) -> Resu
         let malformed = || Problem::new("request_malformed").with("detail", "after");
         let (key, id) = point(after).ok_or_else(malformed)?;
         let order = if sort.descending { "<" } else { ">" };
-        found.and(&format!("({}, records.id) {order} (?, ?)", sort.column), [key, Sql::Blob(id)]);
+        found.and(&format!("({}, records.id) {order} (?, ?)", sort.column), [key, Stored::Blob(id)]);
     }
     Ok(found)
 }
 
-fn row_of(form: &Form, row: &Row<'_>) -> rusqlite::Result<(RecordRow, Sql, Vec<u8>)> {
+fn row_of(form: &Form, row: &Row<'_>) -> sql::Result<(RecordRow, Stored, Vec<u8>)> {
     let id: [u8; 16] = row.get(0)?;
     let values: String = row.get(4)?;
     let found = RecordRow {
@@ -189,7 +189,7 @@ fn row_of(form: &Form, row: &Row<'_>) -> rusqlite::Result<(RecordRow, Sql, Vec<u
         conflicts: row.get(5)?,
         problems: row.get(6)?,
         received_ms: row.get(7)?,
-        changed_ms: row.get::<_, i64>(8)?.saturating_mul(1000),
+        changed_ms: row.get::<i64>(8)?.saturating_mul(1000),
     };
     Ok((found, row.get(10)?, id.to_vec()))
 }
@@ -257,7 +257,7 @@ impl Store {
             }
             let sql = "SELECT id, unit, state, conflict_count, problem_count, received_ms FROM records \
                        WHERE kind = ?1 AND id > ?2 ORDER BY id LIMIT ?3";
-            let mut statement = tx.prepare_cached(sql)?;
+            let mut statement = tx.prepare(sql)?;
             let rows = statement.query_map((kind, after.as_bytes(), PAGE_MAX), |row| {
                 Ok(RecordLine {
                     id: RecordId(row.get(0)?).to_string(),
@@ -289,9 +289,9 @@ impl Store {
                  WHERE {text} ORDER BY {0} {direction}, records.id {direction} LIMIT ?",
                 sort.column
             );
-            params.push(Sql::Integer(i64::try_from(limit + 1).unwrap_or(i64::MAX)));
-            let mut statement = tx.prepare_cached(&sql)?;
-            let rows = statement.query_map(params_from_iter(params), |row| row_of(&form, row))?;
+            params.push(Stored::Integer(i64::try_from(limit + 1).unwrap_or(i64::MAX)));
+            let mut statement = tx.prepare(&sql)?;
+            let rows = statement.query_map(params, |row| row_of(&form, row))?;
             let mut rows = rows.collect::<Result<Vec<_>, _>>()?;
             let more = rows.len() > limit;
             rows.truncate(limit);

@@ -1,4 +1,4 @@
-//! The server's store: one encrypted SQLite file in the data folder, one writer, several readers.
+//! The server's store: one encrypted SQLite file in the data folder, or a PostgreSQL database; one writer, several readers.
 
 mod admit;
 mod again;
@@ -33,11 +33,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::sql::{Connection, OptionalExtension};
 use fieldbook_core::ids::LogId;
 use fieldbook_core::ports::{Clock, Random};
 use fieldbook_core::sync::server::Sealing;
 use fieldbook_sqlite::KEY_BYTES;
-use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 
 pub use admit::AdmittedChange;
 pub use backup::restore_backup;
@@ -55,7 +55,9 @@ pub use verify::Check;
 
 use crate::identity::Identity;
 
-/// Version of the schema, in `PRAGMA user_version`.
+/// The embedded database, in the data folder.
+const FILE: &str = "fieldbook.db";
+/// Version of the tables.
 pub const SCHEMA_VERSION: i64 = 1;
 /// How long a process waits for another that writes.
 const BUSY_TIMEOUT_MS: u64 = 15_000;
@@ -73,9 +75,9 @@ const STATEMENTS_KEPT: usize = 128;
 
 /// The server's store. Cheap to share; several processes may open one data folder at once.
 pub struct Store {
-    path: PathBuf,
+    folder: PathBuf,
     key: [u8; KEY_BYTES],
-    vfs: Option<String>,
+    database: Database,
     writer: Mutex<Connection>,
     readers: Mutex<Vec<Connection>>,
     /// Clock of everything that the server stamps.
@@ -92,9 +94,27 @@ pub struct Store {
     seal_at: Sealing,
 }
 
+/// Where the rows are.
+#[derive(Clone)]
+pub enum Database {
+    /// In the data folder, on the SQLite file system of this name; `None` is the system's files.
+    Embedded(Option<String>),
+    /// In the PostgreSQL database that this address names, as libpq writes it. It may hold a password.
+    Postgres(String),
+}
+
+impl Database {
+    fn connect(&self, folder: &Path, key: &[u8; KEY_BYTES], cache_kib: i64) -> Result<Connection, StoreError> {
+        match self {
+            Self::Embedded(vfs) => connect(&folder.join(FILE), key, vfs.as_deref(), cache_kib),
+            Self::Postgres(url) => Ok(Connection::postgres(url)?),
+        }
+    }
+}
+
 impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Store").field("path", &self.path).field("log", &self.log).finish_non_exhaustive()
+        f.debug_struct("Store").field("folder", &self.folder).field("log", &self.log).finish_non_exhaustive()
     }
 }
 
@@ -104,18 +124,18 @@ fn connect(path: &Path, key: &[u8; KEY_BYTES], vfs: Option<&str>, cache_kib: i64
     connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
     connection.pragma_update(None, "cache_size", -cache_kib)?;
     connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
-    Ok(connection)
+    Ok(connection.into())
 }
 
-fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
-    let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let version: i64 = tx.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+fn migrate(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    let tx = connection.writing()?;
+    let version = tx.schema_version()?;
     if version > SCHEMA_VERSION {
         return Err(StoreError::NewerSchema { path: path.to_owned(), found: version, known: SCHEMA_VERSION });
     }
     if version == 0 {
-        tx.execute_batch(include_str!("schema.sql"))?;
-        tx.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+        tx.make_tables(include_str!("schema.sql"))?;
+        tx.set_schema_version(SCHEMA_VERSION)?;
     }
     tx.commit()?;
     Ok(())
@@ -137,10 +157,10 @@ impl Store {
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
     ) -> Result<Self, StoreError> {
-        Self::open_on(dir, key_file, clock, random, None)
+        Self::open_on(dir, key_file, clock, random, Database::Embedded(None))
     }
 
-    /// The same with the database on the SQLite file system named `vfs`; `None` is the system's files.
+    /// The same with the rows in `database`.
     ///
     /// # Errors
     /// As [`Store::open`].
@@ -149,9 +169,9 @@ impl Store {
         key_file: Option<&Path>,
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
-        vfs: Option<&str>,
+        database: Database,
     ) -> Result<Self, StoreError> {
-        Self::open_in(dir, key_file, clock, random, vfs).map_err(|error| error.for_want_of_room(dir))
+        Self::open_in(dir, key_file, clock, random, database).map_err(|error| error.for_want_of_room(dir))
     }
 
     fn open_in(
@@ -159,13 +179,12 @@ impl Store {
         key_file: Option<&Path>,
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
-        vfs: Option<&str>,
+        database: Database,
     ) -> Result<Self, StoreError> {
         let key = crate::data_folder::prepare(dir, key_file, random.as_ref())?;
-        let path = dir.join("fieldbook.db");
-        let mut writer = connect(&path, &key, vfs, WRITER_CACHE_KIB)?;
-        migrate(&mut writer, &path)?;
-        let tx = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let writer = database.connect(dir, &key, WRITER_CACHE_KIB)?;
+        migrate(&writer, &dir.join(FILE))?;
+        let tx = writer.writing()?;
         let log = match meta(&tx, "log")? {
             Some(bytes) => LogId::from_slice(&bytes).map_err(|error| StoreError::corrupt("log id", error))?,
             None => {
@@ -178,9 +197,9 @@ impl Store {
         tx.commit()?;
         let actors = console::ServerActors::new(random.as_ref());
         let store = Self {
-            path,
+            folder: dir.to_owned(),
             key,
-            vfs: vfs.map(str::to_owned),
+            database,
             writer: Mutex::new(writer),
             readers: Mutex::new(Vec::new()),
             clock,
@@ -226,10 +245,10 @@ impl Store {
     ///
     /// # Errors
     /// What `work` answered, or what SQLite said at begin or commit.
-    pub fn write<T>(&self, work: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        let mut writer = locked(&self.writer);
+    pub fn write<T>(&self, work: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let writer = self.writer();
         let all = || {
-            let tx = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let tx = writer.writing()?;
             let answer = work(&tx)?;
             tx.commit()?;
             Ok(answer)
@@ -244,17 +263,17 @@ impl Store {
 
     /// The data folder.
     pub(crate) fn folder(&self) -> &Path {
-        self.path.parent().unwrap_or(&self.path)
+        &self.folder
     }
 
     /// Runs `work` on a reader, in one read transaction.
     ///
     /// # Errors
     /// What `work` answered, or what SQLite said when it opened.
-    pub fn read<T>(&self, work: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        let mut reader = self.take_reader()?;
+    pub fn read<T>(&self, work: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let reader = self.take_reader()?;
         let answer = {
-            let tx = reader.transaction()?;
+            let tx = reader.reading()?;
             work(&tx)
         };
         self.give_reader(reader);
@@ -264,20 +283,27 @@ impl Store {
     /// A reading connection, to be given back.
     pub(crate) fn take_reader(&self) -> Result<Connection, StoreError> {
         let idle = locked(&self.readers).pop();
-        idle.map_or_else(|| connect(&self.path, &self.key, self.vfs.as_deref(), READER_CACHE_KIB), Ok)
+        idle.map_or_else(|| self.database.connect(&self.folder, &self.key, READER_CACHE_KIB), Ok)
     }
 
     /// Takes back a reading connection outside any transaction.
     pub(crate) fn give_reader(&self, reader: Connection) {
         let mut readers = locked(&self.readers);
-        if readers.len() < READERS_KEPT_MAX && reader.is_autocommit() {
+        if readers.len() < READERS_KEPT_MAX && reader.is_idle() && !reader.is_closed() {
             readers.push(reader);
         }
     }
 
-    /// The only writer of this process.
+    /// The only writer of this process. Where its connection was lost there is a new one, if the database answers.
     pub(crate) fn writer(&self) -> MutexGuard<'_, Connection> {
-        locked(&self.writer)
+        let mut writer = locked(&self.writer);
+        if writer.is_closed() {
+            match self.database.connect(&self.folder, &self.key, WRITER_CACHE_KIB) {
+                Ok(again) => *writer = again,
+                Err(error) => tracing::error!(%error, "the connection to the database is lost"),
+            }
+        }
+        writer
     }
 
     /// A named value of the `meta` table.

@@ -4,13 +4,13 @@
 //! leaves; both feeds say so. What a device wrote of the record before it saw that is judged as if the record were still
 //! where the device believed it to be (`docs/PROTOCOL.md` §6).
 
+use crate::sql::Connection;
 use fieldbook_core::access::{Area, FeedId};
 use fieldbook_core::ids::{ActorId, ChangeHash, DeviceId, RecordId, UserId};
 use fieldbook_core::protocol::{EntryBody, Notice, RecordStart};
 use fieldbook_core::sync::cursors::CursorPoint;
 use fieldbook_core::sync::server::TakenChange;
 use fieldbook_core::sync::{chain, from_cbor};
-use rusqlite::Connection;
 
 use super::feeds::{self, Feed, NewEntry};
 use super::records::OpenRecord;
@@ -34,7 +34,7 @@ struct Moving {
 
 /// Has a record left a feed that the device follows, and the device not said yet that it knows?
 pub(super) fn awaits(tx: &Connection, device: &DeviceId) -> Result<bool, StoreError> {
-    let mut statement = tx.prepare_cached("SELECT 1 FROM unaware WHERE device = ?1")?;
+    let mut statement = tx.prepare("SELECT 1 FROM unaware WHERE device = ?1")?;
     Ok(statement.exists([device.as_bytes()])?)
 }
 
@@ -43,13 +43,13 @@ pub(super) fn note_seen(tx: &Connection, device: &DeviceId, seen: &[CursorPoint]
     for point in seen {
         let Some(feed) = feeds::feed(tx, &point.feed)?.filter(|feed| feed.epoch == point.epoch) else { continue };
         let last = "SELECT coalesce(max(position), 0) FROM moves WHERE from_feed = ?1";
-        let last: u64 = tx.prepare_cached(last)?.query_row([feed.row], |row| row.get(0))?;
+        let last: u64 = tx.prepare(last)?.query_row([feed.row], |row| row.get(0))?;
         if point.position >= last {
             let text = "DELETE FROM unaware WHERE device = ?1 AND feed = ?2";
-            tx.prepare_cached(text)?.execute((device.as_bytes(), feed.row))?;
+            tx.prepare(text)?.execute((device.as_bytes(), feed.row))?;
         } else {
-            let text = "UPDATE unaware SET seen = max(seen, ?3) WHERE device = ?1 AND feed = ?2";
-            tx.prepare_cached(text)?.execute((device.as_bytes(), feed.row, point.position))?;
+            let text = "UPDATE unaware SET seen = ?3 WHERE device = ?1 AND feed = ?2 AND seen < ?3";
+            tx.prepare(text)?.execute((device.as_bytes(), feed.row, point.position))?;
         }
     }
     Ok(())
@@ -60,7 +60,7 @@ pub(super) fn is_late(tx: &Connection, change: &TakenChange<'_>) -> Result<bool,
     let text = "SELECT 1 FROM moves JOIN feeds ON feeds.id = from_feed
                   JOIN unaware ON unaware.feed = from_feed AND unaware.device = ?2
                 WHERE record = ?1 AND unit = ?3 AND area = ?4 AND moves.position > seen";
-    let mut statement = tx.prepare_cached(text)?;
+    let mut statement = tx.prepare(text)?;
     let feed = change.feed;
     Ok(statement.exists((change.record.as_bytes(), change.device.as_bytes(), &feed.unit, feed.area.word()))?)
 }
@@ -80,11 +80,12 @@ pub(super) fn say_again(tx: &Connection, open: &mut OpenRecord, late: &TakenChan
 
 /// Every device that follows a feed is unaware of what is said there next.
 fn nobody_knows(tx: &Connection, feed: &Feed) -> Result<(), StoreError> {
-    let mut users = tx.prepare_cached("SELECT DISTINCT user FROM devices WHERE revoked_ms IS NULL")?;
-    let users = users.query_map([], |row| row.get(0))?.collect::<Result<Vec<[u8; 16]>, _>>()?;
-    let mut note = tx.prepare_cached(
-        "INSERT OR IGNORE INTO unaware(device, feed, seen)
-         SELECT id, ?2, ?3 FROM devices WHERE user = ?1 AND revoked_ms IS NULL",
+    let mut users = tx.prepare("SELECT DISTINCT user FROM devices WHERE revoked_ms IS NULL")?;
+    let users = users.query_map((), |row| row.get(0))?.collect::<Result<Vec<[u8; 16]>, _>>()?;
+    let mut note = tx.prepare(
+        "INSERT INTO unaware(device, feed, seen)
+         SELECT id, ?2, ?3 FROM devices WHERE user = ?1 AND revoked_ms IS NULL
+         ON CONFLICT DO NOTHING",
     )?;
     for user in users {
         if units::may_read(tx, UserId(user), &feed.id.unit, feed.id.area)? {
@@ -96,17 +97,17 @@ fn nobody_knows(tx: &Connection, feed: &Feed) -> Result<(), StoreError> {
 
 fn last_number(tx: &Connection, record: RecordId) -> Result<u64, StoreError> {
     let text = "SELECT coalesce(max(number), 0) FROM moves WHERE record = ?1";
-    Ok(tx.prepare_cached(text)?.query_row([record.as_bytes()], |row| row.get(0))?)
+    Ok(tx.prepare(text)?.query_row([record.as_bytes()], |row| row.get(0))?)
 }
 
 /// The record's changes and reviews in the feed that it is in, in order.
 fn entries_of(tx: &Connection, open: &OpenRecord) -> Result<Vec<Moving>, StoreError> {
     let text = "SELECT position, received_ms, hash, device, statement, item, body FROM entries
                 WHERE record = ?1 AND feed = ?2 ORDER BY position";
-    let mut statement = tx.prepare_cached(text)?;
+    let mut statement = tx.prepare(text)?;
     let mut rows = statement.query((open.id.as_bytes(), open.feed.row))?;
     let mut found = Vec::new();
-    while let Some(row) = rows.next()? {
+    while let Some(row) = rows.next_row()? {
         let position: u64 = row.get(0)?;
         let body: Vec<u8> = row.get(6)?;
         let damaged = || StoreError::corrupt("entry", format!("{}: {position} does not read back", open.feed.id));
@@ -117,7 +118,7 @@ fn entries_of(tx: &Connection, open: &OpenRecord) -> Result<Vec<Moving>, StoreEr
         let stated: (Option<[u8; 16]>, Option<u64>, Option<u32>) = (row.get(3)?, row.get(4)?, row.get(5)?);
         found.push(Moving {
             received_ms: row.get(1)?,
-            hash: row.get::<_, Option<[u8; 32]>>(2)?.map(ChangeHash),
+            hash: row.get::<Option<[u8; 32]>>(2)?.map(ChangeHash),
             stated: stated
                 .0
                 .zip(stated.1.zip(stated.2))
@@ -165,14 +166,14 @@ fn bring(
         feeds::append(tx, feed, &new)?;
     }
     let text = "UPDATE entries SET moved = 1 WHERE feed = ?1 AND position > ?2";
-    tx.prepare_cached(text)?.execute((feed.row, before))?;
+    tx.prepare(text)?.execute((feed.row, before))?;
     Ok(())
 }
 
 /// Phones of the new unit get every form of the record's kind that phones of the old one have.
 fn check_forms(tx: &Connection, kind: &str, from: &str, to: &str) -> Result<(), StoreError> {
     let (above_from, above_to) = (units::with_ancestors(tx, from)?, units::with_ancestors(tx, to)?);
-    let mut statement = tx.prepare_cached("SELECT DISTINCT unit FROM forms WHERE kind = ?1")?;
+    let mut statement = tx.prepare("SELECT DISTINCT unit FROM forms WHERE kind = ?1")?;
     let published = statement.query_map([kind], |row| row.get(0))?.collect::<Result<Vec<String>, _>>()?;
     if published.iter().any(|unit| above_from.contains(unit) && !above_to.contains(unit)) {
         return Err(Problem::new("form_not_there").with("kind", kind).with("unit", to).into());
@@ -268,13 +269,13 @@ impl Store {
         let position = say(tx, &mut left, now_ms, record, &EntryBody::MovedOut { record, to: to_feed, number })?;
         say(tx, &mut feed, now_ms, record, &EntryBody::MovedIn { record, from, number })?;
         bring(tx, &mut feed, open, entries, number)?;
-        tx.prepare_cached(
+        tx.prepare(
             "INSERT INTO moves(record, number, from_feed, position, to_feed, moved_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         )?
         .execute((record.as_bytes(), number, left.row, position, feed.row, now_ms))?;
         let text = "UPDATE records SET unit = ?2, feed = ?3, serial = (SELECT max(serial) + 1 FROM records)
                     WHERE id = ?1";
-        tx.prepare_cached(text)?.execute((record.as_bytes(), to, feed.row))?;
+        tx.prepare(text)?.execute((record.as_bytes(), to, feed.row))?;
         let mut actors: Vec<ActorId> = open.document.changes().into_iter().map(|change| change.actor).collect();
         actors.sort_unstable();
         actors.dedup();
@@ -292,8 +293,8 @@ impl Store {
         if units::with_ancestors(tx, unit)?.contains(&user.unit) {
             return Ok(());
         }
-        let text = "INSERT OR IGNORE INTO told(unit, actor) VALUES (?1, ?2)";
-        if tx.prepare_cached(text)?.execute((unit, actor.as_bytes()))? == 0 {
+        let text = "INSERT INTO told(unit, actor) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+        if tx.prepare(text)?.execute((unit, actor.as_bytes()))? == 0 {
             return Ok(());
         }
         let feed = feeds::feed_for(tx, unit, Area::General)?;

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::sql::Connection;
 use fieldbook_core::document::{ConflictValue, HistoryEntry};
 use fieldbook_core::forms::{EvalTime, Field, FieldPath, Form, Scalar};
 use fieldbook_core::ids::{ActorId, ChangeHash, DeviceId, RecordId, UserId};
-use rusqlite::Connection;
 use serde::Serialize;
 use serde_json::Value as Json;
 use utoipa::ToSchema;
@@ -423,13 +423,13 @@ impl Store {
                 units::scope(tx, user)?.into_iter().map(|(unit, area)| (unit, area.word().to_owned())).collect();
             let sql = "SELECT kind, state, records.unit, area, count(*) FROM records JOIN feeds ON feeds.id = feed \
                        GROUP BY kind, state, records.unit, area";
-            let mut statement = tx.prepare_cached(sql)?;
-            let mut rows = statement.query([])?;
+            let mut statement = tx.prepare(sql)?;
+            let mut rows = statement.query(())?;
             let mut counts: BTreeMap<String, BTreeMap<String, u64>> = BTreeMap::new();
-            while let Some(row) = rows.next()? {
+            while let Some(row) = rows.next_row()? {
                 if reached.contains(&(row.get(2)?, row.get(3)?)) {
                     let (kind, state): (String, String) = (row.get(0)?, row.get(1)?);
-                    *counts.entry(kind).or_default().entry(state).or_default() += row.get::<_, u64>(4)?;
+                    *counts.entry(kind).or_default().entry(state).or_default() += row.get::<u64>(4)?;
                 }
             }
             Ok(counts)

@@ -1,10 +1,10 @@
 //! Erases records for ever.
 
+use crate::sql::{Connection, OptionalExtension};
 use fieldbook_core::access::FeedId;
 use fieldbook_core::ids::{ChangeHash, DeviceId, RecordId};
 use fieldbook_core::protocol::{EntryBody, PURGED, Verdict};
 use fieldbook_core::sync::{chain, from_cbor, to_cbor};
-use rusqlite::{Connection, OptionalExtension};
 
 use super::feeds::{self, NewEntry};
 use super::sessions::audit;
@@ -16,7 +16,7 @@ const REASON_CHARS_MAX: usize = 500;
 
 /// Was the record erased?
 pub(crate) fn is_purged(tx: &Connection, record: RecordId) -> Result<bool, StoreError> {
-    let mut statement = tx.prepare_cached("SELECT 1 FROM purged WHERE record = ?1")?;
+    let mut statement = tx.prepare("SELECT 1 FROM purged WHERE record = ?1")?;
     Ok(statement.exists([record.as_bytes()])?)
 }
 
@@ -24,16 +24,16 @@ pub(crate) fn is_purged(tx: &Connection, record: RecordId) -> Result<bool, Store
 fn feed_of(tx: &Connection, record: RecordId) -> Result<Option<FeedId>, StoreError> {
     let sql = "SELECT feeds.unit, feeds.area FROM records JOIN feeds ON feeds.id = feed WHERE records.id = ?1
                UNION ALL SELECT unit, area FROM quarantine WHERE record = ?1 LIMIT 1";
-    let mut statement = tx.prepare_cached(sql)?;
-    let found = statement.query_row([record.as_bytes()], |row| Ok((row.get(0)?, row.get::<_, String>(1)?)));
+    let mut statement = tx.prepare(sql)?;
+    let found = statement.query_row([record.as_bytes()], |row| Ok((row.get(0)?, row.get::<String>(1)?)));
     let Some((unit, area)) = found.optional()? else { return Ok(None) };
     Ok(Some(FeedId { unit, area: console::area(&area)? }))
 }
 
 /// The feeds that have held the record.
 fn feeds_with(tx: &Connection, record: RecordId) -> Result<Vec<FeedId>, StoreError> {
-    let mut statement = tx.prepare_cached("SELECT DISTINCT feed FROM entries WHERE record = ?1")?;
-    let rows = statement.query_map([record.as_bytes()], |row| row.get::<_, i64>(0))?.collect::<Result<Vec<_>, _>>()?;
+    let mut statement = tx.prepare("SELECT DISTINCT feed FROM entries WHERE record = ?1")?;
+    let rows = statement.query_map([record.as_bytes()], |row| row.get::<i64>(0))?.collect::<Result<Vec<_>, _>>()?;
     rows.into_iter().map(|row| Ok(feeds::feed_by_row(tx, row)?.id)).collect()
 }
 
@@ -41,14 +41,14 @@ fn feeds_with(tx: &Connection, record: RecordId) -> Result<Vec<FeedId>, StoreErr
 pub(crate) fn erase_entries(tx: &Connection, record: RecordId) -> Result<(), StoreError> {
     let salt: Option<[u8; 8]> =
         tx.query_row("SELECT salt FROM records WHERE id = ?1", [record.as_bytes()], |row| row.get(0)).optional()?;
-    let mut listed = tx.prepare_cached("SELECT feed, position, hash, body FROM entries WHERE record = ?1")?;
-    let mut erase = tx.prepare_cached(
+    let mut listed = tx.prepare("SELECT feed, position, hash, body FROM entries WHERE record = ?1")?;
+    let mut erase = tx.prepare(
         "UPDATE entries SET hash = NULL, device = NULL, statement = NULL, item = NULL, body = ?3
          WHERE feed = ?1 AND position = ?2",
     )?;
     let mut entries = Vec::new();
     let mut rows = listed.query([record.as_bytes()])?;
-    while let Some(row) = rows.next()? {
+    while let Some(row) = rows.next_row()? {
         let (feed, position): (i64, u64) = (row.get(0)?, row.get(1)?);
         let (hash, body): (Option<[u8; 32]>, Vec<u8>) = (row.get(2)?, row.get(3)?);
         entries.push((feed, position, hash.map(ChangeHash), body));
@@ -78,17 +78,19 @@ fn erase_rows(tx: &Connection, record: RecordId) -> Result<(), StoreError> {
         "DELETE FROM bodies WHERE record = ?1",
         "DELETE FROM records WHERE id = ?1",
     ] {
-        tx.prepare_cached(sql)?.execute([record.as_bytes()])?;
+        tx.prepare(sql)?.execute([record.as_bytes()])?;
     }
     Ok(())
 }
 
 /// The devices of which changes of the record are held apart, each with one of these changes.
 fn apart_from(tx: &Connection, record: RecordId) -> Result<Vec<(DeviceId, ChangeHash)>, StoreError> {
-    let sql = "SELECT device, min(hash) FROM quarantine WHERE record = ?1 GROUP BY device";
-    let mut statement = tx.prepare_cached(sql)?;
+    let sql = "SELECT device, hash FROM quarantine WHERE record = ?1 ORDER BY device, hash";
+    let mut statement = tx.prepare(sql)?;
     let rows = statement.query_map([record.as_bytes()], |row| Ok((DeviceId(row.get(0)?), ChangeHash(row.get(1)?))))?;
-    Ok(rows.collect::<Result<_, _>>()?)
+    let mut found = rows.collect::<Result<Vec<_>, _>>()?;
+    found.dedup_by_key(|(device, _)| *device);
+    Ok(found)
 }
 
 impl Store {
@@ -198,8 +200,11 @@ impl Store {
     /// Folds the write-ahead log into the file and empties it: what was erased is in neither then. Waits for readers
     /// like a write; if one stays longer, the next fold does it.
     fn scrub(&self) -> Result<(), StoreError> {
-        let sql = "PRAGMA wal_checkpoint(TRUNCATE)";
-        let busy: i64 = self.writer().query_row(sql, [], |row| row.get(0))?;
+        let writer = self.writer();
+        if writer.sqlite().is_none() {
+            return Ok(());
+        }
+        let busy: i64 = writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |row| row.get(0))?;
         if busy != 0 {
             tracing::warn!("a long read keeps the write-ahead log; it is emptied with the next checkpoint");
         }

@@ -1,10 +1,11 @@
 //! Changes that are well-formed but were not allowed: kept apart until a supervisor admits them.
 
+use crate::sql;
+use crate::sql::{Connection, OptionalExtension, Row};
 use fieldbook_core::document::RawChange;
 use fieldbook_core::ids::{ChangeHash, DeviceId, RecordId, UserId};
 use fieldbook_core::protocol::Verdict;
 use fieldbook_core::sync::server::TakenChange;
-use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::StoreError;
 
@@ -57,7 +58,7 @@ const COLUMNS: &str = "quarantine.id, hash, record, kind, created_version, form_
      device, user, users.name, reason, fields, statement, item, bytes, received_ms, again, admitted_as \
      FROM quarantine JOIN users ON users.id = quarantine.user";
 
-fn row_of(row: &Row<'_>) -> rusqlite::Result<QuarantineRow> {
+fn row_of(row: &Row<'_>) -> sql::Result<QuarantineRow> {
     let fields: String = row.get(12)?;
     Ok(QuarantineRow {
         id: row.get(0)?,
@@ -76,15 +77,15 @@ fn row_of(row: &Row<'_>) -> rusqlite::Result<QuarantineRow> {
         stated: (row.get(13)?, row.get(14)?),
         bytes: row.get(15)?,
         received_ms: row.get(16)?,
-        again: row.get::<_, Option<[u8; 32]>>(17)?.map(ChangeHash),
-        admitted_as: row.get::<_, Option<[u8; 32]>>(18)?.map(ChangeHash),
+        again: row.get::<Option<[u8; 32]>>(17)?.map(ChangeHash),
+        admitted_as: row.get::<Option<[u8; 32]>>(18)?.map(ChangeHash),
     })
 }
 
 /// The verdict on a change that is here.
 pub(crate) fn verdict(tx: &Connection, hash: &ChangeHash) -> Result<Option<Verdict>, StoreError> {
     let sql = "SELECT record, reason, fields, again, admitted_as FROM quarantine WHERE hash = ?1";
-    let mut statement = tx.prepare_cached(sql)?;
+    let mut statement = tx.prepare(sql)?;
     type Found = ([u8; 16], String, String, Option<[u8; 32]>, Option<[u8; 32]>);
     let found: Option<Found> = statement
         .query_row([hash.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)))
@@ -103,12 +104,12 @@ pub(crate) fn verdict(tx: &Connection, hash: &ChangeHash) -> Result<Option<Verdi
 pub(crate) fn put(tx: &Connection, change: &TakenChange<'_>, verdict: &Verdict) -> Result<(), StoreError> {
     let time_s = RawChange::read(change.bytes).map_or(0, |raw| raw.time_s);
     let fields = paths(&verdict.fields)?;
-    tx.prepare_cached(
+    tx.prepare(
         "INSERT INTO quarantine(hash, record, kind, created_version, form_version, unit, area, device, user, actor,
            reason, fields, statement, item, bytes, received_ms, time_s, again)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
     )?
-    .execute(rusqlite::params![
+    .execute(sql::params![
         change.hash.as_bytes(),
         change.record.as_bytes(),
         change.kind,
@@ -134,12 +135,12 @@ pub(crate) fn put(tx: &Connection, change: &TakenChange<'_>, verdict: &Verdict) 
 /// Whether the device has as many changes waiting here as one may have.
 pub(crate) fn is_full(tx: &Connection, device: DeviceId) -> Result<bool, StoreError> {
     let sql = "SELECT count(*) FROM quarantine WHERE device = ?1 AND admitted_as IS NULL";
-    let waiting: u64 = tx.prepare_cached(sql)?.query_row([device.as_bytes()], |row| row.get(0))?;
+    let waiting: u64 = tx.prepare(sql)?.query_row([device.as_bytes()], |row| row.get(0))?;
     Ok(waiting >= DEVICE_CHANGES_MAX)
 }
 
-fn rows(tx: &Connection, condition: &str, values: impl rusqlite::Params) -> Result<Vec<QuarantineRow>, StoreError> {
-    let mut statement = tx.prepare_cached(&format!("SELECT {COLUMNS} WHERE {condition}"))?;
+fn rows(tx: &Connection, condition: &str, values: impl sql::Params) -> Result<Vec<QuarantineRow>, StoreError> {
+    let mut statement = tx.prepare(&format!("SELECT {COLUMNS} WHERE {condition}"))?;
     Ok(statement.query_map(values, row_of)?.collect::<Result<_, _>>()?)
 }
 
@@ -177,7 +178,7 @@ fn paths(fields: &[String]) -> Result<String, StoreError> {
 /// A part of a change was issued again; `rest` is what still waits.
 pub(crate) fn issued_again(tx: &Connection, id: i64, by: &ChangeHash, rest: &[String]) -> Result<(), StoreError> {
     let sql = "UPDATE quarantine SET again = ?2, fields = ?3 WHERE id = ?1";
-    tx.prepare_cached(sql)?.execute((id, by.as_bytes(), paths(rest)?))?;
+    tx.prepare(sql)?.execute((id, by.as_bytes(), paths(rest)?))?;
     Ok(())
 }
 
@@ -202,7 +203,7 @@ pub(crate) fn admitted(
 
 /// The changes in the log that stand for one that came here.
 pub(crate) fn stands_for(tx: &Connection, hash: &ChangeHash) -> Result<Vec<ChangeHash>, StoreError> {
-    let mut statement = tx.prepare_cached("SELECT again, admitted_as FROM quarantine WHERE hash = ?1")?;
+    let mut statement = tx.prepare("SELECT again, admitted_as FROM quarantine WHERE hash = ?1")?;
     let found: Option<[Option<[u8; 32]>; 2]> =
         statement.query_row([hash.as_bytes()], |row| Ok([row.get(0)?, row.get(1)?])).optional()?;
     Ok(found.into_iter().flatten().flatten().map(ChangeHash).collect())
@@ -212,6 +213,6 @@ pub(crate) fn stands_for(tx: &Connection, hash: &ChangeHash) -> Result<Vec<Chang
 pub(crate) fn admitted_for(tx: &Connection, change: &ChangeHash) -> Result<Option<String>, StoreError> {
     let sql = "SELECT users.name FROM quarantine JOIN users ON users.id = quarantine.user \
                WHERE admitted_as = ?1 AND hash <> ?1 AND again <> ?1";
-    let mut statement = tx.prepare_cached(sql)?;
+    let mut statement = tx.prepare(sql)?;
     Ok(statement.query_row([change.as_bytes()], |row| row.get(0)).optional()?)
 }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::sql;
+use crate::sql::{Connection, OptionalExtension};
 use fieldbook_core::access::FeedId;
 use fieldbook_core::document::{Document, Rendition, ReviewMark, state_of};
 use fieldbook_core::forms::{EvalTime, Form, FormDefinition, Scalar, Values};
@@ -9,7 +11,6 @@ use fieldbook_core::ids::{ActorId, ChangeHash, DeviceId, RecordId, UserId};
 use fieldbook_core::limits::BODY_BYTES_MAX;
 use fieldbook_core::protocol::{EntryBody, RecordStart};
 use fieldbook_core::sync::chain;
-use rusqlite::{Connection, OptionalExtension};
 use serde_json::{Value as Json, json};
 
 use super::documents::Documents;
@@ -98,7 +99,7 @@ pub(crate) fn fetch(
     documents: Option<&Documents>,
 ) -> Result<Option<Fetched>, StoreError> {
     let sql = "SELECT kind, feed, salt, received_ms, changed_s, heads FROM records WHERE id = ?1";
-    let mut statement = tx.prepare_cached(sql)?;
+    let mut statement = tx.prepare(sql)?;
     type Found = (String, i64, [u8; 8], i64, i64, Vec<u8>);
     let found: Option<Found> = statement
         .query_row([id.as_bytes()], |row| {
@@ -110,7 +111,7 @@ pub(crate) fn fetch(
     let content = match documents.and_then(|documents| documents.at(id, &heads)) {
         Some((document, bytes)) => Content::Loaded(document, bytes),
         None => {
-            let mut statement = tx.prepare_cached("SELECT body FROM bodies WHERE record = ?1")?;
+            let mut statement = tx.prepare("SELECT body FROM bodies WHERE record = ?1")?;
             Content::Packed(statement.query_row([id.as_bytes()], |row| row.get(0))?)
         }
     };
@@ -256,8 +257,8 @@ impl Store {
         let submission = open.document.submission();
         let state = state_of(&heads, submission.as_deref(), last.as_ref().map(|last| &last.mark));
         let serial = "SELECT coalesce(max(serial), 0) + 1 FROM records";
-        let serial: i64 = tx.prepare_cached(serial)?.query_row([], |row| row.get(0))?;
-        tx.prepare_cached(
+        let serial: i64 = tx.prepare(serial)?.query_row((), |row| row.get(0))?;
+        tx.prepare(
             "INSERT INTO records(id, kind, created_version, unit, feed, salt, state, submission, heads, values_json,
                conflicts_json, problems_json, conflict_count, problem_count, search, received_ms, changed_s, serial)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)
@@ -265,7 +266,7 @@ impl Store {
                conflicts_json = ?11, problems_json = ?12, conflict_count = ?13, problem_count = ?14, search = ?15,
                received_ms = ?16, changed_s = ?17, serial = ?18",
         )?
-        .execute(rusqlite::params![
+        .execute(sql::params![
             open.id.as_bytes(),
             open.kind,
             open.document.record().created_version,
@@ -285,10 +286,8 @@ impl Store {
             open.changed_s,
             serial,
         ])?;
-        tx.prepare_cached(
-            "INSERT INTO bodies(record, body) VALUES (?1, ?2) ON CONFLICT(record) DO UPDATE SET body = ?2",
-        )?
-        .execute((open.id.as_bytes(), ready.body))?;
+        tx.prepare("INSERT INTO bodies(record, body) VALUES (?1, ?2) ON CONFLICT(record) DO UPDATE SET body = ?2")?
+            .execute((open.id.as_bytes(), ready.body))?;
         open.dirty = false;
         self.documents.keep(open.id, joined(&heads), Arc::clone(&open.document), ready.body_bytes);
         Ok(())
@@ -382,7 +381,7 @@ pub(crate) struct Author {
 /// Who writes under this actor, if it was ever used here.
 pub(crate) fn author(tx: &Connection, actor: ActorId) -> Result<Option<Author>, StoreError> {
     let sql = "SELECT actors.user, name, device FROM actors JOIN users ON users.id = actors.user WHERE actor = ?1";
-    let mut statement = tx.prepare_cached(sql)?;
+    let mut statement = tx.prepare(sql)?;
     let found = statement
         .query_row([actor.as_bytes()], |row| {
             Ok(Author { user: UserId(row.get(0)?), name: row.get(1)?, device: DeviceId(row.get(2)?) })
@@ -393,7 +392,7 @@ pub(crate) fn author(tx: &Connection, actor: ActorId) -> Result<Option<Author>, 
 
 /// When the server received a change, milliseconds since 1970 UTC.
 pub(crate) fn received_ms(tx: &Connection, change: &ChangeHash) -> Result<Option<i64>, StoreError> {
-    let mut statement = tx.prepare_cached("SELECT received_ms FROM entries WHERE hash = ?1")?;
+    let mut statement = tx.prepare("SELECT received_ms FROM entries WHERE hash = ?1")?;
     Ok(statement.query_row([change.as_bytes()], |row| row.get(0)).optional()?)
 }
 

@@ -3,13 +3,13 @@
 
 use std::sync::Arc;
 
+use crate::sql::{Connection, OptionalExtension};
 use fieldbook_core::access::FeedId;
 use fieldbook_core::ids::{ChangeHash, RecordId};
 use fieldbook_core::intake;
 use fieldbook_core::protocol::{EntryBody, Notice, Point, RecordStart, Returned, Review};
 use fieldbook_core::sync::server::ReturnedState;
 use fieldbook_core::sync::{change_hash, from_cbor, to_cbor};
-use rusqlite::{Connection, OptionalExtension};
 
 use super::records::{self, Accepted};
 use super::sessions::audit;
@@ -57,7 +57,7 @@ pub(crate) fn begin_epoch(tx: &Connection, above: u32, jump: u16) -> Result<(), 
         [REGISTRY_JUMP],
     )?;
     // What was taken back in an earlier epoch is in the log, or was lost again with it.
-    tx.execute("DELETE FROM returned WHERE state = 2", [])?;
+    tx.execute("DELETE FROM returned WHERE state = 2", ())?;
     Ok(())
 }
 
@@ -71,7 +71,7 @@ fn number(state: ReturnedState) -> i64 {
 
 /// What is known of an entry that is not in the log.
 pub(crate) fn returned(tx: &Connection, feed: &FeedId, chain: &[u8; 32]) -> Result<Option<ReturnedState>, StoreError> {
-    let mut statement = tx.prepare_cached("SELECT state FROM returned WHERE unit = ?1 AND area = ?2 AND chain = ?3")?;
+    let mut statement = tx.prepare("SELECT state FROM returned WHERE unit = ?1 AND area = ?2 AND chain = ?3")?;
     let found: Option<i64> = statement.query_row((&feed.unit, feed.area.word(), chain), |row| row.get(0)).optional()?;
     Ok(found.map(|state| match state {
         0 => ReturnedState::Wanted,
@@ -82,8 +82,10 @@ pub(crate) fn returned(tx: &Connection, feed: &FeedId, chain: &[u8; 32]) -> Resu
 
 /// Notes that this entry is proved and missing.
 pub(crate) fn put_wanted(tx: &Connection, feed: &FeedId, point: &Point) -> Result<(), StoreError> {
-    tx.prepare_cached("INSERT OR IGNORE INTO returned(unit, area, chain, position, state) VALUES (?1, ?2, ?3, ?4, 0)")?
-        .execute((&feed.unit, feed.area.word(), point.chain, point.position))?;
+    tx.prepare(
+        "INSERT INTO returned(unit, area, chain, position, state) VALUES (?1, ?2, ?3, ?4, 0) ON CONFLICT DO NOTHING",
+    )?
+    .execute((&feed.unit, feed.area.word(), point.chain, point.position))?;
     Ok(())
 }
 
@@ -98,7 +100,7 @@ fn record_of(body: &EntryBody) -> Option<RecordId> {
 
 /// Keeps an entry until all below it is here.
 pub(crate) fn put_returned(tx: &Connection, chain: &[u8; 32], entry: &Returned) -> Result<(), StoreError> {
-    tx.prepare_cached(
+    tx.prepare(
         "UPDATE returned SET state = ?4, received_ms = ?5, body = ?6, record = ?7 WHERE unit = ?1 AND area = ?2 AND chain = ?3",
     )?
     .execute((
@@ -114,7 +116,7 @@ pub(crate) fn put_returned(tx: &Connection, chain: &[u8; 32], entry: &Returned) 
 }
 
 fn points(tx: &Connection, sql: &str, feed: &FeedId, number: u64) -> Result<Vec<Point>, StoreError> {
-    let mut statement = tx.prepare_cached(sql)?;
+    let mut statement = tx.prepare(sql)?;
     let rows = statement.query_map((&feed.unit, feed.area.word(), number), |row| {
         Ok(Point { position: row.get(0)?, chain: row.get(1)? })
     })?;
@@ -151,13 +153,13 @@ struct Staged {
 
 fn staged(tx: &Connection) -> Result<Vec<Staged>, StoreError> {
     // General feeds first: units, forms and actors come before the records that need them.
-    let mut statement = tx.prepare_cached(
+    let mut statement = tx.prepare(
         "SELECT unit, area, chain, received_ms, body FROM returned WHERE state = 1
          ORDER BY area <> 'general', unit, area, position LIMIT ?1",
     )?;
     let mut rows = statement.query([TAKEN_AT_ONCE])?;
     let mut found = Vec::new();
-    while let Some(row) = rows.next()? {
+    while let Some(row) = rows.next_row()? {
         let (unit, area): (String, String) = (row.get(0)?, row.get(1)?);
         let body: Vec<u8> = row.get(4)?;
         found.push(Staged {
@@ -171,16 +173,15 @@ fn staged(tx: &Connection) -> Result<Vec<Staged>, StoreError> {
 }
 
 fn log_holds(tx: &Connection, hash: &ChangeHash) -> Result<bool, StoreError> {
-    Ok(tx.prepare_cached("SELECT 1 FROM entries WHERE hash = ?1")?.exists([hash.as_bytes()])?)
+    Ok(tx.prepare("SELECT 1 FROM entries WHERE hash = ?1")?.exists([hash.as_bytes()])?)
 }
 
 impl Store {
     /// Puts what was given back into the log again, as new entries of the present epoch. What still lacks something (a
     /// form, a unit, an earlier change) waits. Returns how many entries were taken.
     pub(crate) fn take_back(&self, tx: &Connection) -> Result<u64, StoreError> {
-        let mut done = tx.prepare_cached(
-            "UPDATE returned SET state = 2, body = NULL WHERE unit = ?1 AND area = ?2 AND chain = ?3",
-        )?;
+        let mut done =
+            tx.prepare("UPDATE returned SET state = 2, body = NULL WHERE unit = ?1 AND area = ?2 AND chain = ?3")?;
         let mut taken = 0;
         loop {
             let before = taken;
@@ -247,7 +248,7 @@ impl Store {
         self.append_change(tx, &mut open, &accepted)?;
         self.save_record(tx, &mut open)?;
         let sql = "UPDATE quarantine SET admitted_ms = ?2, admitted_as = ?1 WHERE hash = ?1 AND admitted_as IS NULL";
-        tx.prepare_cached(sql)?.execute((hash.as_bytes(), entry.received_ms))?;
+        tx.prepare(sql)?.execute((hash.as_bytes(), entry.received_ms))?;
         Ok(true)
     }
 
@@ -256,7 +257,7 @@ impl Store {
             // Devices keep no form as it was published; an administrator publishes it again.
             Notice::Form { .. } => return Ok(true),
             Notice::Actor { actor, device, user, .. } => {
-                let sql = "INSERT OR IGNORE INTO actors(actor, device, user) VALUES (?1, ?2, ?3)";
+                let sql = "INSERT INTO actors(actor, device, user) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
                 if tx.execute(sql, (actor.as_bytes(), device.as_bytes(), user.as_bytes()))? == 0 {
                     return Ok(true);
                 }
@@ -291,7 +292,7 @@ impl Store {
         }
         let sql = "SELECT 1 FROM reviews WHERE record = ?1 AND reviewer = ?2 AND time_ms = ?3";
         let row = (review.record.as_bytes(), review.reviewer.as_bytes(), review.time_ms);
-        if !tx.prepare_cached(sql)?.exists(row)? {
+        if !tx.prepare(sql)?.exists(row)? {
             self.append_review(tx, &mut open, review)?;
         }
         Ok(true)
@@ -302,7 +303,7 @@ impl Store {
     /// # Errors
     /// What the database said.
     pub fn awaiting(&self) -> Result<bool, StoreError> {
-        self.read(|tx| is_awaiting(tx))
+        self.read(is_awaiting)
     }
 
     /// What an administrator looks at before confirming.
@@ -322,7 +323,7 @@ impl Store {
             Ok(RestoredState {
                 epoch: feeds::epoch(tx)?,
                 awaiting: is_awaiting(tx)?,
-                returned: tx.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))?,
+                returned: tx.query_row(sql, (), |row| Ok((row.get(0)?, row.get(1)?)))?,
                 revoked: lines.len() - purged.len(),
                 purged,
                 devices,

@@ -1,11 +1,12 @@
 //! Supervisors' decisions on records.
 
+use crate::sql;
+use crate::sql::{Connection, OptionalExtension};
 use fieldbook_core::access::{Decision, Role};
 use fieldbook_core::document::ReviewMark;
 use fieldbook_core::ids::{ChangeHash, RecordId, UserId};
 use fieldbook_core::intake::Rights;
 use fieldbook_core::protocol::{Notice, Review};
-use rusqlite::{Connection, OptionalExtension};
 
 use super::feeds;
 use super::records::{LastReview, OpenRecord, hashes, joined};
@@ -32,14 +33,14 @@ fn decision_of(word: &str) -> Result<Decision, StoreError> {
 pub(crate) fn of_record(tx: &Connection, record: RecordId) -> Result<Vec<ReviewRow>, StoreError> {
     let sql = "SELECT decision, heads, submission, reasons, fields, reviewer, reviewer_name, time_ms FROM reviews \
                WHERE record = ?1 ORDER BY number";
-    let mut statement = tx.prepare_cached(sql)?;
+    let mut statement = tx.prepare(sql)?;
     let mut rows = statement.query([record.as_bytes()])?;
     let mut found = Vec::new();
-    while let Some(row) = rows.next()? {
+    while let Some(row) = rows.next_row()? {
         let fields: String = row.get(4)?;
         found.push(ReviewRow {
-            decision: decision_of(&row.get::<_, String>(0)?)?,
-            heads: hashes(&row.get::<_, Vec<u8>>(1)?)?,
+            decision: decision_of(&row.get::<String>(0)?)?,
+            heads: hashes(&row.get::<Vec<u8>>(1)?)?,
             submission: row.get(2)?,
             reasons: row.get(3)?,
             fields: serde_json::from_str(&fields).map_err(|error| StoreError::corrupt("review", error))?,
@@ -85,7 +86,7 @@ impl Store {
             "INSERT INTO reviews(record, number, decision, heads, submission, reasons, fields, reviewer,
                reviewer_name, time_ms, values_json, form_version)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
-            rusqlite::params![
+            sql::params![
                 open.id.as_bytes(),
                 number.unwrap_or(0) + 1,
                 review.decision.word(),

@@ -9,12 +9,12 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use crate::sql::{Connection, OptionalExtension};
 use fieldbook_core::access::FeedId;
 use fieldbook_core::ids::{DeviceId, RecordId};
 use fieldbook_core::protocol::Segment;
 use fieldbook_core::sync::segment::Sealed;
 use fieldbook_core::sync::{from_cbor, to_cbor};
-use rusqlite::{Connection, OptionalExtension, params};
 use sha2::{Digest, Sha256};
 
 use super::{Store, StoreError, feeds, restored};
@@ -37,8 +37,8 @@ fn file(data: &Path, name: &[u8; 32]) -> PathBuf {
 
 /// All segments of a feed, by position, whether their files are there or not.
 fn rows(tx: &Connection, feed: i64) -> Result<Vec<Segment>, StoreError> {
-    let mut statement = tx.prepare_cached("SELECT segment FROM segments WHERE feed = ?1 ORDER BY first")?;
-    let rows = statement.query_map([feed], |row| row.get::<_, Vec<u8>>(0))?.collect::<Result<Vec<_>, _>>()?;
+    let mut statement = tx.prepare("SELECT segment FROM segments WHERE feed = ?1 ORDER BY first")?;
+    let rows = statement.query_map([feed], |row| row.get::<Vec<u8>>(0))?.collect::<Result<Vec<_>, _>>()?;
     let read = |bytes: &Vec<u8>| from_cbor(bytes).ok_or_else(|| StoreError::corrupt("segment", "does not read back"));
     rows.iter().map(read).collect()
 }
@@ -53,7 +53,7 @@ pub(super) fn of_feed(tx: &Connection, data: &Path, feed: &FeedId) -> Result<Vec
 
 /// How often entries of the feed were erased.
 pub(super) fn erasures(tx: &Connection, feed: &FeedId) -> Result<u64, StoreError> {
-    let mut statement = tx.prepare_cached("SELECT erasures FROM feeds WHERE unit = ?1 AND area = ?2")?;
+    let mut statement = tx.prepare("SELECT erasures FROM feeds WHERE unit = ?1 AND area = ?2")?;
     Ok(statement.query_row((&feed.unit, feed.area.word()), |row| row.get(0)).optional()?.unwrap_or(0))
 }
 
@@ -67,16 +67,15 @@ pub(super) fn has_others(
 ) -> Result<bool, StoreError> {
     let Some(feed) = feeds::feed(tx, feed)? else { return Ok(false) };
     let sql = "SELECT count(*) FROM (
-                 SELECT 1 FROM entries WHERE feed = ?1 AND position > ?2 AND device IS NOT ?3 LIMIT ?4)";
-    let found: u64 =
-        tx.prepare_cached(sql)?.query_row((feed.row, after, device.as_bytes(), enough), |row| row.get(0))?;
+                 SELECT 1 FROM entries WHERE feed = ?1 AND position > ?2 AND device IS DISTINCT FROM ?3 LIMIT ?4) AS others";
+    let found: u64 = tx.prepare(sql)?.query_row((feed.row, after, device.as_bytes(), enough), |row| row.get(0))?;
     Ok(found >= enough)
 }
 
 /// Removes segments whose rows this finds, and their files.
 fn remove(tx: &Connection, data: &Path, feed: i64, first: u64, through: u64) -> Result<(), StoreError> {
     let sql = "DELETE FROM segments WHERE feed = ?1 AND first <= ?3 AND through >= ?2 RETURNING name";
-    let mut statement = tx.prepare_cached(sql)?;
+    let mut statement = tx.prepare(sql)?;
     let names = statement.query_map((feed, first, through), |row| row.get(0))?.collect::<Result<Vec<[u8; 32]>, _>>()?;
     for name in names {
         let path = file(data, &name);
@@ -107,8 +106,8 @@ impl Store {
                 let Some(feed) = feeds::feed(tx, feed)? else { return Ok(false) };
                 remove(tx, data, feed.row, segment.first, segment.through)?;
                 let sql = "INSERT INTO segments(name, feed, first, through, segment) VALUES (?1, ?2, ?3, ?4, ?5)";
-                let row = params![segment.name, feed.row, segment.first, segment.through, to_cbor(segment)];
-                tx.prepare_cached(sql)?.execute(row)?;
+                let row = (segment.name, feed.row, segment.first, segment.through, to_cbor(segment));
+                tx.prepare(sql)?.execute(row)?;
                 Ok(true)
             })
         });
@@ -123,10 +122,10 @@ impl Store {
 
     /// Removes the segments that hold entries of a record: what is sealed of it anywhere is without a key from now on.
     pub(super) fn unseal(&self, tx: &Connection, record: RecordId) -> Result<(), StoreError> {
-        let mut statement = tx.prepare_cached("SELECT feed, position FROM entries WHERE record = ?1")?;
+        let mut statement = tx.prepare("SELECT feed, position FROM entries WHERE record = ?1")?;
         let places = statement.query_map([record.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))?;
         let places = places.collect::<Result<Vec<(i64, u64)>, _>>()?;
-        let mut count = tx.prepare_cached("UPDATE feeds SET erasures = erasures + 1 WHERE id = ?1")?;
+        let mut count = tx.prepare("UPDATE feeds SET erasures = erasures + 1 WHERE id = ?1")?;
         for (feed, position) in places {
             remove(tx, self.folder(), feed, position, position)?;
             count.execute([feed])?;
@@ -143,7 +142,7 @@ impl Store {
             if restored::is_awaiting(tx)? {
                 return Err(super::Problem::new("awaiting_confirmation").into());
             }
-            let known = tx.prepare_cached("SELECT 1 FROM segments WHERE name = ?1")?.exists([name])?;
+            let known = tx.prepare("SELECT 1 FROM segments WHERE name = ?1")?.exists([name])?;
             Ok(known.then(|| file(self.folder(), name)))
         })
     }
@@ -163,7 +162,7 @@ impl Store {
                 // It got this name after its row was durable, and was listed before the row is looked for.
                 Ok(()) => {
                     let sql = "SELECT 1 FROM segments WHERE name = ?1";
-                    !self.read(|tx| Ok(tx.prepare_cached(sql)?.exists([bytes])?))?
+                    !self.read(|tx| Ok(tx.prepare(sql)?.exists([bytes])?))?
                 }
                 Err(_) => path.extension().is_some_and(|ending| ending == PART) && is_old(&path),
             };
@@ -187,7 +186,7 @@ pub(super) fn verify(
     hold: &mut dyn FnMut(bool, &dyn Fn() -> String),
 ) -> Result<(), StoreError> {
     for feed in feeds::all(tx)? {
-        let mut chain = tx.prepare_cached("SELECT chain FROM entries WHERE feed = ?1 AND position = ?2")?;
+        let mut chain = tx.prepare("SELECT chain FROM entries WHERE feed = ?1 AND position = ?2")?;
         for segment in rows(tx, feed.row)? {
             let place = || format!("{}: entries {} to {}", feed.id, segment.first, segment.through);
             let found: Option<[u8; 32]> = chain.query_row((feed.row, segment.through), |row| row.get(0)).optional()?;

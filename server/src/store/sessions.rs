@@ -1,9 +1,9 @@
 //! Supervisors' sessions, and the audit trail.
 
+use crate::sql::{Connection, OptionalExtension};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use fieldbook_core::ids::UserId;
-use rusqlite::{Connection, OptionalExtension};
 use sha2::{Digest, Sha256};
 
 use super::{Store, StoreError, UserRow, users};
@@ -40,8 +40,13 @@ pub(crate) fn audit(
     subject: &str,
     detail: &str,
 ) -> Result<(), StoreError> {
-    tx.prepare_cached("INSERT INTO audit(time_ms, user, action, subject, detail) VALUES (?1, ?2, ?3, ?4, ?5)")?
-        .execute((now_ms, user.as_ref().map(UserId::as_bytes), action, subject, detail))?;
+    tx.prepare("INSERT INTO audit(time_ms, user, action, subject, detail) VALUES (?1, ?2, ?3, ?4, ?5)")?.execute((
+        now_ms,
+        user.as_ref().map(UserId::as_bytes),
+        action,
+        subject,
+        detail,
+    ))?;
     Ok(())
 }
 
@@ -80,7 +85,7 @@ impl Store {
         let (hash, now_ms) = (token_hash(token), self.now_ms());
         let found = self.read(|tx| -> Result<_, StoreError> {
             let sql = "SELECT user, seen_ms FROM sessions WHERE token_hash = ?1 AND expires_ms > ?2 AND seen_ms > ?3";
-            let mut statement = tx.prepare_cached(sql)?;
+            let mut statement = tx.prepare(sql)?;
             let oldest = now_ms.saturating_sub(SESSION_IDLE_MS);
             let row: Option<([u8; 16], i64)> =
                 statement.query_row((hash, now_ms, oldest), |row| Ok((row.get(0)?, row.get(1)?))).optional()?;

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use crate::sql::Connection;
 use fieldbook_core::access::{Role, Unit};
 use fieldbook_core::forms::{Edit, Form, Scalar};
 use fieldbook_core::ids::{DeviceId, UserId};
 use fieldbook_core::intake;
-use rusqlite::Connection;
 use serde::Serialize;
 use serde_json::Value as Json;
 use utoipa::ToSchema;

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::MutexGuard;
 
+use crate::sql;
+use crate::sql::{Connection, OptionalExtension, Row};
 use fieldbook_core::access::{Area, FeedId};
 use fieldbook_core::document::Document;
 use fieldbook_core::ids::{ActorId, ChangeHash, DeviceId, LogId, RecordId, UserId};
@@ -14,7 +16,6 @@ use fieldbook_core::sync::server::{
     DeviceRow, Fate, FeedHead, LogEntry, ReturnedState, Scope, Sealing, ServerLog, StatementRow, TakenChange,
 };
 use fieldbook_core::sync::{LogError, LogErrorKind, chain, from_cbor};
-use rusqlite::{Connection, OptionalExtension, Row};
 use sha2::{Digest, Sha256};
 
 use super::foreseen::{Foreseen, Gathered, RECORD_BYTES_MAX, RECORDS_MAX};
@@ -37,7 +38,7 @@ impl From<StoreError> for LogError {
     }
 }
 
-fn sql(error: rusqlite::Error) -> LogError {
+fn sql(error: sql::Error) -> LogError {
     StoreError::from(error).into()
 }
 
@@ -91,7 +92,7 @@ impl<'a> StoreLog<'a> {
     /// Remembers by how much a device's clock is off, if that changed by more than a minute.
     pub(crate) fn note_clock(&self, device: DeviceId, skew_ms: i64) -> Result<(), StoreError> {
         let tx = self.reader.as_ref().ok_or_else(|| StoreError::corrupt("session", "no connection"))?;
-        let mut statement = tx.prepare_cached("SELECT clock_skew_ms FROM devices WHERE id = ?1")?;
+        let mut statement = tx.prepare("SELECT clock_skew_ms FROM devices WHERE id = ?1")?;
         let known: Option<i64> = statement.query_row([device.as_bytes()], |row| row.get(0)).optional()?.flatten();
         if known.is_some_and(|known| known.abs_diff(skew_ms) < CLOCK_STEP_MS) {
             return Ok(());
@@ -147,7 +148,7 @@ pub(super) fn followed(tx: &Connection, user: UserId) -> Result<Vec<(FeedId, u32
 
 fn scope_of(tx: &Connection, device: &DeviceId) -> Result<(Scope, bool, [u8; 32]), StoreError> {
     let sql = "SELECT user, registry, registry_hash FROM devices WHERE id = ?1";
-    let mut statement = tx.prepare_cached(sql)?;
+    let mut statement = tx.prepare(sql)?;
     let (user, registry, known): ([u8; 16], u64, Option<[u8; 32]>) =
         statement.query_row([device.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
     let feeds = followed(tx, UserId(user))?;
@@ -177,9 +178,9 @@ pub(crate) fn id_range<const N: usize>(prefix: &[u8]) -> ([u8; N], [u8; N]) {
 pub(crate) fn one_id<const N: usize>(
     tx: &Connection,
     text: &str,
-    values: &[&dyn rusqlite::ToSql],
-) -> rusqlite::Result<Option<[u8; N]>> {
-    let mut statement = tx.prepare_cached(text)?;
+    values: &[&dyn sql::ToSql],
+) -> sql::Result<Option<[u8; N]>> {
+    let mut statement = tx.prepare(text)?;
     let found = statement.query_map(values, |row| row.get(0))?.collect::<Result<Vec<[u8; N]>, _>>()?;
     Ok(if let [one] = found[..] { Some(one) } else { None })
 }
@@ -187,7 +188,7 @@ pub(crate) fn one_id<const N: usize>(
 impl ServerLog for StoreLog<'_> {
     fn begin(&mut self) -> Result<(), LogError> {
         let writer = self.store.writer();
-        writer.execute_batch("BEGIN IMMEDIATE").map_err(|error| self.store.looked_into(error.into()))?;
+        writer.begin_writing().map_err(|error| self.store.looked_into(error.into()))?;
         self.writer = Some(writer);
         Ok(())
     }
@@ -195,8 +196,7 @@ impl ServerLog for StoreLog<'_> {
     fn commit(&mut self) -> Result<(), LogError> {
         let flushed = self.flush();
         let Some(writer) = &self.writer else { return Err(LogError::other("no transaction")) };
-        let ended = flushed
-            .and_then(|()| Ok(writer.execute_batch("COMMIT").map_err(|error| self.store.looked_into(error.into()))?));
+        let ended = flushed.and_then(|()| Ok(writer.commit().map_err(|error| self.store.looked_into(error.into()))?));
         self.rollback();
         ended
     }
@@ -204,11 +204,8 @@ impl ServerLog for StoreLog<'_> {
     fn rollback(&mut self) {
         self.open.clear();
         self.foreseen = Foreseen::default();
-        if let Some(writer) = self.writer.take()
-            && !writer.is_autocommit()
-            && let Err(error) = writer.execute_batch("ROLLBACK")
-        {
-            tracing::error!(%error, "cannot roll back");
+        if let Some(writer) = self.writer.take() {
+            writer.rollback();
         }
     }
 
@@ -219,16 +216,16 @@ impl ServerLog for StoreLog<'_> {
     fn device(&mut self, device: &DeviceId) -> Result<Option<DeviceRow>, LogError> {
         let text = "SELECT key, user, revoked_ms, counter, statement, statement_hash, taken_statement, taken_index, told \
                     FROM devices WHERE id = ?1";
-        let mut statement = self.connection()?.prepare_cached(text).map_err(sql)?;
+        let mut statement = self.connection()?.prepare(text).map_err(sql)?;
         let found = statement.query_row([device.as_bytes()], |row| {
             let taken: (Option<u64>, Option<u32>) = (row.get(6)?, row.get(7)?);
             Ok(DeviceRow {
                 key: row.get(0)?,
                 user: UserId(row.get(1)?),
-                revoked: row.get::<_, Option<i64>>(2)?.is_some(),
+                revoked: row.get::<Option<i64>>(2)?.is_some(),
                 counter: row.get(3)?,
                 statement: row.get(4)?,
-                statement_hash: row.get::<_, Option<[u8; 32]>>(5)?.unwrap_or_default(),
+                statement_hash: row.get::<Option<[u8; 32]>>(5)?.unwrap_or_default(),
                 taken: taken.0.zip(taken.1),
                 told: row.get(8)?,
             })
@@ -238,7 +235,7 @@ impl ServerLog for StoreLog<'_> {
 
     fn take_counter(&mut self, device: &DeviceId, counter: u64, now_ms: i64) -> Result<bool, LogError> {
         let text = "UPDATE devices SET counter = ?2, last_contact_ms = ?3 WHERE id = ?1 AND counter < ?2";
-        self.write(|tx| Ok(tx.prepare_cached(text)?.execute((device.as_bytes(), counter, now_ms))? == 1))
+        self.write(|tx| Ok(tx.prepare(text)?.execute((device.as_bytes(), counter, now_ms))? == 1))
     }
 
     fn scope(&mut self, device: &DeviceId) -> Result<Scope, LogError> {
@@ -257,7 +254,7 @@ impl ServerLog for StoreLog<'_> {
 
     fn cursor_sets(&mut self, device: &DeviceId) -> Result<Vec<Vec<u8>>, LogError> {
         let text = "SELECT confirmed_a, confirmed_b FROM devices WHERE id = ?1";
-        let mut statement = self.connection()?.prepare_cached(text).map_err(sql)?;
+        let mut statement = self.connection()?.prepare(text).map_err(sql)?;
         let sets: (Option<Vec<u8>>, Option<Vec<u8>>) =
             statement.query_row([device.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?))).map_err(sql)?;
         Ok([sets.0, sets.1].into_iter().flatten().collect())
@@ -266,7 +263,7 @@ impl ServerLog for StoreLog<'_> {
     fn put_cursor_sets(&mut self, device: &DeviceId, sets: &[Vec<u8>]) -> Result<(), LogError> {
         let text = "UPDATE devices SET confirmed_a = ?2, confirmed_b = ?3 WHERE id = ?1";
         self.write(|tx| {
-            tx.prepare_cached(text)?.execute((device.as_bytes(), sets.first(), sets.get(1)))?;
+            tx.prepare(text)?.execute((device.as_bytes(), sets.first(), sets.get(1)))?;
             Ok(())
         })
     }
@@ -281,7 +278,7 @@ impl ServerLog for StoreLog<'_> {
 
     fn statement(&mut self, device: &DeviceId, number: u64) -> Result<Option<StatementRow>, LogError> {
         let text = "SELECT bytes, signature, hash FROM statements WHERE device = ?1 AND number = ?2";
-        let mut statement = self.connection()?.prepare_cached(text).map_err(sql)?;
+        let mut statement = self.connection()?.prepare(text).map_err(sql)?;
         let found = statement.query_row((device.as_bytes(), number), |row| {
             Ok(StatementRow { bytes: row.get(0)?, signature: row.get(1)?, hash: row.get(2)? })
         });
@@ -291,7 +288,7 @@ impl ServerLog for StoreLog<'_> {
     fn put_statement(&mut self, device: &DeviceId, number: u64, statement: &StatementRow) -> Result<(), LogError> {
         let now_ms = self.store.now_ms();
         self.write(|tx| {
-            tx.prepare_cached(
+            tx.prepare(
                 "INSERT INTO statements(device, number, hash, bytes, signature, received_ms)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
             )?
@@ -303,7 +300,7 @@ impl ServerLog for StoreLog<'_> {
                 statement.signature,
                 now_ms,
             ))?;
-            tx.prepare_cached("UPDATE devices SET statement = ?2, statement_hash = ?3 WHERE id = ?1")?.execute((
+            tx.prepare("UPDATE devices SET statement = ?2, statement_hash = ?3 WHERE id = ?1")?.execute((
                 device.as_bytes(),
                 number,
                 statement.hash,
@@ -322,8 +319,8 @@ impl ServerLog for StoreLog<'_> {
 
     fn foresee(&mut self, changes: &[TakenChange<'_>]) -> Result<(), LogError> {
         let gathered = {
-            let mut writer = self.store.writer();
-            let tx = writer.transaction().map_err(sql)?;
+            let writer = self.store.writer();
+            let tx = writer.reading().map_err(sql)?;
             Gathered::of(self.store, &tx, changes)?
         };
         self.foreseen = Foreseen::of(self.store, gathered)?;
@@ -365,7 +362,7 @@ impl ServerLog for StoreLog<'_> {
     fn created_under(&mut self, record: &RecordId) -> Result<Option<CreatedUnder>, LogError> {
         let text = "SELECT kind, created_version FROM records WHERE id = ?1";
         self.look(|tx| {
-            let mut statement = tx.prepare_cached(text)?;
+            let mut statement = tx.prepare(text)?;
             let read = |row: &Row<'_>| Ok(CreatedUnder { kind: row.get(0)?, version: row.get(1)? });
             Ok(statement.query_row([record.as_bytes()], read).optional()?)
         })
@@ -378,14 +375,14 @@ impl ServerLog for StoreLog<'_> {
 
     fn form(&mut self, kind: &str, version: &str) -> Result<Option<(String, Vec<u8>)>, LogError> {
         let text = "SELECT unit, bytes FROM forms WHERE kind = ?1 AND version = ?2";
-        let mut statement = self.connection()?.prepare_cached(text).map_err(sql)?;
+        let mut statement = self.connection()?.prepare(text).map_err(sql)?;
         statement.query_row((kind, version), |row| Ok((row.get(0)?, row.get(1)?))).optional().map_err(sql)
     }
 
     fn put_taken(&mut self, device: &DeviceId, taken: (u64, u32)) -> Result<(), LogError> {
         let text = "UPDATE devices SET taken_statement = ?2, taken_index = ?3 WHERE id = ?1";
         self.write(|tx| {
-            tx.prepare_cached(text)?.execute((device.as_bytes(), taken.0, taken.1))?;
+            tx.prepare(text)?.execute((device.as_bytes(), taken.0, taken.1))?;
             Ok(())
         })
     }
@@ -396,10 +393,10 @@ impl ServerLog for StoreLog<'_> {
 
     fn verdicts(&mut self, device: &DeviceId, after: u64, limit: usize) -> Result<Vec<(u64, Verdict)>, LogError> {
         let text = "SELECT number, verdict FROM verdicts WHERE device = ?1 AND number > ?2 ORDER BY number LIMIT ?3";
-        let mut statement = self.connection()?.prepare_cached(text).map_err(sql)?;
+        let mut statement = self.connection()?.prepare(text).map_err(sql)?;
         let mut rows = statement.query((device.as_bytes(), after, limit)).map_err(sql)?;
         let mut found = Vec::new();
-        while let Some(row) = rows.next().map_err(sql)? {
+        while let Some(row) = rows.next_row().map_err(sql)? {
             let bytes: Vec<u8> = row.get(1).map_err(sql)?;
             let verdict = from_cbor(&bytes).ok_or_else(|| LogError::damaged("a verdict does not read back"))?;
             found.push((row.get(0).map_err(sql)?, verdict));
@@ -409,9 +406,11 @@ impl ServerLog for StoreLog<'_> {
 
     fn drop_verdicts(&mut self, device: &DeviceId, through: u64) -> Result<(), LogError> {
         self.write(|tx| {
-            tx.prepare_cached("DELETE FROM verdicts WHERE device = ?1 AND number <= ?2")?
+            tx.prepare("DELETE FROM verdicts WHERE device = ?1 AND number <= ?2")?
                 .execute((device.as_bytes(), through))?;
-            tx.prepare_cached("UPDATE devices SET told = ?2, verdict = max(verdict, ?2) WHERE id = ?1 AND told < ?2")?
+            tx.prepare("UPDATE devices SET told = ?2 WHERE id = ?1 AND told < ?2")?
+                .execute((device.as_bytes(), through))?;
+            tx.prepare("UPDATE devices SET verdict = ?2 WHERE id = ?1 AND verdict < ?2")?
                 .execute((device.as_bytes(), through))?;
             Ok(())
         })
@@ -486,7 +485,7 @@ impl ServerLog for StoreLog<'_> {
         let tx = self.connection()?;
         let Some(feed) = feeds::feed(tx, feed)? else { return Ok(None) };
         let text = "SELECT chain FROM entries WHERE feed = ?1 AND position = ?2";
-        let mut statement = tx.prepare_cached(text).map_err(sql)?;
+        let mut statement = tx.prepare(text).map_err(sql)?;
         statement.query_row((feed.row, position), |row| row.get(0)).optional().map_err(sql)
     }
 
@@ -501,13 +500,13 @@ impl ServerLog for StoreLog<'_> {
         let tx = self.connection()?;
         let Some(feed) = feeds::feed(tx, feed)? else { return Ok(Vec::new()) };
         // What moved here with its record comes to its author too as a body: the author's phone may have let go of it.
-        let text = "SELECT position, received_ms, body, iif(moved, NULL, device), hash, chain, statement, item \
+        let text = "SELECT position, received_ms, body, CASE WHEN moved = 0 THEN device END, hash, chain, statement, item \
                     FROM entries \
                     WHERE feed = ?1 AND position > ?2 AND position <= ?3 ORDER BY position LIMIT ?4";
-        let mut statement = tx.prepare_cached(text).map_err(sql)?;
+        let mut statement = tx.prepare(text).map_err(sql)?;
         let mut rows = statement.query((feed.row, after, through, limit)).map_err(sql)?;
         let (mut found, mut bytes) = (Vec::new(), 0);
-        while let Some(row) = rows.next().map_err(sql)? {
+        while let Some(row) = rows.next_row().map_err(sql)? {
             let body: Vec<u8> = row.get(2).map_err(sql)?;
             bytes += body.len();
             if bytes > max_bytes && !found.is_empty() {
@@ -515,12 +514,12 @@ impl ServerLog for StoreLog<'_> {
             }
             let body = from_cbor(&body).ok_or_else(|| LogError::damaged("an entry does not read back"))?;
             let entry = Entry { position: row.get(0).map_err(sql)?, received_ms: row.get(1).map_err(sql)?, body };
-            let device = row.get::<_, Option<[u8; 16]>>(3).map_err(sql)?.map(DeviceId);
+            let device = row.get::<Option<[u8; 16]>>(3).map_err(sql)?.map(DeviceId);
             let place: (Option<u64>, Option<u32>) = (row.get(6).map_err(sql)?, row.get(7).map_err(sql)?);
             found.push(LogEntry {
                 entry,
                 stated: device.zip(place.0.zip(place.1)).map(|(device, (statement, item))| (device, statement, item)),
-                hash: row.get::<_, Option<[u8; 32]>>(4).map_err(sql)?.map(ChangeHash),
+                hash: row.get::<Option<[u8; 32]>>(4).map_err(sql)?.map(ChangeHash),
                 chain: row.get(5).map_err(sql)?,
             });
         }

@@ -1,11 +1,11 @@
 //! A change on its way from a device into the log or the quarantine.
 
+use crate::sql::{Connection, OptionalExtension};
 use fieldbook_core::access::Role;
 use fieldbook_core::forms::Form;
 use fieldbook_core::intake::Refusal;
 use fieldbook_core::protocol::{PURGED, Verdict, VerdictKind};
 use fieldbook_core::sync::server::{Fate, TakenChange, verdict_of};
-use rusqlite::{Connection, OptionalExtension};
 
 use super::again::Again;
 use super::foreseen::{Foreseen, Stand};
@@ -18,7 +18,7 @@ fn refused(change: &TakenChange<'_>, reason: &str) -> Fate {
 
 /// Whether the change is in the log.
 pub(super) fn is_in_log(tx: &Connection, change: &TakenChange<'_>) -> Result<bool, StoreError> {
-    let mut statement = tx.prepare_cached("SELECT 1 FROM entries WHERE hash = ?1")?;
+    let mut statement = tx.prepare("SELECT 1 FROM entries WHERE hash = ?1")?;
     Ok(statement.query_row([change.hash.as_bytes()], |_| Ok(())).optional()?.is_some())
 }
 

@@ -43,7 +43,7 @@ fn a_data_folder_opens_again_only_with_its_key() {
 fn a_newer_database_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path()).unwrap();
-    store.writer().pragma_update(None, "user_version", SCHEMA_VERSION + 1).unwrap();
+    store.writer().execute_batch(&format!("PRAGMA user_version = {}", SCHEMA_VERSION + 1)).unwrap();
     drop(store);
     assert!(matches!(open(folder.path()), Err(StoreError::NewerSchema { .. })));
 }
@@ -94,7 +94,7 @@ fn verify_notices_a_changed_entry() {
     server
         .store
         .write(|tx| -> Result<(), StoreError> {
-            tx.execute("UPDATE entries SET received_ms = received_ms + 1 WHERE position = 2", [])?;
+            tx.execute("UPDATE entries SET received_ms = received_ms + 1 WHERE position = 2", ())?;
             Ok(())
         })
         .unwrap();

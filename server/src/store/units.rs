@@ -1,10 +1,11 @@
 //! The tree of units, and which of it a user's roles reach.
 
+use crate::sql;
+use crate::sql::{Connection, OptionalExtension, Row};
 use fieldbook_core::access::{Area, Role, Unit};
 use fieldbook_core::ids::UserId;
 use fieldbook_core::limits::UNIT_CODE_BYTES_MAX;
 use fieldbook_core::protocol::Notice;
-use rusqlite::{Connection, OptionalExtension, Row, Transaction};
 
 use super::{Problem, Store, StoreError, feeds};
 
@@ -13,13 +14,13 @@ pub(crate) const NAME_CHARS_MAX: usize = 100;
 /// Levels of the tree.
 const DEPTH_MAX: usize = 16;
 
-fn unit_of(row: &Row<'_>) -> rusqlite::Result<Unit> {
+fn unit_of(row: &Row<'_>) -> sql::Result<Unit> {
     Ok(Unit { code: row.get(0)?, name: row.get(1)?, parent: row.get(2)?, division: row.get(3)? })
 }
 
 /// The unit `code`, if there is one.
 pub(crate) fn unit(tx: &Connection, code: &str) -> Result<Option<Unit>, StoreError> {
-    let mut statement = tx.prepare_cached("SELECT code, name, parent, division FROM units WHERE code = ?1")?;
+    let mut statement = tx.prepare("SELECT code, name, parent, division FROM units WHERE code = ?1")?;
     Ok(statement.query_row([code], unit_of).optional()?)
 }
 
@@ -31,12 +32,12 @@ pub(crate) fn wanted_unit(tx: &Connection, code: &str) -> Result<Unit, StoreErro
 /// The root of the tree, if any unit was added.
 pub(crate) fn root(tx: &Connection) -> Result<Option<Unit>, StoreError> {
     let sql = "SELECT code, name, parent, division FROM units WHERE parent IS NULL";
-    Ok(tx.query_row(sql, [], unit_of).optional()?)
+    Ok(tx.query_row(sql, (), unit_of).optional()?)
 }
 
 /// The unit and all above it, nearest first.
 pub(crate) fn with_ancestors(tx: &Connection, code: &str) -> Result<Vec<String>, StoreError> {
-    let mut statement = tx.prepare_cached("SELECT parent FROM units WHERE code = ?1")?;
+    let mut statement = tx.prepare("SELECT parent FROM units WHERE code = ?1")?;
     let mut path = vec![code.to_owned()];
     let mut at = code.to_owned();
     while path.len() <= DEPTH_MAX {
@@ -50,8 +51,8 @@ pub(crate) fn with_ancestors(tx: &Connection, code: &str) -> Result<Vec<String>,
 
 /// The roles of `user`, each with its unit, sorted.
 pub(crate) fn roles(tx: &Connection, user: UserId) -> Result<Vec<(Role, String)>, StoreError> {
-    let mut statement = tx.prepare_cached("SELECT role, unit FROM user_roles WHERE user = ?1")?;
-    let rows = statement.query_map([user.as_bytes()], |row| Ok((row.get::<_, String>(0)?, row.get(1)?)))?;
+    let mut statement = tx.prepare("SELECT role, unit FROM user_roles WHERE user = ?1")?;
+    let rows = statement.query_map([user.as_bytes()], |row| Ok((row.get::<String>(0)?, row.get(1)?)))?;
     let mut found = Vec::new();
     for row in rows {
         let (word, unit) = row?;
@@ -79,7 +80,7 @@ pub(crate) fn may_read(tx: &Connection, user: UserId, unit: &str, area: Area) ->
 /// Every (area, unit) that the roles of `user` reach, and the general area of each unit above.
 pub(crate) fn scope(tx: &Connection, user: UserId) -> Result<Vec<(String, Area)>, StoreError> {
     let mut reached = std::collections::BTreeSet::new();
-    let mut below = tx.prepare_cached(
+    let mut below = tx.prepare(
         "WITH RECURSIVE sub(code) AS (SELECT ?1 UNION SELECT units.code FROM units JOIN sub ON parent = sub.code)
          SELECT code FROM sub",
     )?;
@@ -87,7 +88,7 @@ pub(crate) fn scope(tx: &Connection, user: UserId) -> Result<Vec<(String, Area)>
         for above in with_ancestors(tx, &at)? {
             reached.insert((above, Area::General));
         }
-        for unit in below.query_map([&at], |row| row.get::<_, String>(0))? {
+        for unit in below.query_map([&at], |row| row.get::<String>(0))? {
             let unit = unit?;
             reached.extend(role.areas().iter().map(|area| (unit.clone(), *area)));
         }
@@ -148,7 +149,7 @@ impl Store {
         self.publish_builtin()
     }
 
-    fn add_unit_in(&self, tx: &Transaction<'_>, new: &Unit) -> Result<(), StoreError> {
+    fn add_unit_in(&self, tx: &Connection, new: &Unit) -> Result<(), StoreError> {
         check_unit(tx, new)?;
         tx.execute(
             "INSERT INTO units(code, name, parent, division) VALUES (?1, ?2, ?3, ?4)",
@@ -201,8 +202,8 @@ impl Store {
     /// What the database said.
     pub fn units(&self) -> Result<Vec<Unit>, StoreError> {
         self.read(|tx| {
-            let mut statement = tx.prepare_cached("SELECT code, name, parent, division FROM units ORDER BY code")?;
-            let units = statement.query_map([], unit_of)?.collect::<Result<_, _>>()?;
+            let mut statement = tx.prepare("SELECT code, name, parent, division FROM units ORDER BY code")?;
+            let units = statement.query_map((), unit_of)?.collect::<Result<_, _>>()?;
             Ok(units)
         })
     }

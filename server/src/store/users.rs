@@ -1,12 +1,13 @@
 //! Users, their passwords and roles.
 
+use crate::sql;
+use crate::sql::{Connection, OptionalExtension, Row};
 use argon2::Argon2;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use fieldbook_core::access::Role;
 use fieldbook_core::ids::UserId;
 use fieldbook_core::ports::Random;
-use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::{Problem, Store, StoreError, units};
 use crate::code;
@@ -34,7 +35,7 @@ pub struct UserRow {
     pub unit: String,
 }
 
-fn user_of(row: &Row<'_>) -> rusqlite::Result<(Vec<u8>, UserRow)> {
+fn user_of(row: &Row<'_>) -> sql::Result<(Vec<u8>, UserRow)> {
     let id: Vec<u8> = row.get(0)?;
     Ok((id, UserRow { id: UserId([0; 16]), name: row.get(1)?, login: row.get(2)?, unit: row.get(3)? }))
 }
@@ -46,13 +47,13 @@ fn finish((id, row): (Vec<u8>, UserRow)) -> Result<UserRow, StoreError> {
 
 /// The user with this id.
 pub(crate) fn user(tx: &Connection, id: UserId) -> Result<Option<UserRow>, StoreError> {
-    let mut statement = tx.prepare_cached("SELECT id, name, login, unit FROM users WHERE id = ?1")?;
+    let mut statement = tx.prepare("SELECT id, name, login, unit FROM users WHERE id = ?1")?;
     statement.query_row([id.as_bytes()], user_of).optional()?.map(finish).transpose()
 }
 
 /// The user with this login, with the password's hash.
 pub(crate) fn by_login(tx: &Connection, login: &str) -> Result<Option<(UserRow, String)>, StoreError> {
-    let mut statement = tx.prepare_cached("SELECT id, name, login, unit, password FROM users WHERE login = ?1")?;
+    let mut statement = tx.prepare("SELECT id, name, login, unit, password FROM users WHERE login = ?1")?;
     let found = statement.query_row([login], |row| Ok((user_of(row)?, row.get(4)?))).optional()?;
     found.map(|(row, password)| Ok((finish(row)?, password))).transpose()
 }
@@ -67,7 +68,7 @@ fn named(tx: &Connection, text: &str) -> Result<UserRow, StoreError> {
     {
         return Ok(row);
     }
-    let mut statement = tx.prepare_cached("SELECT id, name, login, unit FROM users WHERE name = ?1 LIMIT 2")?;
+    let mut statement = tx.prepare("SELECT id, name, login, unit FROM users WHERE name = ?1 LIMIT 2")?;
     let mut rows: Vec<_> = statement.query_map([text], user_of)?.collect::<Result<_, _>>()?;
     match (rows.pop(), rows.pop()) {
         (Some(only), None) => finish(only),
@@ -218,8 +219,8 @@ impl Store {
     /// What the database said.
     pub fn users(&self) -> Result<Vec<(UserRow, Granted)>, StoreError> {
         self.read(|tx| {
-            let mut statement = tx.prepare_cached("SELECT id, name, login, unit FROM users ORDER BY login")?;
-            let rows: Vec<_> = statement.query_map([], user_of)?.collect::<Result<_, _>>()?;
+            let mut statement = tx.prepare("SELECT id, name, login, unit FROM users ORDER BY login")?;
+            let rows: Vec<_> = statement.query_map((), user_of)?.collect::<Result<_, _>>()?;
             rows.into_iter()
                 .map(|row| {
                     let row = finish(row)?;
@@ -241,7 +242,7 @@ impl Store {
 
 fn grant(tx: &Connection, user: UserId, role: Role, unit: &str) -> Result<(), StoreError> {
     tx.execute(
-        "INSERT OR IGNORE INTO user_roles(user, role, unit) VALUES (?1, ?2, ?3)",
+        "INSERT INTO user_roles(user, role, unit) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
         (user.as_bytes(), role.word(), unit),
     )?;
     Ok(())

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::sql::Connection;
 use fieldbook_core::document::Document;
 use fieldbook_core::ids::{ChangeHash, DeviceId, RecordId};
 use fieldbook_core::protocol::{EntryBody, Statement};
 use fieldbook_core::sync::{chain, change_hash, from_cbor, signing};
-use rusqlite::Connection;
 
 use super::feeds::{self, Feed};
 use super::{Store, StoreError, records, segments};
@@ -61,8 +61,11 @@ impl Store {
 
 fn database(tx: &Connection) -> Result<Check, StoreError> {
     let mut check = Check::new("database");
+    if tx.sqlite().is_none() {
+        return Ok(check);
+    }
     let mut statement = tx.prepare("PRAGMA integrity_check")?;
-    for line in statement.query_map([], |row| row.get::<_, String>(0))? {
+    for line in statement.query_map((), |row| row.get::<String>(0))? {
         let line = line?;
         check.count += 1;
         check.hold(line == "ok", || line.clone());
@@ -75,7 +78,7 @@ fn chains(tx: &Connection) -> Result<Check, StoreError> {
     let mut check = Check::new("chains");
     let mut salts: BTreeMap<RecordId, [u8; 8]> = BTreeMap::new();
     let mut statement = tx.prepare("SELECT id, salt FROM records")?;
-    for row in statement.query_map([], |row| Ok((row.get::<_, [u8; 16]>(0)?, row.get(1)?)))? {
+    for row in statement.query_map((), |row| Ok((row.get::<[u8; 16]>(0)?, row.get(1)?)))? {
         let (id, salt) = row?;
         salts.insert(RecordId(id), salt);
     }
@@ -92,10 +95,10 @@ fn chain_of(
     check: &mut Check,
 ) -> Result<(), StoreError> {
     let sql = "SELECT position, received_ms, hash, chain, body FROM entries WHERE feed = ?1 ORDER BY position";
-    let mut statement = tx.prepare_cached(sql)?;
+    let mut statement = tx.prepare(sql)?;
     let mut rows = statement.query([feed.row])?;
     let (mut position, mut link) = (0_u64, chain::START);
-    while let Some(row) = rows.next()? {
+    while let Some(row) = rows.next_row()? {
         let (at, received_ms): (u64, i64) = (row.get(0)?, row.get(1)?);
         let hash: Option<[u8; 32]> = row.get(2)?;
         let (stored, body): ([u8; 32], Vec<u8>) = (row.get(3)?, row.get(4)?);
@@ -138,10 +141,10 @@ fn bodies(tx: &Connection) -> Result<Check, StoreError> {
         "SELECT count(*) FROM entries WHERE record = ?1 AND hash IS NOT NULL
            AND feed <> (SELECT feed FROM records WHERE id = ?1)",
     )?;
-    let mut rows = ids.query([])?;
-    while let Some(row) = rows.next()? {
+    let mut rows = ids.query(())?;
+    while let Some(row) = rows.next_row()? {
         let id = RecordId(row.get(0)?);
-        let heads = records::hashes(&row.get::<_, Vec<u8>>(1)?)?;
+        let heads = records::hashes(&row.get::<Vec<u8>>(1)?)?;
         check.count += 1;
         let document: Option<Arc<Document>> = match records::load(tx, id) {
             Ok(open) => open.map(|open| open.document),
@@ -171,9 +174,9 @@ fn statements(tx: &Connection) -> Result<Check, StoreError> {
     let sql = "SELECT device, number, hash, bytes, signature, key FROM statements JOIN devices ON id = device \
                ORDER BY device, number";
     let mut statement = tx.prepare(sql)?;
-    let mut rows = statement.query([])?;
+    let mut rows = statement.query(())?;
     let mut last = (DeviceId([0; 16]), 0_u64, [0_u8; 32]);
-    while let Some(row) = rows.next()? {
+    while let Some(row) = rows.next_row()? {
         let device = DeviceId(row.get(0)?);
         let number: u64 = row.get(1)?;
         let (hash, bytes): ([u8; 32], Vec<u8>) = (row.get(2)?, row.get(3)?);
@@ -203,9 +206,9 @@ fn statements(tx: &Connection) -> Result<Check, StoreError> {
 /// What is stored under a statement is what it lists.
 fn listed(tx: &Connection, statement: &Statement, table: &str, check: &mut Check) -> Result<(), StoreError> {
     let sql = format!("SELECT item, hash FROM {table} WHERE device = ?1 AND statement = ?2");
-    let mut rows = tx.prepare_cached(&sql)?;
+    let mut rows = tx.prepare(&sql)?;
     let mut rows = rows.query((statement.device.as_bytes(), statement.number))?;
-    while let Some(row) = rows.next()? {
+    while let Some(row) = rows.next_row()? {
         let item: u32 = row.get(0)?;
         let hash = ChangeHash(row.get(1)?);
         check.hold(statement.changes.get(item as usize) == Some(&hash), || {
@@ -219,8 +222,8 @@ fn listed(tx: &Connection, statement: &Statement, table: &str, check: &mut Check
 fn quarantine(tx: &Connection) -> Result<Check, StoreError> {
     let mut check = Check::new("quarantine");
     let mut statement = tx.prepare("SELECT id, hash, bytes FROM quarantine")?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
+    let mut rows = statement.query(())?;
+    while let Some(row) = rows.next_row()? {
         let (id, hash, bytes): (i64, [u8; 32], Vec<u8>) = (row.get(0)?, row.get(1)?, row.get(2)?);
         check.count += 1;
         check.hold(change_hash(&bytes) == Some(ChangeHash(hash)), || format!("quarantine {id}: other bytes"));
@@ -239,7 +242,7 @@ fn purged(tx: &Connection, lines: &[Line]) -> Result<Check, StoreError> {
         })
         .collect();
     let mut statement = tx.prepare("SELECT record FROM purged")?;
-    let ids = statement.query_map([], |row| Ok(RecordId(row.get(0)?)))?.collect::<Result<BTreeSet<_>, _>>()?;
+    let ids = statement.query_map((), |row| Ok(RecordId(row.get(0)?)))?.collect::<Result<BTreeSet<_>, _>>()?;
     let mut left = tx.prepare(
         "SELECT EXISTS(SELECT 1 FROM records WHERE id = ?1) OR EXISTS(SELECT 1 FROM bodies WHERE record = ?1)
            OR EXISTS(SELECT 1 FROM quarantine WHERE record = ?1) OR EXISTS(SELECT 1 FROM reviews WHERE record = ?1)

@@ -25,7 +25,8 @@ use fieldbook_core::sync::{from_cbor, signing, to_cbor};
 use serde_json::{Value as Json, json};
 use tower::ServiceExt;
 
-use crate::store::Store;
+use crate::sql::Connection;
+use crate::store::{Database, Store};
 
 /// A clock that stands until it is moved.
 pub(crate) struct TestClock(pub(crate) AtomicI64);
@@ -89,12 +90,32 @@ pub(crate) struct Supervisor<'a> {
     token: String,
 }
 
+/// Where the tests' servers keep their rows: in a database of its own each, where `FIELDBOOK_TEST_POSTGRES` names a
+/// PostgreSQL server, else in the data folder.
+pub(crate) fn database() -> Database {
+    let Ok(server) = std::env::var("FIELDBOOK_TEST_POSTGRES") else { return Database::Embedded(None) };
+    let name = format!("fieldbook_{}", uuid::Uuid::new_v4().simple());
+    let made = Connection::postgres(&format!("{server} dbname=postgres")).unwrap();
+    made.execute_batch(&format!("CREATE DATABASE {name}")).unwrap();
+    Database::Postgres(format!("{server} dbname={name}"))
+}
+
 impl TestServer {
     pub(crate) fn new() -> Self {
+        Self::on(database())
+    }
+
+    /// On what only the embedded database shows.
+    pub(crate) fn embedded() -> Self {
+        Self::on(Database::Embedded(None))
+    }
+
+    fn on(database: Database) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock = Arc::new(TestClock(AtomicI64::new(START_MS)));
         let random = Arc::new(TestRandom::default());
-        let store = Store::open(folder.path(), None, Arc::clone(&clock) as _, Arc::clone(&random) as _).unwrap();
+        let ports = (Arc::clone(&clock) as _, Arc::clone(&random) as _);
+        let store = Store::open_on(folder.path(), None, ports.0, ports.1, database).unwrap();
         // The built-in kinds take a second to compile; the test's own kind is enough.
         store.set_setting("builtin", env!("CARGO_PKG_VERSION")).unwrap();
         let store = Arc::new(store);

@@ -132,7 +132,7 @@ fn feeds_with_entries(data: &Path) -> Result<usize, Failure> {
     let store = Store::open(data, None, Arc::new(SystemClock::new()), Arc::new(SystemRandom))
         .map_err(|error| error.to_string())?;
     let count = "SELECT count(*) FROM feeds WHERE position > 0 AND area IN ('general', 'aid', 'legal', 'finance')";
-    let found: Result<i64, StoreError> = store.read(|tx| Ok(tx.query_row(count, [], |row| row.get(0))?));
+    let found: Result<i64, StoreError> = store.read(|tx| Ok(tx.query_row(count, (), |row| row.get(0))?));
     Ok(usize::try_from(found.map_err(|error| error.to_string())?).unwrap_or(0))
 }
 

@@ -73,7 +73,17 @@ impl Server {
     /// # Errors
     /// What the command printed when it failed.
     pub fn command(data: &Path, arguments: &[&str]) -> Result<String, Failure> {
-        run(Command::new(program("fieldbook-server")?).arg("--data").arg(data).args(["--lang", "en"]).args(arguments))
+        run(Self::on(data)?.args(arguments))
+    }
+
+    /// The program on a data folder. A file beside the folder may name a PostgreSQL database.
+    fn on(data: &Path) -> Result<Command, Failure> {
+        let mut command = Command::new(program("fieldbook-server")?);
+        command.arg("--data").arg(data).args(["--lang", "en"]);
+        if let Ok(url) = std::fs::read_to_string(data.with_extension("database")) {
+            command.env("FIELDBOOK_DATABASE", url);
+        }
+        Ok(command)
     }
 
     /// Starts it on a free loopback port and waits until it says that it listens.
@@ -113,10 +123,8 @@ impl Server {
     }
 
     fn start_at(data: &Path, listen: &str, more: &[&str]) -> Result<Self, Failure> {
-        let mut child = Command::new(program("fieldbook-server")?)
-            .arg("--data")
-            .arg(data)
-            .args(["--lang", "en", "serve", "--listen", listen])
+        let mut child = Self::on(data)?
+            .args(["serve", "--listen", listen])
             .args(more)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

@@ -50,7 +50,7 @@ fn feeds(store: &HubStore) -> Result<Vec<Mirrored>, StoreError> {
     store.read(|tx| {
         let mut listed = tx.prepare("SELECT id, unit, area, epoch, position, chain FROM feeds ORDER BY unit, area")?;
         let rows = listed
-            .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?)))?;
+            .query_map((), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?)))?;
         let rows = rows.collect::<Result<Vec<FeedRow>, _>>()?;
         let mut entries = tx.prepare(
             "SELECT position, received_ms, hash, (SELECT salt FROM records WHERE id = record), chain, body
@@ -172,7 +172,7 @@ pub fn keeps_nothing_that_passed(world: &World, number: usize) -> Result<(), Wro
                    JOIN statements ON statements.device = bodies.device AND statements.number = bodies.statement
                    WHERE (bodies.statement, item) <= (up_taken_statement, up_taken_index)";
         let mut statement = tx.prepare(sql)?;
-        let rows = statement.query_map([], |row| row.get::<_, Vec<u8>>(0))?;
+        let rows = statement.query_map((), |row| row.get::<Vec<u8>>(0))?;
         Ok(rows.collect::<Result<Vec<_>, _>>()?)
     });
     let reach = world.hubs[number].reach();
@@ -196,7 +196,7 @@ pub fn holds_nothing_of(world: &World, number: usize, purged: &BTreeSet<RecordId
                 "SELECT (SELECT count(*) FROM {BODIES} AND record = ?1) + (SELECT count(*) FROM records WHERE id = ?1)
                  + (SELECT count(*) FROM entries WHERE record = ?1 AND hash IS NOT NULL)"
             );
-            Ok(tx.query_row(&sql, [record.as_bytes()], |row| row.get::<_, u64>(0))?)
+            Ok(tx.query_row(&sql, [record.as_bytes()], |row| row.get::<u64>(0))?)
         })
     };
     for record in purged {
@@ -224,7 +224,7 @@ pub fn signed_bytes(world: &World) -> Result<Vec<Vec<u8>>, Wrong> {
             let sql = "SELECT body FROM entries
                        WHERE position <= (SELECT max(position) FROM heads WHERE heads.feed = entries.feed)";
             let mut statement = tx.prepare(sql)?;
-            let rows = statement.query_map([], |row| row.get::<_, Vec<u8>>(0))?;
+            let rows = statement.query_map((), |row| row.get::<Vec<u8>>(0))?;
             Ok(rows.collect::<Result<Vec<_>, _>>()?)
         });
         all.append(&mut signed.map_err(asked(number))?);
@@ -242,7 +242,7 @@ fn bytes_held(store: &HubStore) -> Result<Vec<Vec<u8>>, StoreError> {
     store.read(|tx| {
         let sql = format!("SELECT body FROM entries UNION ALL SELECT bodies.bytes FROM {BODIES}");
         let mut statement = tx.prepare(&sql)?;
-        let rows = statement.query_map([], |row| row.get(0))?;
+        let rows = statement.query_map((), |row| row.get(0))?;
         Ok(rows.collect::<Result<_, _>>()?)
     })
 }
@@ -252,7 +252,7 @@ fn hashes_held(store: &HubStore) -> Result<BTreeSet<ChangeHash>, StoreError> {
     store.read(|tx| {
         let sql = "SELECT hash FROM entries WHERE hash IS NOT NULL UNION SELECT hash FROM bodies";
         let mut statement = tx.prepare(sql)?;
-        let rows = statement.query_map([], |row| Ok(ChangeHash(row.get(0)?)))?;
+        let rows = statement.query_map((), |row| Ok(ChangeHash(row.get(0)?)))?;
         Ok(rows.collect::<Result<_, _>>()?)
     })
 }
@@ -312,7 +312,7 @@ pub fn waiting(world: &World, number: usize) -> Result<(u64, u64), Wrong> {
 fn of_server(store: &Store) -> Result<Feeds, StoreError> {
     store.read(|tx| {
         let mut statement = tx.prepare("SELECT unit, area, position, chain FROM feeds")?;
-        let rows = statement.query_map([], |row| Ok(((row.get(0)?, row.get(1)?), (row.get(2)?, row.get(3)?))))?;
+        let rows = statement.query_map((), |row| Ok(((row.get(0)?, row.get(1)?), (row.get(2)?, row.get(3)?))))?;
         Ok(rows.collect::<Result<_, _>>()?)
     })
 }

@@ -125,8 +125,8 @@ fn apart(store: &Store) -> Result<Vec<Apart>, StoreError> {
     store.read(|tx| {
         let sql = "SELECT record, devices.name, quarantine.unit, area FROM quarantine
                    JOIN devices ON devices.id = device WHERE reason = 'foreign_unit'";
-        let mut statement = tx.prepare_cached(sql)?;
-        let rows = statement.query_map([], |row| {
+        let mut statement = tx.prepare(sql)?;
+        let rows = statement.query_map((), |row| {
             Ok(Apart { record: RecordId(row.get(0)?), device: row.get(1)?, unit: row.get(2)?, area: row.get(3)? })
         })?;
         Ok(rows.collect::<Result<_, _>>()?)

@@ -8,7 +8,7 @@ use fieldbook_core::access::{Role, Unit};
 use fieldbook_core::ids::{ChangeHash, RecordId};
 use fieldbook_core::ports::Clock;
 use fieldbook_core::sync::server::Sealing;
-use fieldbook_server::store::{Store, StoreError, UserRow, restore_backup};
+use fieldbook_server::store::{Database, Store, StoreError, UserRow, restore_backup};
 
 use super::chance::{Chance, SeededRandom};
 use super::disk::{Disk, Image, Unsynced};
@@ -78,7 +78,8 @@ fn set_up() -> Result<Template, Wrong> {
     let ether = Arc::new(Ether::new(chance.fork(), START_MS));
     let clock = Arc::new(OfficeClock::new(&ether));
     let random = Arc::new(SeededRandom::new(chance.fork()));
-    let store = Store::open_on(folder.path(), None, clock, random, Some(vfs::NAME)).map_err(said)?;
+    let store = Store::open_on(folder.path(), None, clock, random, Database::Embedded(Some(vfs::NAME.to_owned())))
+        .map_err(said)?;
     // The built-in kinds take a second to compile; small forms do here.
     store.set_setting("builtin", env!("CARGO_PKG_VERSION")).map_err(said)?;
     for (code, parent) in UNITS {
@@ -146,7 +147,7 @@ impl Office {
     fn process(&mut self) -> Result<Arc<Store>, StoreError> {
         let random = Arc::new(SeededRandom::new(self.chance.fork()));
         let clock: Arc<dyn Clock> = Arc::clone(&self.clock) as _;
-        let store = Store::open_on(&self.folder, None, clock, random, Some(vfs::NAME))?;
+        let store = Store::open_on(&self.folder, None, clock, random, Database::Embedded(Some(vfs::NAME.to_owned())))?;
         Ok(Arc::new(store.sealing_at(SEALING)))
     }
 
@@ -269,8 +270,8 @@ pub struct Held {
 /// What the database said.
 pub fn records(store: &Store) -> Result<Vec<Held>, StoreError> {
     store.read(|tx| {
-        let mut statement = tx.prepare_cached("SELECT id, kind, unit, heads FROM records ORDER BY id")?;
-        let rows = statement.query_map([], |row| {
+        let mut statement = tx.prepare("SELECT id, kind, unit, heads FROM records ORDER BY id")?;
+        let rows = statement.query_map((), |row| {
             let heads: Vec<u8> = row.get(3)?;
             let heads = heads.as_chunks::<32>().0.iter().map(|hash| ChangeHash(*hash)).collect();
             Ok(Held { id: RecordId(row.get(0)?), kind: row.get(1)?, unit: row.get(2)?, heads })
@@ -285,8 +286,8 @@ pub fn records(store: &Store) -> Result<Vec<Held>, StoreError> {
 /// What the database said.
 pub fn logged(store: &Store) -> Result<std::collections::BTreeSet<ChangeHash>, StoreError> {
     store.read(|tx| {
-        let mut statement = tx.prepare_cached("SELECT hash FROM entries WHERE hash IS NOT NULL")?;
-        let rows = statement.query_map([], |row| Ok(ChangeHash(row.get(0)?)))?;
+        let mut statement = tx.prepare("SELECT hash FROM entries WHERE hash IS NOT NULL")?;
+        let rows = statement.query_map((), |row| Ok(ChangeHash(row.get(0)?)))?;
         Ok(rows.collect::<Result<_, _>>()?)
     })
 }
@@ -297,8 +298,8 @@ pub fn logged(store: &Store) -> Result<std::collections::BTreeSet<ChangeHash>, S
 /// What the database said.
 pub fn purged(store: &Store) -> Result<std::collections::BTreeSet<RecordId>, StoreError> {
     store.read(|tx| {
-        let mut statement = tx.prepare_cached("SELECT record FROM purged")?;
-        let rows = statement.query_map([], |row| Ok(RecordId(row.get(0)?)))?;
+        let mut statement = tx.prepare("SELECT record FROM purged")?;
+        let rows = statement.query_map((), |row| Ok(RecordId(row.get(0)?)))?;
         Ok(rows.collect::<Result<_, _>>()?)
     })
 }
@@ -309,8 +310,8 @@ pub fn purged(store: &Store) -> Result<std::collections::BTreeSet<RecordId>, Sto
 /// What the database said.
 pub fn judged(store: &Store) -> Result<std::collections::BTreeSet<ChangeHash>, StoreError> {
     store.read(|tx| {
-        let mut statement = tx.prepare_cached("SELECT hash FROM quarantine UNION SELECT hash FROM verdicts")?;
-        let rows = statement.query_map([], |row| Ok(ChangeHash(row.get(0)?)))?;
+        let mut statement = tx.prepare("SELECT hash FROM quarantine UNION SELECT hash FROM verdicts")?;
+        let rows = statement.query_map((), |row| Ok(ChangeHash(row.get(0)?)))?;
         Ok(rows.collect::<Result<_, _>>()?)
     })
 }
@@ -325,7 +326,7 @@ pub fn rows_of(store: &Store, record: &RecordId) -> Result<u64, StoreError> {
             "SELECT (SELECT count(*) FROM records WHERE id = ?1) + (SELECT count(*) FROM bodies WHERE record = ?1)
            + (SELECT count(*) FROM entries WHERE record = ?1 AND hash IS NOT NULL)
            + (SELECT count(*) FROM quarantine WHERE record = ?1) + (SELECT count(*) FROM reviews WHERE record = ?1)";
-        Ok(tx.prepare_cached(sql)?.query_row([record.as_bytes()], |row| row.get(0))?)
+        Ok(tx.prepare(sql)?.query_row([record.as_bytes()], |row| row.get(0))?)
     })
 }
 
@@ -335,9 +336,9 @@ pub fn rows_of(store: &Store, record: &RecordId) -> Result<u64, StoreError> {
 /// What the database said.
 pub fn quarantined(store: &Store, record: &RecordId, text: &str) -> Result<bool, StoreError> {
     store.read(|tx| {
-        let mut statement = tx.prepare_cached("SELECT bytes FROM quarantine WHERE record = ?1")?;
+        let mut statement = tx.prepare("SELECT bytes FROM quarantine WHERE record = ?1")?;
         let mut rows = statement.query([record.as_bytes()])?;
-        while let Some(row) = rows.next()? {
+        while let Some(row) = rows.next_row()? {
             let bytes: Vec<u8> = row.get(0)?;
             if bytes.windows(text.len()).any(|part| part == text.as_bytes()) {
                 return Ok(true);

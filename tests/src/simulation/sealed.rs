@@ -20,8 +20,8 @@ use super::office::Held;
 fn all(store: &Store) -> Result<Vec<(String, Segment)>, StoreError> {
     store.read(|tx| {
         let sql = "SELECT unit, segment FROM segments JOIN feeds ON feeds.id = feed";
-        let mut statement = tx.prepare_cached(sql)?;
-        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get::<_, Vec<u8>>(1)?)))?;
+        let mut statement = tx.prepare(sql)?;
+        let rows = statement.query_map((), |row| Ok((row.get(0)?, row.get::<Vec<u8>>(1)?)))?;
         let rows = rows.collect::<Result<Vec<_>, _>>()?;
         Ok(rows.into_iter().filter_map(|(unit, bytes)| Some((unit, from_cbor(&bytes)?))).collect())
     })

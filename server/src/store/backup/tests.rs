@@ -113,7 +113,7 @@ fn a_backup_that_is_damaged_or_of_another_server_changes_nothing() {
     let other = open(&folder.path().join("other"));
     other.write(|tx| super::super::set_meta(tx, "log", &[9; 16])).unwrap();
     let foreign = folder.path().join("foreign.db");
-    copy_to(&other.take_reader().unwrap(), &foreign, &parse_key(&data)).unwrap();
+    copy_to(other.take_reader().unwrap().sqlite().unwrap(), &foreign, &parse_key(&data)).unwrap();
     refused("another server's", &fs::read(&foreign).unwrap(), &["backup_other"]);
     assert!(restore(&data, &backup).is_ok());
 }

@@ -81,14 +81,15 @@ impl Scene {
 
     /// All that the store shows of the record, and whether it holds together.
     fn shown(&self) -> Vec<String> {
-        let text = "SELECT hex(heads) || state || values_json || conflicts_json || problems_json || search || changed_s \
+        let text = "SELECT heads, state || values_json || conflicts_json || problems_json || search || changed_s \
                     FROM records";
         self.server
             .store
             .read(|tx| {
                 let mut statement = tx.prepare(text)?;
-                let rows = statement.query_map([], |row| row.get(0))?;
-                Ok(rows.collect::<Result<Vec<String>, _>>()?)
+                let rows = statement.query_map((), |row| Ok((row.get(0)?, row.get(1)?)))?;
+                let rows = rows.collect::<Result<Vec<(Vec<u8>, String)>, _>>()?;
+                Ok(rows.into_iter().map(|(heads, shown)| hex::encode(heads) + &shown).collect())
             })
             .unwrap()
     }
@@ -135,7 +136,7 @@ async fn rights_that_were_taken_away_meanwhile_are_gone() {
         .server
         .store
         .write(|tx| {
-            tx.execute("DELETE FROM user_roles", [])?;
+            tx.execute("DELETE FROM user_roles", ())?;
             Ok(())
         })
         .unwrap();

@@ -30,7 +30,7 @@ fn faults(server: &TestServer) -> Vec<String> {
 }
 
 fn count(server: &TestServer, sql: &str) -> u64 {
-    server.store.read(|tx| Ok::<_, StoreError>(tx.query_row(sql, [], |row| row.get(0))?)).unwrap()
+    server.store.read(|tx| Ok::<_, StoreError>(tx.query_row(sql, (), |row| row.get(0))?)).unwrap()
 }
 
 #[tokio::test]
@@ -152,7 +152,7 @@ async fn a_late_change_that_a_hub_brings_is_answered_by_the_move_once_more() {
         let said = server.store.read(|tx| {
             let text = "SELECT body FROM entries JOIN feeds ON feeds.id = feed WHERE unit = 'a' AND area = 'aid'";
             let mut statement = tx.prepare(text)?;
-            let bodies = statement.query_map([], |row| row.get(0))?.collect::<Result<Vec<Vec<u8>>, _>>()?;
+            let bodies = statement.query_map((), |row| row.get(0))?.collect::<Result<Vec<Vec<u8>>, _>>()?;
             Ok::<_, StoreError>(bodies)
         });
         let moves: Vec<(String, u64)> = said

@@ -55,10 +55,11 @@ async fn a_purged_record_is_gone_for_ever_and_blocks_nobody() {
     assert_eq!(county.get(&format!("records/{record}")).await.0, 404);
     assert!(faults(&server).is_empty(), "{:?}", faults(&server));
     let left: i64 =
-        server.store.read(|tx| Ok(tx.query_row("SELECT count(*) FROM quarantine", [], |row| row.get(0))?)).unwrap();
+        server.store.read(|tx| Ok(tx.query_row("SELECT count(*) FROM quarantine", (), |row| row.get(0))?)).unwrap();
     assert_eq!(left, 0);
-    let wal = std::fs::metadata(server.store.folder().join("fieldbook.db-wal")).unwrap();
-    assert_eq!(wal.len(), 0, "the write-ahead log is empty");
+    if let Ok(wal) = std::fs::metadata(server.store.folder().join("fieldbook.db-wal")) {
+        assert_eq!(wal.len(), 0, "the write-ahead log is empty");
+    }
 
     // The same change again, and one that builds on it, from a phone that knows of nothing.
     let later = phone.save(&mut document, START_MS, &[set("name", "again")]);

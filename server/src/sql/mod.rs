@@ -1,0 +1,310 @@
+//! One way to speak SQL to two databases: the embedded, encrypted SQLite, and PostgreSQL.
+//!
+//! Statements are written once, in what both understand: values are `?1`, `?2` …, numbers are 64-bit integers, truth is 0
+//! and 1 (`docs/adr/0010`).
+
+mod cell;
+mod dialect;
+mod postgres;
+mod rows;
+mod value;
+
+pub use cell::{Cell, FromSql};
+pub use rows::{Row, Rows, Statement};
+pub use value::{Params, Stored, ToSql, Value};
+
+/// What the store gets when it speaks SQL.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Why a statement did nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// SQLite said so.
+    #[error(transparent)]
+    Sqlite(#[from] rusqlite::Error),
+    /// PostgreSQL, or the connection to it, said so.
+    #[error(transparent)]
+    Postgres(#[from] ::postgres::Error),
+    /// The connection was closed.
+    #[error("the connection to the database is closed")]
+    Closed,
+    /// The database would sort text in a language's order: pages of lists would lose rows.
+    #[error("the database sorts text by {0}: make it with LC_COLLATE 'C.UTF-8' (CREATE DATABASE … TEMPLATE template0)")]
+    Collation(String),
+    /// The one row that was asked for is not there.
+    #[error("no such row")]
+    NoRow,
+    /// A column holds something else than what was asked for.
+    #[error("column {column} holds no {wanted}")]
+    Cell {
+        /// From 0.
+        column: usize,
+        /// A Rust type.
+        wanted: &'static str,
+    },
+    /// A number that no database holds.
+    #[error("{0} is beyond 64 bits with a sign")]
+    Number(u64),
+}
+
+/// A missing row is no failure.
+pub trait OptionalExtension<T> {
+    /// `None` where there is no such row.
+    ///
+    /// # Errors
+    /// Any other failure.
+    fn optional(self) -> Result<Option<T>>;
+}
+
+impl<T> OptionalExtension<T> for Result<T> {
+    fn optional(self) -> Result<Option<T>> {
+        match self {
+            Ok(value) => Ok(Some(value)),
+            Err(Error::NoRow) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// A connection to either database. Outside of [`Connection::begin_reading`] and [`Connection::begin_writing`] every
+/// statement is a transaction of its own.
+pub struct Connection {
+    engine: Engine,
+}
+
+enum Engine {
+    Sqlite(rusqlite::Connection),
+    Postgres(Box<postgres::Session>),
+}
+
+impl From<rusqlite::Connection> for Connection {
+    fn from(connection: rusqlite::Connection) -> Self {
+        Self { engine: Engine::Sqlite(connection) }
+    }
+}
+
+impl Connection {
+    /// A connection to the PostgreSQL database that `url` names, as libpq writes it.
+    ///
+    /// # Errors
+    /// What the connection or the server said.
+    pub fn postgres(url: &str) -> Result<Self> {
+        Ok(Self { engine: Engine::Postgres(Box::new(postgres::Session::new(postgres::connect(url)?))) })
+    }
+
+    /// The connection itself where it is SQLite's: for what only a file has.
+    pub fn sqlite(&self) -> Option<&rusqlite::Connection> {
+        match &self.engine {
+            Engine::Sqlite(connection) => Some(connection),
+            Engine::Postgres(_) => None,
+        }
+    }
+
+    /// Makes the tables that `schema` describes in SQLite's words, in the open transaction.
+    ///
+    /// # Errors
+    /// What the database said.
+    pub fn make_tables(&self, schema: &str) -> Result<()> {
+        match &self.engine {
+            Engine::Sqlite(connection) => Ok(connection.execute_batch(schema)?),
+            Engine::Postgres(session) => {
+                let text = "SELECT datcollate::text FROM pg_database WHERE datname = current_database()";
+                let collation: String = self.query_row(text, (), |row| row.get(0))?;
+                if !["C", "POSIX", "C.UTF-8", "C.utf8"].contains(&collation.as_str()) {
+                    return Err(Error::Collation(collation));
+                }
+                session.run(&dialect::schema(schema))
+            }
+        }
+    }
+
+    /// Version of the tables; 0 where there are none.
+    ///
+    /// # Errors
+    /// What the database said.
+    pub fn schema_version(&self) -> Result<i64> {
+        match &self.engine {
+            Engine::Sqlite(_) => self.query_row("PRAGMA user_version", (), |row| row.get(0)),
+            Engine::Postgres(_) => {
+                let there = "SELECT count(*) FROM pg_tables WHERE schemaname = current_schema() AND tablename = 'meta'";
+                if self.query_row(there, (), |row| row.get::<i64>(0))? == 0 {
+                    return Ok(0);
+                }
+                let text = "SELECT value FROM meta WHERE key = 'schema_version'";
+                let found: Option<Vec<u8>> = self.query_row(text, (), |row| row.get(0)).optional()?;
+                Ok(found.and_then(|found| String::from_utf8(found).ok()?.parse().ok()).unwrap_or(i64::MAX))
+            }
+        }
+    }
+
+    /// Notes the version of the tables.
+    ///
+    /// # Errors
+    /// What the database said.
+    pub fn set_schema_version(&self, version: i64) -> Result<()> {
+        match &self.engine {
+            Engine::Sqlite(_) => self.execute_batch(&format!("PRAGMA user_version = {version}")),
+            Engine::Postgres(_) => {
+                let text = "INSERT INTO meta(key, value) VALUES ('schema_version', ?1)
+                            ON CONFLICT(key) DO UPDATE SET value = excluded.value";
+                self.execute(text, (version.to_string().into_bytes(),)).map(|_| ())
+            }
+        }
+    }
+
+    /// Whether this is a table of a SQLite file.
+    ///
+    /// # Errors
+    /// What the database said.
+    pub fn file_has_table(&self, name: &str) -> Result<bool> {
+        let text = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = ?1";
+        self.query_row(text, (name,), |row| row.get(0))
+    }
+
+    /// A statement, kept prepared for the next time.
+    ///
+    /// # Errors
+    /// What the database said.
+    pub fn prepare(&self, text: &str) -> Result<Statement<'_>> {
+        match &self.engine {
+            Engine::Sqlite(connection) => Ok(Statement::Sqlite(connection.prepare_cached(text)?)),
+            Engine::Postgres(session) => Ok(Statement::Postgres(session, session.prepare(text)?)),
+        }
+    }
+
+    /// Runs a statement; returns how many rows it changed.
+    ///
+    /// # Errors
+    /// What the database said.
+    pub fn execute(&self, text: &str, values: impl Params) -> Result<usize> {
+        self.prepare(text)?.execute(values)
+    }
+
+    /// The first row that a query finds.
+    ///
+    /// # Errors
+    /// What the database said.
+    pub fn query_row<T>(&self, text: &str, values: impl Params, read: impl FnOnce(&Row<'_>) -> Result<T>) -> Result<T> {
+        self.prepare(text)?.query_row(values, read)
+    }
+
+    /// Runs statements without values, in the words of the database.
+    ///
+    /// # Errors
+    /// What the database said.
+    pub fn execute_batch(&self, text: &str) -> Result<()> {
+        match &self.engine {
+            Engine::Sqlite(connection) => Ok(connection.execute_batch(text)?),
+            Engine::Postgres(session) => session.run(text),
+        }
+    }
+
+    /// A transaction that sees one state of the database, until it is dropped.
+    ///
+    /// # Errors
+    /// What the database said.
+    pub fn reading(&self) -> Result<Transaction<'_>> {
+        self.begin_reading()?;
+        Ok(Transaction(self))
+    }
+
+    /// A transaction that may write. Dropped before [`Transaction::commit`], also by a panic, nothing of it stays.
+    ///
+    /// # Errors
+    /// What the database said.
+    pub fn writing(&self) -> Result<Transaction<'_>> {
+        self.begin_writing()?;
+        Ok(Transaction(self))
+    }
+
+    /// Begins a transaction that sees one state of the database.
+    ///
+    /// # Errors
+    /// What the database said.
+    pub fn begin_reading(&self) -> Result<()> {
+        match &self.engine {
+            Engine::Sqlite(connection) => Ok(connection.execute_batch("BEGIN")?),
+            Engine::Postgres(session) => session.run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"),
+        }
+    }
+
+    /// Begins a transaction that may write.
+    ///
+    /// # Errors
+    /// What the database said.
+    pub fn begin_writing(&self) -> Result<()> {
+        match &self.engine {
+            Engine::Sqlite(connection) => Ok(connection.execute_batch("BEGIN IMMEDIATE")?),
+            Engine::Postgres(session) => session.begin_writing(),
+        }
+    }
+
+    /// Makes the transaction durable.
+    ///
+    /// # Errors
+    /// What the database said.
+    pub fn commit(&self) -> Result<()> {
+        self.execute_batch("COMMIT")
+    }
+
+    /// Nothing of an open transaction stays.
+    pub fn rollback(&self) {
+        if self.is_idle() {
+            return;
+        }
+        if let Err(error) = self.execute_batch("ROLLBACK") {
+            tracing::error!(%error, "cannot roll back");
+        }
+    }
+
+    /// The connection is lost, and with it what was open.
+    pub fn is_closed(&self) -> bool {
+        match &self.engine {
+            Engine::Sqlite(_) => false,
+            Engine::Postgres(session) => session.is_closed(),
+        }
+    }
+
+    /// No transaction is open.
+    pub fn is_idle(&self) -> bool {
+        match &self.engine {
+            Engine::Sqlite(connection) => connection.is_autocommit(),
+            Engine::Postgres(session) => session.is_idle(),
+        }
+    }
+}
+
+/// An open transaction.
+pub struct Transaction<'c>(&'c Connection);
+
+impl Transaction<'_> {
+    /// Makes it durable.
+    ///
+    /// # Errors
+    /// What the database said.
+    pub fn commit(self) -> Result<()> {
+        self.0.commit()
+    }
+}
+
+impl std::ops::Deref for Transaction<'_> {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        self.0
+    }
+}
+
+impl Drop for Transaction<'_> {
+    fn drop(&mut self) {
+        self.0.rollback();
+    }
+}
+
+/// Values of several types, as [`Params`].
+macro_rules! params {
+    ($($value:expr),* $(,)?) => {
+        &[$(&$value as &dyn $crate::sql::ToSql),*][..]
+    };
+}
+pub(crate) use params;

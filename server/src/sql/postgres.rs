@@ -1,0 +1,146 @@
+//! A session with PostgreSQL.
+
+use std::cell::{Cell as Flag, RefCell};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use ::postgres::types::{IsNull, ToSql as ToPostgres, Type, to_sql_checked};
+use ::postgres::{Client, Row};
+use bytes::BytesMut;
+
+use super::cell::Cell;
+use super::{Error, Result, Value, dialect};
+
+/// Held by whoever writes until the transaction ends: the key of an advisory lock, "fieldboo".
+const WRITER_LOCK: i64 = 0x6669_656c_6462_6f6f;
+
+/// One connection, with the statements that were prepared on it.
+pub struct Session {
+    /// `None` once it was dropped.
+    client: RefCell<Option<Client>>,
+    prepared: RefCell<HashMap<String, Arc<::postgres::Statement>>>,
+    idle: Flag<bool>,
+}
+
+impl Session {
+    pub(super) fn new(client: Client) -> Self {
+        Self { client: RefCell::new(Some(client)), prepared: RefCell::default(), idle: Flag::new(true) }
+    }
+
+    fn with<T: Send>(
+        &self,
+        work: impl FnOnce(&mut Client) -> std::result::Result<T, ::postgres::Error> + Send,
+    ) -> Result<T> {
+        let mut client = self.client.borrow_mut();
+        let client = client.as_mut().ok_or(Error::Closed)?;
+        Ok(apart(client, work)?)
+    }
+
+    pub(super) fn prepare(&self, text: &str) -> Result<Arc<::postgres::Statement>> {
+        if let Some(known) = self.prepared.borrow().get(text) {
+            return Ok(Arc::clone(known));
+        }
+        let statement = Arc::new(self.with(|client| client.prepare(&dialect::statement(text)))?);
+        self.prepared.borrow_mut().insert(text.to_owned(), Arc::clone(&statement));
+        Ok(statement)
+    }
+
+    pub(super) fn execute(&self, statement: &::postgres::Statement, values: &[Value<'_>]) -> Result<usize> {
+        let values: Vec<&(dyn ToPostgres + Sync)> = values.iter().map(|value| value as _).collect();
+        let changed = self.with(|client| client.execute(statement, &values))?;
+        Ok(usize::try_from(changed).unwrap_or(usize::MAX))
+    }
+
+    pub(super) fn query(&self, statement: &::postgres::Statement, values: &[Value<'_>]) -> Result<Vec<Row>> {
+        let values: Vec<&(dyn ToPostgres + Sync)> = values.iter().map(|value| value as _).collect();
+        self.with(|client| client.query(statement, &values))
+    }
+
+    pub(super) fn run(&self, text: &str) -> Result<()> {
+        self.with(|client| client.batch_execute(text))?;
+        // `BEGIN …`, `COMMIT` and `ROLLBACK` come alone.
+        self.idle.set(match text.split_whitespace().next() {
+            Some("BEGIN") => false,
+            Some("COMMIT" | "ROLLBACK") => true,
+            _ => self.idle.get(),
+        });
+        Ok(())
+    }
+
+    pub(super) fn begin_writing(&self) -> Result<()> {
+        self.run("BEGIN ISOLATION LEVEL READ COMMITTED")?;
+        self.with(|client| client.execute("SELECT pg_advisory_xact_lock($1)", &[&WRITER_LOCK]))?;
+        Ok(())
+    }
+
+    /// The connection is lost, and with it what was open.
+    pub(super) fn is_closed(&self) -> bool {
+        self.client.borrow().as_ref().is_none_or(Client::is_closed)
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.idle.get()
+    }
+}
+
+/// The client waits in a runtime of its own, which none of the server's tasks may: they reach the store on threads that may
+/// block. This crate's tests ask the store from within a task.
+fn apart<C: Send, T: Send>(client: &mut C, work: impl FnOnce(&mut C) -> T + Send) -> T {
+    if cfg!(test) {
+        std::thread::scope(|scope| {
+            let asked = scope.spawn(|| work(client));
+            asked.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    } else {
+        work(client)
+    }
+}
+
+/// A connection to the database at `url`.
+pub(super) fn connect(url: &str) -> std::result::Result<Client, ::postgres::Error> {
+    apart(&mut (), |()| Client::connect(url, ::postgres::NoTls))
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        // The client says goodbye, and waits for that too.
+        apart(&mut self.client.take(), |client| drop(client.take()));
+    }
+}
+
+impl ToPostgres for Value<'_> {
+    fn to_sql(
+        &self,
+        kind: &Type,
+        out: &mut BytesMut,
+    ) -> std::result::Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
+        match (self, kind) {
+            (Self::Null, _) => Ok(IsNull::Yes),
+            (Self::Integer(number), &Type::INT4) => i32::try_from(*number)?.to_sql(kind, out),
+            (Self::Integer(number), &Type::INT8) => number.to_sql(kind, out),
+            (Self::Text(text), &Type::TEXT | &Type::VARCHAR) => text.to_sql(kind, out),
+            (Self::Blob(bytes), &Type::BYTEA) => bytes.to_sql(kind, out),
+            (value, kind) => Err(format!("{value:?} is no {kind}").into()),
+        }
+    }
+
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+
+    to_sql_checked!();
+}
+
+/// What stands in a column; `None` where it is of a type that the store has no use for.
+pub(super) fn cell(row: &Row, column: usize) -> Result<Option<Cell<'_>>> {
+    let Some(kind) = row.columns().get(column).map(|column| column.type_()) else { return Ok(None) };
+    let cell = match *kind {
+        Type::INT8 => row.try_get::<_, Option<i64>>(column)?.map(Cell::Integer),
+        Type::INT4 => row.try_get::<_, Option<i32>>(column)?.map(|number| Cell::Integer(i64::from(number))),
+        Type::BOOL => row.try_get::<_, Option<bool>>(column)?.map(|truth| Cell::Integer(i64::from(truth))),
+        Type::TEXT | Type::VARCHAR => row.try_get::<_, Option<&str>>(column)?.map(Cell::Text),
+        Type::BYTEA => row.try_get::<_, Option<&[u8]>>(column)?.map(Cell::Blob),
+        _ => return Ok(None),
+    };
+    Ok(Some(cell.unwrap_or(Cell::Null)))
+}
