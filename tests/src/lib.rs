@@ -5,6 +5,7 @@ pub mod demo;
 pub mod hostile;
 pub mod meter;
 pub mod phone;
+pub mod postgres;
 pub mod proxy;
 pub mod simulation;
 pub mod workload;

@@ -109,6 +109,7 @@ impl Drop for Proxy {
 }
 
 struct Wire {
+    server: std::sync::Mutex<std::net::SocketAddr>,
     line: std::sync::Mutex<Line>,
     up: Direction,
     down: Direction,
@@ -156,6 +157,7 @@ impl Proxy {
         let address = listener.local_addr()?;
         let now = Instant::now();
         let wire = Arc::new(Wire {
+            server: std::sync::Mutex::new(server),
             line: std::sync::Mutex::new(line),
             up: Direction { free_at: Mutex::new(now) },
             down: Direction { free_at: Mutex::new(now) },
@@ -167,7 +169,7 @@ impl Proxy {
         let accepting = wire.clone();
         let task = tokio::spawn(async move {
             while let Ok((phone, _)) = listener.accept().await {
-                tokio::spawn(connection(phone, server, accepting.clone()));
+                tokio::spawn(connection(phone, accepting.clone()));
             }
         });
         Ok(Self { address, wire, task })
@@ -178,6 +180,11 @@ impl Proxy {
         *self.wire.line.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = line;
         self.wire.carried_before.store(self.wire.carried(), Relaxed);
         self.wire.armed.store(true, Relaxed);
+    }
+
+    /// Passes the connections that come from now on to another server.
+    pub fn set_server(&self, server: std::net::SocketAddr) {
+        *self.wire.server.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = server;
     }
 
     /// Ends every open connection; whoever comes next is served.
@@ -205,10 +212,11 @@ impl Proxy {
     }
 }
 
-async fn connection(phone: TcpStream, server: std::net::SocketAddr, wire: Arc<Wire>) {
+async fn connection(phone: TcpStream, wire: Arc<Wire>) {
     wire.counters.connections.fetch_add(1, Relaxed);
     // The handshake of TCP costs a round trip on the line.
     tokio::time::sleep(Duration::from_millis(2 * wire.line().delay_ms)).await;
+    let server = *wire.server.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let Ok(server) = TcpStream::connect(server).await else { return };
     let _ = phone.set_nodelay(true);
     let _ = server.set_nodelay(true);

@@ -23,10 +23,15 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn start() -> Self {
+        Self::start_on(postgres::database())
+    }
+
+    /// With its rows in this PostgreSQL database.
+    fn start_on(database: Option<String>) -> Self {
         programs_are_beside(Path::new(env!("CARGO_BIN_EXE_fieldbook-phone")));
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("server");
-        if let Some(url) = postgres::database() {
+        if let Some(url) = database {
             std::fs::write(data.with_extension("database"), url).unwrap();
         }
         for (code, name, parent) in [("632323", "泽库县总工会", None), ("632323100", "泽曲镇工会", Some("632323"))]

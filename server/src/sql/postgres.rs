@@ -7,6 +7,7 @@ use std::sync::Arc;
 use ::postgres::types::{IsNull, ToSql as ToPostgres, Type, to_sql_checked};
 use ::postgres::{Client, Row};
 use bytes::BytesMut;
+use tokio::runtime::{Handle, RuntimeFlavor};
 
 use super::cell::Cell;
 use super::{Error, Result, Value, dialect};
@@ -83,16 +84,16 @@ impl Session {
     }
 }
 
-/// The client waits in a runtime of its own, which none of the server's tasks may: they reach the store on threads that may
-/// block. This crate's tests ask the store from within a task.
+/// The client waits in a runtime of its own, which a task of another one may not. The server's tasks reach the store on
+/// threads that may block; where one asks by itself, its thread is given up for so long.
 fn apart<C: Send, T: Send>(client: &mut C, work: impl FnOnce(&mut C) -> T + Send) -> T {
-    if cfg!(test) {
-        std::thread::scope(|scope| {
+    match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
+        Err(_) => work(client),
+        Ok(RuntimeFlavor::CurrentThread) => std::thread::scope(|scope| {
             let asked = scope.spawn(|| work(client));
             asked.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        })
-    } else {
-        work(client)
+        }),
+        Ok(_) => tokio::task::block_in_place(|| work(client)),
     }
 }
 

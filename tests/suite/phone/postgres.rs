@@ -1,10 +1,72 @@
-//! The same server with its rows in PostgreSQL.
+//! The same server with its rows in PostgreSQL, and several of them on one database.
+
+use fieldbook_tests::demo::stage::Server;
+use fieldbook_tests::postgres::{self, Postgres};
+use fieldbook_tests::proxy::Line;
+use serde_json::json;
+
+use super::{NARRATIVE, RECORD, World, visit};
 
 /// The address of a new database, where `FIELDBOOK_TEST_POSTGRES` names a PostgreSQL server.
 pub(super) fn database() -> Option<String> {
     let server = std::env::var("FIELDBOOK_TEST_POSTGRES").ok()?;
-    let name = format!("fieldbook_{}", uuid::Uuid::new_v4().simple());
-    let made = fieldbook_server::sql::Connection::postgres(&format!("{server} dbname=postgres")).unwrap();
-    made.execute_batch(&format!("CREATE DATABASE {name}")).unwrap();
-    Some(format!("{server} dbname={name}"))
+    Some(postgres::database(&server).unwrap())
+}
+
+const NOTES: usize = 40;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_processes_on_one_database_serve_phones_that_move_between_them() {
+    let server = Postgres::start().unwrap();
+    let mut world = World::start_on(Some(postgres::database(&server.address).unwrap()));
+    let data = world.folder.path().join("server");
+    let second = Server::start(&data).unwrap();
+    let (first, second) = (world.server.address, second);
+    let (a, b) = (world.phone("duojie").await, world.phone("maxiuying").await);
+    b.line.set_server(second.address);
+    a.sync().await.unwrap();
+    b.sync().await.unwrap();
+
+    let lines: Vec<String> =
+        (0..NOTES).map(|at| json!({ "values": visit(&format!("第{at}户")) }).to_string()).collect();
+    let shared = json!({ "id": RECORD, "values": visit("屋顶漏雨") }).to_string();
+    a.feed(&["import", "visit"], &[lines.clone(), vec![shared]].concat()).await.unwrap();
+    let sent = a.sync().await.unwrap().pop().unwrap();
+    assert_eq!(sent["changes_sent"], NOTES + 1, "{sent}");
+    let received = b.sync().await.unwrap().pop().unwrap();
+    assert_eq!(received["changes_received"], NOTES + 1, "by the other process: {received}");
+
+    // Both write the same answer, and send it in the same moment, each by its process.
+    let edit = |text: &str| vec![json!({ "id": RECORD, "set": { NARRATIVE: text } }).to_string()];
+    a.feed(&["edit"], &edit("屋顶已修")).await.unwrap();
+    b.feed(&["edit"], &edit("屋顶仍漏")).await.unwrap();
+    let (one, other) = tokio::join!(a.sync(), b.sync());
+    one.and(other).unwrap();
+    a.line.set_server(second.address);
+    b.line.set_server(first);
+    a.sync().await.unwrap();
+    b.sync().await.unwrap();
+    let find = |records: Vec<serde_json::Value>| records.into_iter().find(|record| record["id"] == RECORD).unwrap();
+    let (mine, theirs) = (find(a.export("visit").await.unwrap()), find(b.export("visit").await.unwrap()));
+    assert_eq!(mine["heads"], theirs["heads"]);
+    assert_eq!(mine["conflicts"][0]["values"].as_array().unwrap().len(), 2, "{mine}");
+
+    // A process dies in the middle of an exchange: the phone goes on with the other one.
+    b.feed(&["import", "visit"], &lines).await.unwrap();
+    b.line.set_line(Line { bits_per_s: 8_000, ..Line::default() });
+    let (broken, ()) = tokio::join!(b.sync(), async {
+        tokio::time::sleep(std::time::Duration::from_millis(900)).await;
+        world.server.end().unwrap();
+    });
+    assert!(broken.is_err(), "{broken:?}");
+    b.line.set_server(second.address);
+    b.line.set_line(Line::default());
+    b.sync().await.unwrap();
+    a.sync().await.unwrap();
+    assert_eq!(a.export("visit").await.unwrap().len(), 2 * NOTES + 1);
+    assert_eq!(b.export("visit").await.unwrap().len(), 2 * NOTES + 1);
+    let verified = second.administer(&["verify"]).unwrap();
+    assert!(!verified.contains("fault"), "{verified}");
+    let refused = second.administer(&["backup", data.with_extension("copy").to_str().unwrap()]).unwrap_err();
+    assert!(refused.contains("pg_dump"), "{refused}");
 }
