@@ -25,6 +25,9 @@ pub enum Error {
     /// PostgreSQL, or the connection to it, said so.
     #[error(transparent)]
     Postgres(#[from] ::postgres::Error),
+    /// A statement of the transaction had failed: nothing of it was stored.
+    #[error("a statement of the transaction had failed: nothing was stored")]
+    Failed,
     /// The connection was closed.
     #[error("the connection to the database is closed")]
     Closed,
@@ -244,7 +247,10 @@ impl Connection {
     /// # Errors
     /// What the database said.
     pub fn commit(&self) -> Result<()> {
-        self.execute_batch("COMMIT")
+        match &self.engine {
+            Engine::Sqlite(connection) => Ok(connection.execute_batch("COMMIT")?),
+            Engine::Postgres(session) => session.commit(),
+        }
     }
 
     /// Nothing of an open transaction stays.

@@ -21,11 +21,18 @@ pub struct Session {
     client: RefCell<Option<Client>>,
     prepared: RefCell<HashMap<String, Arc<::postgres::Statement>>>,
     idle: Flag<bool>,
+    /// A statement of the open transaction failed: PostgreSQL would roll it back at `COMMIT`, and call that success.
+    failed: Flag<bool>,
 }
 
 impl Session {
     pub(super) fn new(client: Client) -> Self {
-        Self { client: RefCell::new(Some(client)), prepared: RefCell::default(), idle: Flag::new(true) }
+        Self {
+            client: RefCell::new(Some(client)),
+            prepared: RefCell::default(),
+            idle: Flag::new(true),
+            failed: Flag::new(false),
+        }
     }
 
     fn with<T: Send>(
@@ -34,7 +41,20 @@ impl Session {
     ) -> Result<T> {
         let mut client = self.client.borrow_mut();
         let client = client.as_mut().ok_or(Error::Closed)?;
-        Ok(apart(client, work)?)
+        let done = apart(client, work);
+        if done.is_err() {
+            self.failed.set(true);
+        }
+        Ok(done?)
+    }
+
+    /// Makes the transaction durable, or says that it was not.
+    pub(super) fn commit(&self) -> Result<()> {
+        if self.failed.get() {
+            self.run("ROLLBACK")?;
+            return Err(Error::Failed);
+        }
+        self.run("COMMIT")
     }
 
     pub(super) fn prepare(&self, text: &str) -> Result<Arc<::postgres::Statement>> {
@@ -61,7 +81,10 @@ impl Session {
         self.with(|client| client.batch_execute(text))?;
         // `BEGIN …`, `COMMIT` and `ROLLBACK` come alone.
         self.idle.set(match text.split_whitespace().next() {
-            Some("BEGIN") => false,
+            Some("BEGIN") => {
+                self.failed.set(false);
+                false
+            }
             Some("COMMIT" | "ROLLBACK") => true,
             _ => self.idle.get(),
         });

@@ -133,3 +133,16 @@ fn a_failed_write_where_there_is_room_is_no_full_disk() {
     std::fs::remove_dir(&log).unwrap();
     open(folder.path()).unwrap();
 }
+
+/// PostgreSQL answers `COMMIT` behind a failed statement with a rollback, and no error.
+#[test]
+fn a_transaction_in_which_a_statement_failed_is_never_called_stored() {
+    let store = &crate::testing::TestServer::new().store;
+    let stored = store.write(|tx| {
+        super::set_meta(tx, "kept", b"1")?;
+        let again = tx.execute("INSERT INTO meta(key, value) VALUES ('kept', ?1)", (b"2".to_vec(),));
+        assert!(again.is_err());
+        Ok(())
+    });
+    assert_eq!(store.setting("kept").unwrap().is_some(), stored.is_ok(), "{stored:?}");
+}

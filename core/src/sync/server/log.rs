@@ -276,7 +276,8 @@ pub trait ServerLog {
     /// # Errors
     /// [`LogError`].
     fn verdicts(&mut self, device: &DeviceId, after: u64, limit: usize) -> Result<Vec<(u64, Verdict)>, LogError>;
-    /// Forgets verdicts up to `through`: the device has them, and [`DeviceRow::told`] says so from now on. Numbers are never used again, not even by a server that
+    /// Forgets verdicts up to `through`: the device has them, and [`DeviceRow::told`] says so from now on. Numbers are
+    /// never used again, not even by a server that
     /// was restored: the next one is above `through`.
     ///
     /// # Errors
