@@ -10,6 +10,7 @@
 //! conflict with the values `removed`, `edited` and `kept`. Writing one of them there (or removing the row again)
 //! resolves it like any other conflict.
 
+pub mod body;
 pub(crate) mod edit;
 mod error;
 pub(crate) mod graph;

@@ -57,7 +57,7 @@ impl Form {
 
     fn container_to_json(&self, repeat: Option<&str>, values: &Values, row: Option<&Row>) -> Map<String, Json> {
         let (fields, sets) = row.map_or((&values.fields, &values.sets), |row| (&row.fields, &row.sets));
-        let mut object = Map::new();
+        let mut object = Map::with_capacity(fields.len() + sets.len() + 1);
         if let Some(row) = row {
             object.insert(ROW_KEY.to_owned(), Json::from(row.id.to_string()));
         }

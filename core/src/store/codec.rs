@@ -1,22 +1,22 @@
 //! How bodies lie in the file: one byte that names the codec, then the compressed bytes.
 
 use super::StoreError;
+use crate::document::body;
 use crate::limits::BODY_BYTES_MAX;
 
 /// zstd without a dictionary. Other codes are free for dictionaries.
 const ZSTD: u8 = 1;
-/// Level 3: small documents gain nothing from more, and a save must be cheap.
-const ZSTD_LEVEL: i32 = 3;
 
 /// Packs a document's save.
 ///
 /// # Errors
 /// [`StoreError::Limit`] above [`BODY_BYTES_MAX`].
-pub(super) fn pack(body: &[u8]) -> Result<Vec<u8>, StoreError> {
-    if body.len() > BODY_BYTES_MAX {
-        return Err(StoreError::Limit { what: "the record's body in bytes", limit: BODY_BYTES_MAX, found: body.len() });
+pub(super) fn pack(document: &[u8]) -> Result<Vec<u8>, StoreError> {
+    if document.len() > BODY_BYTES_MAX {
+        let found = document.len();
+        return Err(StoreError::Limit { what: "the record's body in bytes", limit: BODY_BYTES_MAX, found });
     }
-    let packed = zstd::bulk::compress(body, ZSTD_LEVEL)
+    let packed = body::pack(document, body::LEVEL_PHONE)
         .map_err(|source| StoreError::Io { doing: "compressing a record".to_owned(), source })?;
     let mut bytes = Vec::with_capacity(packed.len() + 1);
     bytes.push(ZSTD);
@@ -31,14 +31,7 @@ pub(super) fn pack(body: &[u8]) -> Result<Vec<u8>, StoreError> {
 pub(super) fn unpack(bytes: &[u8]) -> Result<Vec<u8>, StoreError> {
     let damaged = |detail: String| StoreError::Damaged { doing: "reading a record's body", detail };
     match bytes.split_first() {
-        Some((&ZSTD, packed)) => {
-            let size = zstd::zstd_safe::get_frame_content_size(packed).ok().flatten().unwrap_or(0);
-            let size = usize::try_from(size).unwrap_or(usize::MAX);
-            if size > BODY_BYTES_MAX {
-                return Err(damaged(format!("claims {size} bytes")));
-            }
-            zstd::bulk::decompress(packed, size).map_err(|error| damaged(error.to_string()))
-        }
+        Some((&ZSTD, packed)) => body::unpack(packed).map_err(|error| damaged(error.to_string())),
         Some((code, _)) => Err(damaged(format!("unknown codec {code}"))),
         None => Err(damaged("empty".to_owned())),
     }

@@ -5,10 +5,9 @@ use std::sync::Arc;
 use crate::sql;
 use crate::sql::{Connection, OptionalExtension};
 use fieldbook_core::access::FeedId;
-use fieldbook_core::document::{Document, Rendition, ReviewMark, state_of};
+use fieldbook_core::document::{Document, Rendition, ReviewMark, body, state_of};
 use fieldbook_core::forms::{EvalTime, Form, FormDefinition, Scalar, Values};
 use fieldbook_core::ids::{ActorId, ChangeHash, DeviceId, RecordId, UserId};
-use fieldbook_core::limits::BODY_BYTES_MAX;
 use fieldbook_core::protocol::{EntryBody, RecordStart};
 use fieldbook_core::sync::chain;
 use serde_json::{Value as Json, json};
@@ -17,8 +16,6 @@ use super::documents::Documents;
 use super::feeds::{self, Feed, NewEntry};
 use super::{Store, StoreError, reviews};
 
-/// zstd level of bodies: they are written with every change and read seldom.
-const BODY_ZSTD_LEVEL: i32 = 1;
 /// Characters of a record's search text.
 const SEARCH_CHARS_MAX: usize = 2_000;
 
@@ -64,13 +61,6 @@ pub(crate) fn hashes(bytes: &[u8]) -> Result<Vec<ChangeHash>, StoreError> {
 /// Concatenates change hashes.
 pub(crate) fn joined(hashes: &[ChangeHash]) -> Vec<u8> {
     hashes.iter().flat_map(|hash| hash.0).collect()
-}
-
-fn inflate(body: &[u8]) -> Result<Vec<u8>, StoreError> {
-    let size = zstd::zstd_safe::get_frame_content_size(body).ok().flatten().unwrap_or(0);
-    let size = usize::try_from(size).ok().filter(|size| *size <= BODY_BYTES_MAX);
-    let size = size.ok_or_else(|| StoreError::corrupt("body", "too large"))?;
-    zstd::bulk::decompress(body, size).map_err(|error| StoreError::corrupt("body", error))
 }
 
 /// A record as its rows hold it.
@@ -125,7 +115,7 @@ impl Fetched {
         let (document, body_bytes) = match content {
             Content::Loaded(document, bytes) => (document, bytes),
             Content::Packed(body) => {
-                let body = inflate(&body)?;
+                let body = body::unpack(&body).map_err(|error| StoreError::corrupt("body", error))?;
                 let document = Document::load(&body).map_err(|error| StoreError::corrupt("body", error))?;
                 let document = Arc::new(document);
                 if let Some(documents) = documents {
@@ -310,7 +300,7 @@ impl ReadyRow {
     /// Reads and packs a record under the newest form of its kind.
     pub(crate) fn of(form: Arc<Form>, open: &mut OpenRecord) -> Result<Self, StoreError> {
         let rendition = Rendition::after(&open.document, form.definition(), open.rendition.take());
-        let body = zstd::bulk::compress(rendition.body(), BODY_ZSTD_LEVEL);
+        let body = body::pack(rendition.body(), body::LEVEL_SERVER);
         let body = body.map_err(|error| StoreError::corrupt("body", error))?;
         let (heads, read) = (rendition.heads().to_vec(), read_row(&form, open, &rendition));
         Ok(Self { form, heads, changed_s: open.changed_s, read, body, body_bytes: rendition.body().len() })

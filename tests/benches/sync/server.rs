@@ -18,8 +18,8 @@ const CHANGES: u32 = 105;
 const WARM_UP: u32 = 2;
 /// Measured exchanges that change other records each time; at N = 2,000 each record once.
 const SPREAD_EXCHANGES: u32 = 20;
-/// Measured exchanges that change the same records: few, because their history grows.
-const REPEATED_EXCHANGES: u32 = 10;
+/// Measured exchanges whose records were changed by as many exchanges before, so that they are in memory.
+const KNOWN_EXCHANGES: u32 = 10;
 /// Idle exchanges that are measured as one, and how often.
 const IDLE_EXCHANGES: u32 = 200;
 const IDLE_ROUNDS: usize = 5;
@@ -29,8 +29,8 @@ const IDLE_ROUNDS: usize = 5;
 pub struct Rates {
     /// Changed records a CPU second of the server, other records in each exchange.
     pub spread: f64,
-    /// The same 100 records in every exchange.
-    pub repeated: f64,
+    /// The same for records that the server has in memory.
+    pub known: f64,
     pub peak_kb: u64,
 }
 
@@ -65,21 +65,21 @@ pub fn rates(data: &Path, homes: &Path, seed: u32, n: u32) -> Result<Rates, Fail
     let server = Server::start(data)?;
     let phone = enrolled(&server, &homes.join("a"), "a")?;
     let watch = Meter::start(server.process())?;
-    let mut round = 0;
-    let mut rate = |exchanges: u32, spread: bool| -> Result<f64, Failure> {
+    let rate = |numbers: std::ops::Range<u32>, round: u32| -> Result<f64, Failure> {
+        let exchanges = numbers.len() as u32;
         let mut cpu_ms = 0.0;
-        for number in 0..WARM_UP + exchanges {
-            round += 1;
-            let first = if spread { number * CHANGED_RECORDS } else { 0 };
-            let used_ms = exchange(&server, &phone, (seed, round), first, n)?;
-            cpu_ms += if number < WARM_UP { 0.0 } else { used_ms };
+        for number in numbers {
+            cpu_ms += exchange(&server, &phone, (seed, round), number * CHANGED_RECORDS, n)?;
         }
         Ok(f64::from(CHANGED_RECORDS * exchanges) * 1_000.0 / cpu_ms)
     };
-    let (spread, repeated) = (rate(SPREAD_EXCHANGES, true)?, rate(REPEATED_EXCHANGES, false)?);
+    rate(0..WARM_UP, 1)?;
+    let end = WARM_UP + SPREAD_EXCHANGES;
+    let spread = rate(WARM_UP..end, 2)?;
+    let known = rate(end - KNOWN_EXCHANGES..end, 3)?;
     let peak_kb = watch.end()?.peak_kb;
     close(phone)?;
-    Ok(Rates { spread, repeated, peak_kb })
+    Ok(Rates { spread, known, peak_kb })
 }
 
 /// CPU of the server for an idle exchange on an open connection, milliseconds: median of a few rounds.
