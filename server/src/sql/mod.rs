@@ -69,7 +69,7 @@ impl<T> OptionalExtension<T> for Result<T> {
     }
 }
 
-/// A connection to either database. Outside of [`Connection::begin_reading`] and [`Connection::begin_writing`] every
+/// A connection to either database. Outside of a transaction every
 /// statement is a transaction of its own.
 pub struct Connection {
     engine: Engine,
@@ -116,7 +116,8 @@ impl Connection {
                 if !["C", "POSIX", "C.UTF-8", "C.utf8"].contains(&collation.as_str()) {
                     return Err(Error::Collation(collation));
                 }
-                session.run(&dialect::schema(schema))
+                session.run(&dialect::schema(schema))?;
+                session.run("CREATE SEQUENCE record_serial")
             }
         }
     }
@@ -240,6 +241,50 @@ impl Connection {
             Engine::Sqlite(connection) => Ok(connection.execute_batch("BEGIN IMMEDIATE")?),
             Engine::Postgres(session) => session.begin_writing(),
         }
+    }
+
+    /// Begins a transaction that may write beside others that were begun so, also in other processes: whatever it changes
+    /// it must [`Connection::hold`]. An embedded database has one writer at a time, however it began.
+    ///
+    /// # Errors
+    /// What the database said.
+    pub fn begin_sharing(&self) -> Result<()> {
+        match &self.engine {
+            Engine::Sqlite(_) => self.begin_writing(),
+            Engine::Postgres(session) => session.begin_sharing(),
+        }
+    }
+
+    /// Whether others may write beside the open transaction.
+    pub fn is_sharing(&self) -> bool {
+        match &self.engine {
+            Engine::Sqlite(_) => false,
+            Engine::Postgres(session) => session.is_sharing(),
+        }
+    }
+
+    /// Waits until no other transaction holds any of these keys, and holds them until this one ends. They are asked for in
+    /// this order.
+    ///
+    /// # Errors
+    /// What the database said; of two that wait for each other one fails.
+    pub fn hold(&self, keys: &[i64]) -> Result<()> {
+        match &self.engine {
+            Engine::Sqlite(_) => Ok(()),
+            Engine::Postgres(session) => session.hold(keys),
+        }
+    }
+
+    /// A number above all that this gave before, which orders records by when they were last written.
+    ///
+    /// # Errors
+    /// What the database said.
+    pub fn next_serial(&self) -> Result<i64> {
+        let text = match &self.engine {
+            Engine::Sqlite(_) => "SELECT coalesce(max(serial), 0) + 1 FROM records",
+            Engine::Postgres(_) => "SELECT nextval('record_serial')",
+        };
+        self.query_row(text, (), |row| row.get(0))
     }
 
     /// Makes the transaction durable.

@@ -1,7 +1,7 @@
 //! A session with PostgreSQL.
 
 use std::cell::{Cell as Flag, RefCell};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use ::postgres::types::{IsNull, ToSql as ToPostgres, Type, to_sql_checked};
@@ -23,6 +23,8 @@ pub struct Session {
     idle: Flag<bool>,
     /// A statement of the open transaction failed: PostgreSQL would roll it back at `COMMIT`, and call that success.
     failed: Flag<bool>,
+    /// Keys of advisory locks that the open transaction holds; `None` while it is the only one that writes.
+    held: RefCell<Option<HashSet<i64>>>,
 }
 
 impl Session {
@@ -32,6 +34,7 @@ impl Session {
             prepared: RefCell::default(),
             idle: Flag::new(true),
             failed: Flag::new(false),
+            held: RefCell::default(),
         }
     }
 
@@ -91,9 +94,43 @@ impl Session {
         Ok(())
     }
 
+    /// Begins a transaction beside which nobody writes.
     pub(super) fn begin_writing(&self) -> Result<()> {
-        self.run("BEGIN ISOLATION LEVEL READ COMMITTED")?;
-        self.with(|client| client.execute("SELECT pg_advisory_xact_lock($1)", &[&WRITER_LOCK]))?;
+        self.begin(&format!("SELECT pg_advisory_xact_lock({WRITER_LOCK})"), None)
+    }
+
+    /// Begins a transaction beside which others write that begin so.
+    pub(super) fn begin_sharing(&self) -> Result<()> {
+        self.begin(&format!("SELECT pg_advisory_xact_lock_shared({WRITER_LOCK})"), Some(HashSet::new()))
+    }
+
+    fn begin(&self, lock: &str, held: Option<HashSet<i64>>) -> Result<()> {
+        self.failed.set(false);
+        self.held.replace(held);
+        let begun = self.with(|client| client.batch_execute(&format!("BEGIN ISOLATION LEVEL READ COMMITTED; {lock}")));
+        self.idle.set(false);
+        if begun.is_err() && !self.is_closed() {
+            self.run("ROLLBACK")?;
+        }
+        begun
+    }
+
+    /// Whether others may write beside the open transaction.
+    pub(super) fn is_sharing(&self) -> bool {
+        self.held.borrow().is_some()
+    }
+
+    /// Waits until the transaction holds these locks, which it asks for in this order.
+    pub(super) fn hold(&self, keys: &[i64]) -> Result<()> {
+        let mut held = self.held.borrow_mut();
+        let Some(held) = held.as_mut() else { return Ok(()) };
+        let new: Vec<i64> = keys.iter().copied().filter(|key| !held.contains(key)).collect();
+        if new.is_empty() {
+            return Ok(());
+        }
+        let statement = self.prepare("SELECT pg_advisory_xact_lock(key) FROM unnest($1::bigint[]) AS key")?;
+        self.with(|client| client.query(&*statement, &[&new]))?;
+        held.extend(new);
         Ok(())
     }
 

@@ -3,13 +3,13 @@
 use crate::sql;
 use crate::sql::{Connection, OptionalExtension, Row};
 use fieldbook_core::access::Area;
-use fieldbook_core::ids::{ChangeHash, DeviceId, UserId};
+use fieldbook_core::ids::{ActorId, ChangeHash, DeviceId, UserId};
 use fieldbook_core::limits::DEVICE_NAME_CHARS_MAX;
-use fieldbook_core::protocol::{EnrolAnswer, Verdict};
+use fieldbook_core::protocol::{EnrolAnswer, Notice, Verdict};
 use fieldbook_core::sync::to_cbor;
 use sha2::{Digest, Sha256};
 
-use super::{Problem, Store, StoreError, UserRow, meta, restored, units, users};
+use super::{Problem, Store, StoreError, UserRow, feeds, meta, restored, units, users};
 use crate::apart::{self, Line};
 use crate::code;
 
@@ -200,6 +200,32 @@ impl Store {
             }
             Ok(fresh)
         })
+    }
+
+    /// Gives `actor` to a device and user for ever, and tells so in the general feed of `unit`. False if it belongs to
+    /// another device or user.
+    pub(crate) fn claim(
+        &self,
+        tx: &Connection,
+        actor: ActorId,
+        device: DeviceId,
+        user: &UserRow,
+        unit: &str,
+    ) -> Result<bool, StoreError> {
+        let text = "SELECT device, user FROM actors WHERE actor = ?1";
+        let held: Option<([u8; 16], [u8; 16])> =
+            tx.query_row(text, [actor.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+        if let Some(held) = held {
+            return Ok(held == (device.0, user.id.0));
+        }
+        tx.execute(
+            "INSERT INTO actors(actor, device, user) VALUES (?1, ?2, ?3)",
+            (actor.as_bytes(), device.as_bytes(), user.id.as_bytes()),
+        )?;
+        let feed = feeds::feed_for(tx, unit, Area::General)?;
+        let notice = Notice::Actor { actor, device, user: user.id, name: user.name.clone() };
+        feeds::append_notice(tx, &feed, self.now_ms(), None, &notice)?;
+        Ok(true)
     }
 }
 

@@ -7,6 +7,7 @@ use fieldbook_core::ids::{ChangeHash, DeviceId, RecordId};
 use fieldbook_core::protocol::{EntryBody, Notice};
 use fieldbook_core::sync::{chain, to_cbor};
 
+use super::held::{Held, hold};
 use super::{StoreError, meta};
 
 /// Epoch of a fresh log.
@@ -82,9 +83,10 @@ pub(crate) fn all(tx: &Connection) -> Result<Vec<Feed>, StoreError> {
     Ok(feeds)
 }
 
-/// The feed, made when it is not there yet.
+/// The feed to append to, made when it is not there yet: no other transaction appends until this one ends.
 pub(crate) fn feed_for(tx: &Connection, unit: &str, area: Area) -> Result<Feed, StoreError> {
     let id = FeedId { unit: unit.to_owned(), area };
+    hold(tx, [Held::Feed(&id)])?;
     if let Some(found) = feed(tx, &id)? {
         return Ok(found);
     }

@@ -5,12 +5,12 @@
 //! have to be decrypted anew after each commit), and used in the transaction only if all that they stand on is still so: the
 //! record's heads, the author's roles, the last review, the newest form. Otherwise they are done again.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::sql::Connection;
-use fieldbook_core::access::Role;
+use fieldbook_core::access::{FeedId, Role};
 use fieldbook_core::document::{Document, Rendition};
 use fieldbook_core::forms::{Form, FormDefinition};
 use fieldbook_core::ids::{ChangeHash, RecordId};
@@ -110,6 +110,15 @@ impl<'c> Gathered<'c> {
         }
         self.changes.push((change, form));
         Ok(())
+    }
+
+    /// The feeds to which the changes will go, as it looks now.
+    pub(super) fn feeds(&self) -> BTreeSet<FeedId> {
+        let feed = |(change, _): &(&TakenChange<'_>, Arc<Form>)| {
+            let fetched = self.sources.get(&change.record).and_then(|source| source.fetched.as_ref());
+            fetched.map_or(change.feed, |fetched| &fetched.feed.id).clone()
+        };
+        self.changes.iter().map(feed).collect()
     }
 }
 

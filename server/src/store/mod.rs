@@ -10,6 +10,7 @@ mod error;
 mod feeds;
 mod foreseen;
 mod forms;
+mod held;
 mod hubs;
 mod listing;
 mod mask;

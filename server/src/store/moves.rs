@@ -273,9 +273,13 @@ impl Store {
             "INSERT INTO moves(record, number, from_feed, position, to_feed, moved_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         )?
         .execute((record.as_bytes(), number, left.row, position, feed.row, now_ms))?;
-        let text = "UPDATE records SET unit = ?2, feed = ?3, serial = (SELECT max(serial) + 1 FROM records)
-                    WHERE id = ?1";
-        tx.prepare(text)?.execute((record.as_bytes(), to, feed.row))?;
+        let serial = tx.next_serial()?;
+        tx.prepare("UPDATE records SET unit = ?2, feed = ?3, serial = ?4 WHERE id = ?1")?.execute((
+            record.as_bytes(),
+            to,
+            feed.row,
+            serial,
+        ))?;
         let mut actors: Vec<ActorId> = open.document.changes().into_iter().map(|change| change.actor).collect();
         actors.sort_unstable();
         actors.dedup();

@@ -246,8 +246,7 @@ impl Store {
         let last = reviews::last(tx, open.id)?;
         let submission = open.document.submission();
         let state = state_of(&heads, submission.as_deref(), last.as_ref().map(|last| &last.mark));
-        let serial = "SELECT coalesce(max(serial), 0) + 1 FROM records";
-        let serial: i64 = tx.prepare(serial)?.query_row((), |row| row.get(0))?;
+        let serial = tx.next_serial()?;
         tx.prepare(
             "INSERT INTO records(id, kind, created_version, unit, feed, salt, state, submission, heads, values_json,
                conflicts_json, problems_json, conflict_count, problem_count, search, received_ms, changed_s, serial)

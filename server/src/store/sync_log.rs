@@ -1,15 +1,15 @@
 //! The store as the sync machine sees it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::MutexGuard;
 
 use crate::sql;
 use crate::sql::{Connection, OptionalExtension, Row};
-use fieldbook_core::access::{Area, FeedId};
+use fieldbook_core::access::FeedId;
 use fieldbook_core::document::Document;
 use fieldbook_core::ids::{ActorId, ChangeHash, DeviceId, LogId, RecordId, UserId};
 use fieldbook_core::protocol::limits::{CHANGE_PREFIX_BYTES, DEVICE_FEEDS_MAX, RECORD_PREFIX_BYTES};
-use fieldbook_core::protocol::{CreatedUnder, Entry, HostedDevice, Notice, Point, Returned, Segment, Verdict};
+use fieldbook_core::protocol::{CreatedUnder, Entry, HostedDevice, Point, Returned, Segment, Verdict};
 use fieldbook_core::sync::cursors::CursorPoint;
 use fieldbook_core::sync::segment::Sealed;
 use fieldbook_core::sync::server::{
@@ -19,6 +19,7 @@ use fieldbook_core::sync::{LogError, LogErrorKind, chain, from_cbor};
 use sha2::{Digest, Sha256};
 
 use super::foreseen::{Foreseen, Gathered, RECORD_BYTES_MAX, RECORDS_MAX};
+use super::held::{Held, hold};
 use super::records::OpenRecord;
 use super::{Store, StoreError, devices, feeds, hubs, moves, restored, segments, units, users};
 
@@ -50,6 +51,8 @@ pub(crate) struct StoreLog<'a> {
     /// The records that this transaction has changed: each is saved once, at its end.
     open: Vec<OpenRecord>,
     pub(super) foreseen: Foreseen,
+    /// Records and feeds of the changes that come next.
+    next: (BTreeSet<RecordId>, BTreeSet<FeedId>),
     sealing: Option<MutexGuard<'a, ()>>,
 }
 
@@ -61,6 +64,7 @@ impl<'a> StoreLog<'a> {
             reader: Some(store.take_reader()?),
             open: Vec::new(),
             foreseen: Foreseen::default(),
+            next: Default::default(),
             sealing: None,
         })
     }
@@ -189,6 +193,22 @@ impl ServerLog for StoreLog<'_> {
     fn begin(&mut self) -> Result<(), LogError> {
         let writer = self.store.writer();
         writer.begin_writing().map_err(|error| self.store.looked_into(error.into()))?;
+        self.writer = Some(writer);
+        Ok(())
+    }
+
+    fn begin_for(&mut self, device: &DeviceId) -> Result<(), LogError> {
+        let writer = self.store.writer();
+        let (records, feeds) = std::mem::take(&mut self.next);
+        let begun = writer.begin_sharing().map_err(StoreError::from).and_then(|()| {
+            hold(&writer, [Held::Device(device)])?;
+            hold(&writer, records.iter().map(Held::Record))?;
+            hold(&writer, feeds.iter().map(Held::Feed))
+        });
+        if begun.is_err() {
+            writer.rollback();
+        }
+        begun.map_err(|error| self.store.looked_into(error))?;
         self.writer = Some(writer);
         Ok(())
     }
@@ -323,6 +343,7 @@ impl ServerLog for StoreLog<'_> {
             let tx = writer.reading().map_err(sql)?;
             Gathered::of(self.store, &tx, changes)?
         };
+        self.next = (changes.iter().map(|change| change.record).collect(), gathered.feeds());
         self.foreseen = Foreseen::of(self.store, gathered)?;
         Ok(())
     }
@@ -335,6 +356,7 @@ impl ServerLog for StoreLog<'_> {
         }
         let mut open = at.map(|at| self.open.remove(at));
         let writer = self.writer.as_deref().ok_or_else(|| LogError::other("no transaction"))?;
+        hold(writer, [Held::Record(&change.record)])?;
         let fate = self.store.take_change(writer, &mut open, &mut self.foreseen, change);
         if let Some(open) = open {
             self.open.insert(at.unwrap_or(self.open.len()), open);
@@ -555,33 +577,5 @@ impl ServerLog for StoreLog<'_> {
         let mut key = [0; 32];
         self.store.random.fill(&mut key);
         Ok(key)
-    }
-}
-
-impl Store {
-    /// Gives `actor` to a device and user for ever, and tells so in the general feed of `unit`. False if it belongs to
-    /// another device or user.
-    pub(crate) fn claim(
-        &self,
-        tx: &Connection,
-        actor: ActorId,
-        device: DeviceId,
-        user: &super::UserRow,
-        unit: &str,
-    ) -> Result<bool, StoreError> {
-        let text = "SELECT device, user FROM actors WHERE actor = ?1";
-        let held: Option<([u8; 16], [u8; 16])> =
-            tx.query_row(text, [actor.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
-        if let Some(held) = held {
-            return Ok(held == (device.0, user.id.0));
-        }
-        tx.execute(
-            "INSERT INTO actors(actor, device, user) VALUES (?1, ?2, ?3)",
-            (actor.as_bytes(), device.as_bytes(), user.id.as_bytes()),
-        )?;
-        let feed = feeds::feed_for(tx, unit, Area::General)?;
-        let notice = Notice::Actor { actor, device, user: user.id, name: user.name.clone() };
-        feeds::append_notice(tx, &feed, self.now_ms(), None, &notice)?;
-        Ok(true)
     }
 }

@@ -468,7 +468,7 @@ impl Answer {
         }
         let sets: Vec<Vec<u8>> = self.base.iter().filter(|base| **base != after).chain([&after]).map(to_cbor).collect();
         debug_assert!(sets.len() <= CURSOR_SETS_KEPT);
-        log.begin()?;
+        log.begin_for(&self.caller.device)?;
         if let Err(failure) = log.put_cursor_sets(&self.caller.device, &sets) {
             log.rollback();
             return Err(failure);

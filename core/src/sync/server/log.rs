@@ -133,6 +133,12 @@ pub trait ServerLog {
     /// # Errors
     /// [`LogError`], as for every method below.
     fn begin(&mut self) -> Result<(), LogError>;
+    /// Opens a transaction that writes only what is `device`'s own, and, of the changes that were named to
+    /// [`ServerLog::foresee`] last, records and feeds: a log that can lets others write beside it.
+    fn begin_for(&mut self, device: &DeviceId) -> Result<(), LogError> {
+        let _ = device;
+        self.begin()
+    }
     /// Makes the open transaction durable.
     ///
     /// # Errors

@@ -29,7 +29,7 @@ pub(super) fn note(log: &mut dyn ServerLog, caller: &Caller) -> Result<(), LogEr
             })
             .collect(),
     };
-    log.begin()?;
+    log.begin_for(&caller.device)?;
     match log.note_seen(&caller.device, &seen) {
         Ok(()) => log.commit(),
         Err(failure) => {

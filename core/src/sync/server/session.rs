@@ -242,7 +242,7 @@ fn take_counter(log: &mut dyn ServerLog, header: &RequestHeader, last: u64, now_
     if header.verdicts > VERDICT_NUMBER_MAX {
         return Err(error(ErrorKind::Malformed, format!("a device is told at most {VERDICT_NUMBER_MAX} verdicts")));
     }
-    log.begin()?;
+    log.begin_for(&header.device)?;
     let taken = log.take_counter(&header.device, header.counter, now_ms).and_then(|taken| {
         if header.verdicts > 0 {
             log.drop_verdicts(&header.device, header.verdicts)?;

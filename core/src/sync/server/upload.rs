@@ -143,7 +143,12 @@ impl Upload {
         traffic: &mut Traffic,
     ) -> Result<(), ErrorAnswer> {
         let made_out = self.foresee(log, now_ms, &messages)?;
-        log.begin()?;
+        // What is given back to a restored server changes more than one device's.
+        if messages.iter().all(|message| matches!(message, Up::Changes(_))) {
+            log.begin_for(&self.caller.device)?;
+        } else {
+            log.begin()?;
+        }
         match self.refresh(log).and_then(|()| self.take_frame(log, now_ms, messages, made_out)) {
             Ok(frame) => {
                 log.commit()?;
