@@ -10,6 +10,7 @@ mod day;
 mod large;
 mod page;
 mod peers;
+mod processes;
 mod report;
 mod server;
 mod workload;
@@ -60,12 +61,15 @@ enum Part {
     Crowd,
     /// A small phone beside a large one.
     Beside,
+    /// One server process and two on one PostgreSQL.
+    Processes,
     /// What takes long.
     Large,
 }
 
 /// What is measured without `--full`.
-const EACH_TIME: [Part; 5] = [Part::Workload, Part::Connection, Part::Server, Part::Crowd, Part::Beside];
+const EACH_TIME: [Part; 6] =
+    [Part::Workload, Part::Connection, Part::Server, Part::Crowd, Part::Beside, Part::Processes];
 
 impl Part {
     fn name(self) -> &'static str {
@@ -75,6 +79,7 @@ impl Part {
             Self::Connection => "connection",
             Self::Crowd => "crowd",
             Self::Beside => "beside",
+            Self::Processes => "processes",
             Self::Large => "large",
         }
     }
@@ -132,6 +137,10 @@ fn measure(part: Part, runtime: &Runtime, folder: &Path, arguments: &Arguments) 
             let data = cost::seeded(folder, 1, arguments.n)?;
             let beside = beside::run(&data, folder, 1)?;
             (beside.section(&machine()), beside.targets(), json!(beside))
+        }
+        Part::Processes => {
+            let processes = processes::measure(folder)?;
+            (processes.section(&machine()), processes.targets(), json!(processes))
         }
         Part::Large => {
             let large = large::run(runtime, folder)?;
