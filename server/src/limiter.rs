@@ -39,6 +39,13 @@ impl Limiter {
         true
     }
 
+    /// Takes the last attempt of `key` back.
+    pub(crate) fn forgive_one(&self, key: &str) {
+        if let Some(times) = self.failures.lock().unwrap_or_else(PoisonError::into_inner).get_mut(key) {
+            times.pop();
+        }
+    }
+
     /// Forgets the attempts of `key`: it knew the secret.
     pub(crate) fn forgive(&self, key: &str) {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner).remove(key);

@@ -71,6 +71,25 @@ impl Modules {
     }
 }
 
+/// The QR code as an SVG picture, a unit a module.
+///
+/// # Errors
+/// When the text is too long for a QR code.
+pub(crate) fn svg_qr(text: &str) -> Result<String, StoreError> {
+    let modules = Modules::of(text)?;
+    let width = modules.width;
+    let mut path = String::new();
+    for y in 0..width {
+        for x in (0..width).filter(|x| modules.at(*x, y)) {
+            path.push_str(&format!("M{x} {y}h1v1h-1z"));
+        }
+    }
+    Ok(format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {width}\" shape-rendering=\"crispEdges\">\
+         <path fill=\"#fff\" d=\"M0 0h{width}v{width}H0z\"/><path d=\"{path}\"/></svg>"
+    ))
+}
+
 /// The QR code as text for a terminal with light letters on dark ground: two modules a letter, light drawn.
 ///
 /// # Errors

@@ -118,6 +118,16 @@ const CATALOGUE: &[(&str, &str, &str)] = &[
     ("cli user role", "授予或收回角色", "Give or take roles"),
     ("cli user role --give", "授予：角色@单位", "Give: ROLE@UNIT"),
     ("cli user role --take", "收回：角色@单位", "Take: ROLE@UNIT"),
+    (
+        "cli user reset-factor",
+        "取消用户的身份验证器；下次登录时重新设置",
+        "Take a user's second factor away; the next sign-in sets up a new one",
+    ),
+    (
+        "cli user second-factor",
+        "控制台登录是否必须使用身份验证器：required 必须（默认），optional 自愿（仅供试用和脚本）",
+        "Whether the console asks for a second factor: required (the default), or optional, for trials and scripts",
+    ),
     ("cli user reset-password", "重置密码，显示一次新密码", "Reset the password; shows the new one once"),
     ("cli device", "设备", "Devices"),
     (
@@ -243,6 +253,17 @@ const CATALOGUE: &[(&str, &str, &str)] = &[
         "{name}, login {login}; shown only now, new password {password}",
     ),
     ("user_roles", "{name}：{roles}", "{name}: {roles}"),
+    (
+        "factor_reset",
+        "已取消 {login} 的身份验证器，其会话已结束。",
+        "{login} has no second factor any more; their sessions have ended.",
+    ),
+    ("factor_required", "控制台登录必须使用身份验证器。", "The console asks everybody for a second factor."),
+    (
+        "factor_optional",
+        "身份验证器为自愿。正式使用前请改为 required。",
+        "A second factor is optional. Make it required before real use.",
+    ),
     (
         "enrol_link",
         "{name} 的注册链接（一次有效，24 小时内）：",
@@ -402,6 +423,35 @@ const CATALOGUE: &[(&str, &str, &str)] = &[
     ),
     ("signed_out", "请先登录。", "Please sign in."),
     ("login_refused", "登录名或密码不正确。", "Login or password is wrong."),
+    (
+        "code_wanted",
+        "请输入身份验证器中的六位验证码，或一个恢复码。",
+        "Enter the six digits of your authenticator app, or a recovery code.",
+    ),
+    (
+        "code_refused",
+        "验证码不正确或已用过。请等待下一个验证码，并检查手机时间是否准确。",
+        "The code is wrong or was used before. Wait for the next one, and check the clock of your phone.",
+    ),
+    (
+        "account_unfinished",
+        "请先设置自己的密码和身份验证器。",
+        "Choose a password of your own and set up an authenticator app first.",
+    ),
+    ("foreign_site", "此请求来自其他网站，已拒绝。", "This request came from another site and was refused."),
+    ("password_wrong", "密码不正确。", "The password is wrong."),
+    (
+        "password_weak",
+        "密码至少 {least} 个字符，不能只由登录名和常见密码组成，也不能与原密码相同。",
+        "A password has at least {least} characters, is not made of the login and common passwords, and is another than before.",
+    ),
+    ("factor_not_begun", "请先取得新的密钥，再输入验证码。", "Ask for a new secret first, then enter its code."),
+    ("session_unknown", "没有会话 {session}，它可能已经结束。", "There is no session {session}; it may have ended."),
+    (
+        "not_auditor",
+        "只有最上级单位的审核人员和审计员可以查看操作日志。",
+        "Only supervisors and auditors of the topmost unit read the audit log.",
+    ),
     ("too_many_attempts", "尝试次数过多，请 15 分钟后再试。", "Too many attempts; try again in 15 minutes."),
     ("internal", "服务器内部出错，请联系管理员。", "The server failed inside; tell an administrator."),
     ("address_not_here", "没有这个地址。", "There is no such address."),

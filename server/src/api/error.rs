@@ -82,11 +82,10 @@ impl From<QueryRejection> for ApiError {
 
 fn status_of(word: &str) -> StatusCode {
     match word {
-        "record_unknown" | "kind_unknown" | "quarantine_unknown" | "device_unknown" | "unit_unknown" => {
-            StatusCode::NOT_FOUND
-        }
+        "record_unknown" | "kind_unknown" | "quarantine_unknown" | "device_unknown" | "unit_unknown"
+        | "session_unknown" => StatusCode::NOT_FOUND,
         "awaiting_confirmation" => StatusCode::SERVICE_UNAVAILABLE,
-        "not_supervisor" | "not_your_field" => StatusCode::FORBIDDEN,
+        "not_supervisor" | "not_your_field" | "not_auditor" => StatusCode::FORBIDDEN,
         "heads_moved"
         | "must_agree"
         | "has_problems"
@@ -95,7 +94,8 @@ fn status_of(word: &str) -> StatusCode {
         | "form_not_there"
         | "heads_unknown"
         | "depends_on_quarantined" => StatusCode::CONFLICT,
-        "value_refused" | "field_unknown" | "reasons_missing" => StatusCode::UNPROCESSABLE_ENTITY,
+        "value_refused" | "field_unknown" | "reasons_missing" | "password_wrong" | "password_weak"
+        | "password_malformed" | "factor_not_begun" | "code_refused" => StatusCode::UNPROCESSABLE_ENTITY,
         _ => StatusCode::BAD_REQUEST,
     }
 }

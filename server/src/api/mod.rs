@@ -1,5 +1,6 @@
 //! The router: `/healthz`, `/sync/1` for phones, `/api/v1` for supervisors.
 
+mod account;
 mod decisions;
 mod error;
 mod kinds;
@@ -24,8 +25,8 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::limiter::Limiter;
-use crate::store::{Problem, Store, StoreError};
+use crate::limiter::{LOGIN_ATTEMPTS_MAX, Limiter};
+use crate::store::{Problem, Store, StoreError, UserRow};
 use crate::sync_http;
 
 /// Exchanges and enrolments that hold a thread at once; more are told to come back.
@@ -52,6 +53,7 @@ pub fn router(store: Arc<Store>) -> Router {
         .method_not_allowed_fallback(error::no_such_address)
         .layer(DefaultBodyLimit::max(API_BODY_BYTES_MAX))
         .layer(middleware::from_fn_with_state(app.clone(), confirmed))
+        .layer(middleware::from_fn(session::own_site))
         .layer(middleware::from_fn(error::localise));
     Router::new()
         .nest("/api/v1", console)
@@ -81,6 +83,14 @@ fn console() -> OpenApiRouter<App> {
         .routes(routes!(session::login))
         .routes(routes!(session::logout))
         .routes(routes!(session::me))
+        .routes(routes!(account::account))
+        .routes(routes!(account::password))
+        .routes(routes!(account::begin_factor))
+        .routes(routes!(account::confirm_factor))
+        .routes(routes!(account::end_session))
+        .routes(routes!(account::end_sessions))
+        .routes(routes!(account::audit))
+        .routes(routes!(account::audit_csv))
         .routes(routes!(kinds::kinds))
         .routes(routes!(kinds::kind))
         .routes(routes!(records::list))
@@ -117,6 +127,24 @@ impl App {
             Ok(answer) => answer,
             Err(error) => Err(StoreError::corrupt("request", format!("the work ended early: {error}"))),
         }
+    }
+}
+
+impl App {
+    /// As [`App::ask`] for what proves a user's password or code: so many wrong ones a quarter of an hour.
+    pub(crate) async fn guess<T: Send + 'static>(
+        &self,
+        user: &UserRow,
+        work: impl FnOnce(&Store, &UserRow) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let key = format!("proof {}", user.id);
+        if !self.limiter.attempt(&key, LOGIN_ATTEMPTS_MAX, self.store.now_ms()) {
+            return Err(ApiError::new(StatusCode::TOO_MANY_REQUESTS, Problem::new("too_many_attempts")));
+        }
+        let user = user.clone();
+        let answer = self.ask(move |store| work(store, &user)).await?;
+        self.limiter.forgive(&key);
+        Ok(answer)
     }
 }
 

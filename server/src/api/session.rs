@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{ConnectInfo, FromRequestParts, State};
+use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use fieldbook_core::access::Role;
 use serde::{Deserialize, Serialize};
@@ -15,10 +16,12 @@ use utoipa::ToSchema;
 use super::App;
 use super::error::{ApiError, ProblemBody};
 use crate::limiter::{ADDRESS_ATTEMPTS_MAX, LOGIN_ATTEMPTS_MAX};
-use crate::store::{Problem, UserRow};
+use crate::store::{Problem, SignIn, SignedIn, Unfinished, UserRow};
 
 /// Characters of a login that are remembered with its attempts.
 const LOGIN_CHARS_MAX: usize = 64;
+/// Header that the console sends with each request, and that no form or link of another site can.
+pub(crate) const CONSOLE_HEADER: &str = "x-fieldbook-console";
 /// Name of the session cookie.
 const COOKIE: &str = "fieldbook_session";
 
@@ -29,6 +32,8 @@ pub(crate) struct LoginRequest {
     login: String,
     /// Password.
     password: String,
+    /// Where the user has a second factor: the code of the moment, or a recovery code.
+    code: Option<String>,
 }
 
 /// A role at a unit.
@@ -53,6 +58,10 @@ pub(crate) struct MeBody {
     unit: String,
     /// What the user may do.
     roles: Vec<RoleBody>,
+    /// The password was generated: until the user has chosen another, only `/me` and `/account` answer.
+    password_to_change: bool,
+    /// The installation wants a second factor, and there is none: the same.
+    second_factor_missing: bool,
 }
 
 /// An open session.
@@ -71,6 +80,13 @@ pub(crate) struct Caller {
     pub(crate) user: UserRow,
 }
 
+/// The signed-in user, also one who has to set up the account first.
+pub(crate) struct AccountCaller {
+    pub(crate) user: UserRow,
+    pub(crate) token: String,
+    unfinished: Unfinished,
+}
+
 /// The token of the bearer header or the cookie.
 fn token(headers: &HeaderMap) -> Option<String> {
     let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
@@ -82,21 +98,59 @@ fn token(headers: &HeaderMap) -> Option<String> {
     pairs.find(|(name, _)| *name == COOKIE).map(|(_, value)| value.to_owned())
 }
 
-impl FromRequestParts<App> for Caller {
+impl FromRequestParts<App> for AccountCaller {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
         let token = token(&parts.headers).ok_or_else(ApiError::signed_out)?;
-        let user = app.ask(move |store| store.session_user(&token)).await?;
-        user.map(|user| Self { user }).ok_or_else(ApiError::signed_out)
+        let asked = token.clone();
+        let found = app.ask(move |store| store.session_user(&asked)).await?;
+        let (user, unfinished) = found.ok_or_else(ApiError::signed_out)?;
+        Ok(Self { user, token, unfinished })
     }
 }
 
-async fn me_body(app: &App, user: UserRow) -> Result<MeBody, ApiError> {
+impl FromRequestParts<App> for Caller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        let caller = AccountCaller::from_request_parts(parts, app).await?;
+        if caller.unfinished.any() {
+            return Err(ApiError::new(StatusCode::FORBIDDEN, Problem::new("account_unfinished")));
+        }
+        Ok(Self { user: caller.user })
+    }
+}
+
+/// Refuses what another site made a browser send: a request that changes something and is known by its cookie must say that it
+/// is the console's (no other site can make a browser say so without asking first), and not come from elsewhere.
+pub(crate) async fn own_site(request: Request, next: Next) -> Response {
+    let headers = request.headers();
+    let changes = !matches!(*request.method(), Method::GET | Method::HEAD);
+    let by_cookie = headers.contains_key(header::COOKIE) && !headers.contains_key(header::AUTHORIZATION);
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let elsewhere = text("sec-fetch-site").is_some_and(|site| !["same-origin", "none"].contains(&site));
+    let origin = text("origin").and_then(|origin| origin.split_once("://")).map(|(_, host)| host);
+    let foreign = origin.is_some_and(|origin| Some(origin) != text("host"));
+    if changes && by_cookie && (elsewhere || foreign || text(CONSOLE_HEADER).is_none()) {
+        return ApiError::new(StatusCode::FORBIDDEN, Problem::new("foreign_site")).into_response();
+    }
+    next.run(request).await
+}
+
+async fn me_body(app: &App, user: UserRow, unfinished: Unfinished) -> Result<MeBody, ApiError> {
     let id = user.id;
     let roles: Vec<(Role, String)> = app.ask(move |store| store.roles(id)).await?;
     let roles = roles.into_iter().map(|(role, unit)| RoleBody { role: role.word().to_owned(), unit }).collect();
-    Ok(MeBody { id: user.id.to_string(), name: user.name, login: user.login, unit: user.unit, roles })
+    Ok(MeBody {
+        id: user.id.to_string(),
+        name: user.name,
+        login: user.login,
+        unit: user.unit,
+        roles,
+        password_to_change: unfinished.password,
+        second_factor_missing: unfinished.second_factor,
+    })
 }
 
 fn cookie(value: &str, max_age_s: i64) -> Result<HeaderValue, ApiError> {
@@ -107,11 +161,12 @@ fn cookie(value: &str, max_age_s: i64) -> Result<HeaderValue, ApiError> {
 /// Opens a session.
 #[utoipa::path(post, path = "/login", tag = "session", request_body = LoginRequest, responses(
     (status = 200, body = LoginAnswer, description = "The session; its cookie comes along"),
-    (status = 401, body = ProblemBody, description = "`login_refused`"),
+    (status = 401, body = ProblemBody, description = "`login_refused`, `code_wanted`, `code_refused`"),
     (status = 429, body = ProblemBody, description = "`too_many_attempts`")))]
 pub(crate) async fn login(
     State(app): State<App>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
     body: Result<Json<LoginRequest>, JsonRejection>,
 ) -> Result<Response, ApiError> {
     let Json(request) = body?;
@@ -122,13 +177,25 @@ pub(crate) async fn login(
     if !keys.iter().all(|(key, max)| app.limiter.attempt(key, *max, now_ms)) {
         return Err(ApiError::new(StatusCode::TOO_MANY_REQUESTS, Problem::new("too_many_attempts")));
     }
-    let session = app.ask(move |store| store.login(&request.login, &request.password)).await?;
-    let Some(session) = session else {
-        return Err(ApiError::new(StatusCode::UNAUTHORIZED, Problem::new("login_refused")));
+    let agent = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default().to_owned();
+    let LoginRequest { login, password, code } = request;
+    let sign_in = SignIn { login, password, code, address: peer.ip().to_string(), agent };
+    let refused = |word| Err(ApiError::new(StatusCode::UNAUTHORIZED, Problem::new(word)));
+    let session = match app.ask(move |store| store.sign_in(&sign_in)).await? {
+        SignedIn::In(session) => session,
+        SignedIn::Refused => return refused("login_refused"),
+        SignedIn::CodeRefused => return refused("code_refused"),
+        SignedIn::CodeWanted => {
+            // Nothing was guessed: the attempt is the first half of one.
+            keys.iter().for_each(|(key, _)| app.limiter.forgive_one(key));
+            return refused("code_wanted");
+        }
     };
     keys.iter().for_each(|(key, _)| app.limiter.forgive(key));
     let set = cookie(&session.token, session.expires_ms.saturating_sub(now_ms) / 1000)?;
-    let user = me_body(&app, session.user).await?;
+    let token = session.token.clone();
+    let unfinished = app.ask(move |store| store.session_user(&token)).await?.ok_or_else(ApiError::signed_out)?.1;
+    let user = me_body(&app, session.user, unfinished).await?;
     let mut response = Json(LoginAnswer { token: session.token, expires_ms: session.expires_ms, user }).into_response();
     response.headers_mut().insert(header::SET_COOKIE, set);
     Ok(response)
@@ -148,6 +215,6 @@ pub(crate) async fn logout(State(app): State<App>, headers: HeaderMap) -> Result
 /// Who asks, with roles.
 #[utoipa::path(get, path = "/me", tag = "session", responses(
     (status = 200, body = MeBody), (status = 401, body = ProblemBody, description = "`signed_out`")))]
-pub(crate) async fn me(State(app): State<App>, caller: Caller) -> Result<Json<MeBody>, ApiError> {
-    Ok(Json(me_body(&app, caller.user).await?))
+pub(crate) async fn me(State(app): State<App>, caller: AccountCaller) -> Result<Json<MeBody>, ApiError> {
+    Ok(Json(me_body(&app, caller.user, caller.unfinished).await?))
 }

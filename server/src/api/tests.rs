@@ -1,3 +1,4 @@
+mod accounts;
 mod quarantine;
 
 use axum::body::Body;

@@ -160,6 +160,14 @@ fn user(language: Language, store: &Store, task: &UserTask) -> Result<bool, Stor
             let (user, password) = store.reset_password(user)?;
             with_password(language, "password_reset", user, password);
         }
+        UserTask::ResetFactor { user } => {
+            let user = store.reset_second_factor(user)?;
+            say(language, "factor_reset", &[("login", user.login)]);
+        }
+        UserTask::SecondFactor { wish } => {
+            store.require_second_factor(wish == "required")?;
+            say(language, &format!("factor_{wish}"), &[]);
+        }
     }
     Ok(true)
 }

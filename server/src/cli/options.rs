@@ -118,6 +118,13 @@ pub(super) enum UserTask {
     ResetPassword {
         user: String,
     },
+    ResetFactor {
+        user: String,
+    },
+    SecondFactor {
+        #[arg(value_parser = ["required", "optional"])]
+        wish: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]

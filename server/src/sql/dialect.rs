@@ -35,6 +35,16 @@ fn end(out: &mut String, word: &mut String) {
     word.clear();
 }
 
+/// Nothing but additions to the audit log.
+pub(super) const APPEND_ONLY_SQLITE: &str = "
+CREATE TRIGGER audit_kept BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'the audit log is only added to'); END;
+CREATE TRIGGER audit_unchanged BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'the audit log is only added to'); END;";
+/// The same.
+pub(super) const APPEND_ONLY_POSTGRES: &str = "
+CREATE FUNCTION audit_kept() RETURNS trigger LANGUAGE plpgsql AS
+  $$BEGIN RAISE EXCEPTION 'the audit log is only added to'; END$$;
+CREATE TRIGGER audit_kept BEFORE UPDATE OR DELETE OR TRUNCATE ON audit FOR EACH STATEMENT EXECUTE FUNCTION audit_kept();";
+
 /// The tables.
 pub(super) fn schema(text: &str) -> String {
     let lines = text.lines().filter(|line| !line.starts_with("--"));

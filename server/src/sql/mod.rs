@@ -109,7 +109,10 @@ impl Connection {
     /// What the database said.
     pub fn make_tables(&self, schema: &str) -> Result<()> {
         match &self.engine {
-            Engine::Sqlite(connection) => Ok(connection.execute_batch(schema)?),
+            Engine::Sqlite(connection) => {
+                connection.execute_batch(schema)?;
+                Ok(connection.execute_batch(dialect::APPEND_ONLY_SQLITE)?)
+            }
             Engine::Postgres(session) => {
                 let text = "SELECT datcollate::text FROM pg_database WHERE datname = current_database()";
                 let collation: String = self.query_row(text, (), |row| row.get(0))?;
@@ -117,6 +120,7 @@ impl Connection {
                     return Err(Error::Collation(collation));
                 }
                 session.run(&dialect::schema(schema))?;
+                session.run(dialect::APPEND_ONLY_POSTGRES)?;
                 session.run("CREATE SEQUENCE record_serial")
             }
         }

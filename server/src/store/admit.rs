@@ -13,9 +13,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::again::Around;
+use super::audit::audit;
 use super::quarantine::{self, DEPENDS, QuarantineRow};
 use super::records::{self, Accepted, OpenRecord};
-use super::sessions::audit;
 use super::{Problem, Store, StoreError, UserRow, console, devices, reviews, units};
 
 /// What became of a quarantined change.

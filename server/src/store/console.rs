@@ -12,8 +12,8 @@ use fieldbook_core::intake::{self, Refusal, Rights};
 use fieldbook_core::ports::Random;
 use fieldbook_core::protocol::Review;
 
+use super::audit::audit;
 use super::records::{self, Accepted, OpenRecord};
-use super::sessions::audit;
 use super::{Problem, Store, StoreError, UserRow, quarantine, reviews, units};
 
 /// Fresh actors tried for one edit before giving up.

@@ -1,7 +1,9 @@
 //! The server's store: one encrypted SQLite file in the data folder, or a PostgreSQL database; one writer, several readers.
 
+mod accounts;
 mod admit;
 mod again;
+mod audit;
 mod backup;
 mod console;
 mod devices;
@@ -40,7 +42,9 @@ use fieldbook_core::ports::{Clock, Random};
 use fieldbook_core::sync::server::Sealing;
 use fieldbook_sqlite::KEY_BYTES;
 
+pub(crate) use accounts::{NewFactor, Unfinished};
 pub use admit::AdmittedChange;
+pub(crate) use audit::{AuditQuery, AuditRow, PAGE_MAX as AUDIT_PAGE_MAX};
 pub use backup::restore_backup;
 pub use console::Asked;
 pub use devices::{DeviceRow, EnrolCode};
@@ -49,6 +53,7 @@ pub use forms::{FormRow, Published};
 pub use listing::{ListQuery, RecordLine, RecordList, RecordRow};
 pub use page::RecordPage;
 pub use restored::RestoredState;
+pub(crate) use sessions::{SessionRow, SignIn, SignedIn};
 pub use supervise::{QuarantineItem, QuarantinePage};
 pub(crate) use sync_log::{StoreLog, id_range, one_id};
 pub use users::{Granted, UserRow, hash_password, password_fits};

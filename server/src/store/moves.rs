@@ -12,9 +12,9 @@ use fieldbook_core::sync::cursors::CursorPoint;
 use fieldbook_core::sync::server::TakenChange;
 use fieldbook_core::sync::{chain, from_cbor};
 
+use super::audit::audit;
 use super::feeds::{self, Feed, NewEntry};
 use super::records::OpenRecord;
-use super::sessions::audit;
 use super::{Problem, Store, StoreError, UserRow, purge, records, units, users};
 
 /// Characters of a move's reason.

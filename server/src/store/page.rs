@@ -11,7 +11,7 @@ use serde_json::Value as Json;
 use utoipa::ToSchema;
 
 use super::records::{self, OpenRecord};
-use super::{Store, StoreError, console, devices, listing, mask, quarantine, reviews, sessions, units};
+use super::{Store, StoreError, audit, console, devices, listing, mask, quarantine, reviews, units};
 use crate::clock_text::shanghai;
 
 /// Who wrote something.
@@ -320,7 +320,7 @@ impl Store {
         if !revealed.is_empty() {
             let fields = revealed.iter().cloned().collect::<Vec<_>>().join(",");
             let now_ms = self.now_ms();
-            self.write(|tx| sessions::audit(tx, now_ms, Some(user), "reveal", &record.to_string(), &fields))?;
+            self.write(|tx| audit::audit(tx, now_ms, Some(user), "reveal", &record.to_string(), &fields))?;
         }
         Ok(page)
     }

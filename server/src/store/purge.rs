@@ -6,8 +6,8 @@ use fieldbook_core::ids::{ChangeHash, DeviceId, RecordId};
 use fieldbook_core::protocol::{EntryBody, PURGED, Verdict};
 use fieldbook_core::sync::{chain, from_cbor, to_cbor};
 
+use super::audit::audit;
 use super::feeds::{self, NewEntry};
-use super::sessions::audit;
 use super::{Problem, Store, StoreError, UserRow, console, devices, units};
 use crate::apart::{self, Line};
 

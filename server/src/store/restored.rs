@@ -11,8 +11,8 @@ use fieldbook_core::protocol::{EntryBody, Notice, Point, RecordStart, Returned, 
 use fieldbook_core::sync::server::ReturnedState;
 use fieldbook_core::sync::{change_hash, from_cbor, to_cbor};
 
+use super::audit::audit;
 use super::records::{self, Accepted};
-use super::sessions::audit;
 use super::{Problem, Store, StoreError, console, feeds, meta, purge, set_meta, units};
 use crate::apart::{self, Line};
 

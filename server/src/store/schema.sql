@@ -6,7 +6,11 @@ CREATE TABLE units (
 CREATE INDEX units_parent ON units(parent);
 CREATE TABLE users (
   id BLOB PRIMARY KEY, name TEXT NOT NULL, login TEXT NOT NULL UNIQUE, unit TEXT NOT NULL REFERENCES units(code),
-  password TEXT NOT NULL, created_ms INTEGER NOT NULL
+  password TEXT NOT NULL, created_ms INTEGER NOT NULL, password_to_change INTEGER NOT NULL DEFAULT 0,
+  totp BLOB, totp_pending BLOB, totp_step INTEGER NOT NULL DEFAULT 0
+) STRICT, WITHOUT ROWID;
+CREATE TABLE recovery_codes (
+  user BLOB NOT NULL REFERENCES users(id), hash BLOB NOT NULL, PRIMARY KEY (user, hash)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE user_roles (
   user BLOB NOT NULL REFERENCES users(id), role TEXT NOT NULL, unit TEXT NOT NULL REFERENCES units(code),
@@ -86,12 +90,14 @@ CREATE TABLE reviews (
 ) STRICT;
 CREATE TABLE sessions (
   token_hash BLOB PRIMARY KEY, user BLOB NOT NULL REFERENCES users(id), created_ms INTEGER NOT NULL,
-  seen_ms INTEGER NOT NULL, expires_ms INTEGER NOT NULL
+  seen_ms INTEGER NOT NULL, expires_ms INTEGER NOT NULL, address TEXT NOT NULL, agent TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
+-- chain: hash of this row and the chain before. Triggers refuse changes.
 CREATE TABLE audit (
   id INTEGER PRIMARY KEY, time_ms INTEGER NOT NULL, user BLOB, action TEXT NOT NULL, subject TEXT NOT NULL,
-  detail TEXT NOT NULL
+  detail TEXT NOT NULL, chain BLOB NOT NULL
 ) STRICT;
+CREATE INDEX audit_subject ON audit(subject, id);
 -- Entries beyond the log of a restored server, by the chain hash after them. state: 0 proved and missing, 1 given back
 -- and waiting, 2 taken back. record, received_ms, body: of a waiting one.
 CREATE TABLE returned (

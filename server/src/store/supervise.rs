@@ -13,8 +13,8 @@ use serde_json::Value as Json;
 use utoipa::ToSchema;
 
 use super::again::Around;
+use super::audit::audit;
 use super::quarantine::QuarantineRow;
-use super::sessions::audit;
 use super::{DeviceRow, Problem, Store, StoreError, UserRow, console, devices, mask, quarantine, records, units};
 
 /// Rows looked at to fill one page of the quarantine.

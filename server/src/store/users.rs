@@ -9,6 +9,7 @@ use fieldbook_core::access::Role;
 use fieldbook_core::ids::UserId;
 use fieldbook_core::ports::Random;
 
+use super::audit::audit;
 use super::{Problem, Store, StoreError, units};
 use crate::code;
 
@@ -59,7 +60,7 @@ pub(crate) fn by_login(tx: &Connection, login: &str) -> Result<Option<(UserRow, 
 }
 
 /// The user named by login, id or unique name.
-fn named(tx: &Connection, text: &str) -> Result<UserRow, StoreError> {
+pub(super) fn named(tx: &Connection, text: &str) -> Result<UserRow, StoreError> {
     if let Some((row, _)) = by_login(tx, text)? {
         return Ok(row);
     }
@@ -103,7 +104,12 @@ pub fn password_fits(password: &str, hash: &str) -> bool {
 fn new_password(random: &dyn Random) -> String {
     let mut bytes = [0; PASSWORD_BYTES];
     random.fill(&mut bytes);
-    let text = code::encode(&bytes).to_lowercase();
+    grouped(&code::encode(&bytes))
+}
+
+/// A code in lower case, with a dash after each four letters.
+pub(super) fn grouped(code: &str) -> String {
+    let text = code.to_lowercase();
     let groups: Vec<String> =
         text.as_bytes().chunks(4).map(|group| String::from_utf8_lossy(group).into_owned()).collect();
     groups.join("-")
@@ -160,12 +166,21 @@ impl Store {
                 None => free_login(tx, unit)?,
             };
             tx.execute(
-                "INSERT INTO users(id, name, login, unit, password, created_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                "INSERT INTO users(id, name, login, unit, password, created_ms, password_to_change)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, 1)",
                 (id.as_bytes(), name, &login, unit, &hash, self.now_ms()),
             )?;
             for role in roles {
                 grant(tx, id, *role, unit)?;
             }
+            audit(
+                tx,
+                self.now_ms(),
+                None,
+                "user_added",
+                &id.to_string(),
+                &granted(roles.iter().map(|role| (*role, unit))),
+            )?;
             Ok(UserRow { id, name: name.to_owned(), login, unit: unit.to_owned() })
         })?;
         Ok((row, password))
@@ -193,6 +208,13 @@ impl Store {
                     (row.id.as_bytes(), role.word(), unit),
                 )?;
             }
+            let now_ms = self.now_ms();
+            for (action, changed) in [("roles_given", give), ("roles_taken", take)] {
+                if !changed.is_empty() {
+                    let detail = granted(changed.iter().map(|(role, unit)| (*role, unit.as_str())));
+                    audit(tx, now_ms, None, action, &row.id.to_string(), &detail)?;
+                }
+            }
             units::roles(tx, row.id)
         })
     }
@@ -206,8 +228,12 @@ impl Store {
         let hash = hash_password(&password, self.random.as_ref())?;
         let row = self.write(|tx| {
             let row = named(tx, user)?;
-            tx.execute("UPDATE users SET password = ?2 WHERE id = ?1", (row.id.as_bytes(), &hash))?;
+            tx.execute(
+                "UPDATE users SET password = ?2, password_to_change = 1 WHERE id = ?1",
+                (row.id.as_bytes(), &hash),
+            )?;
             tx.execute("DELETE FROM sessions WHERE user = ?1", [row.id.as_bytes()])?;
+            audit(tx, self.now_ms(), None, "password_reset", &row.id.to_string(), "")?;
             Ok::<_, StoreError>(row)
         })?;
         Ok((row, password))
@@ -238,6 +264,10 @@ impl Store {
     pub fn find_user(&self, text: &str) -> Result<UserRow, StoreError> {
         self.read(|tx| named(tx, text))
     }
+}
+
+fn granted<'a>(roles: impl Iterator<Item = (Role, &'a str)>) -> String {
+    roles.map(|(role, unit)| format!("{role}@{unit}")).collect::<Vec<_>>().join(" ")
 }
 
 fn grant(tx: &Connection, user: UserId, role: Role, unit: &str) -> Result<(), StoreError> {

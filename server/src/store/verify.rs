@@ -10,7 +10,7 @@ use fieldbook_core::protocol::{EntryBody, Statement};
 use fieldbook_core::sync::{chain, change_hash, from_cbor, signing};
 
 use super::feeds::{self, Feed};
-use super::{Store, StoreError, records, segments};
+use super::{Store, StoreError, audit, records, segments};
 use crate::apart::{self, Line};
 
 /// Faults that one check lists.
@@ -20,7 +20,7 @@ const FAULTS_MAX: usize = 100;
 #[derive(Debug, Clone)]
 pub struct Check {
     /// What was checked: `database`, `chains`, `records`, `statements`, `quarantine`,
-    /// `purged`, `segments`.
+    /// `purged`, `segments`, `audit`.
     pub name: &'static str,
     /// How many things were checked.
     pub count: u64,
@@ -54,9 +54,29 @@ impl Store {
                 sealed.count += 1;
                 sealed.hold(holds, fault);
             })?;
-            Ok(vec![database(tx)?, chains(tx)?, bodies(tx)?, statements(tx)?, quarantine(tx)?, purged, sealed])
+            Ok(vec![
+                database(tx)?,
+                chains(tx)?,
+                bodies(tx)?,
+                statements(tx)?,
+                quarantine(tx)?,
+                purged,
+                sealed,
+                audited(tx)?,
+            ])
         })
     }
+}
+
+/// Walks the chain of the audit log.
+fn audited(tx: &Connection) -> Result<Check, StoreError> {
+    let mut check = Check::new("audit");
+    let (count, _, broken) = audit::walk(tx)?;
+    check.count = count;
+    if let Some(number) = broken {
+        check.hold(false, || format!("row {number} does not follow the one before it"));
+    }
+    Ok(check)
 }
 
 fn database(tx: &Connection) -> Result<Check, StoreError> {

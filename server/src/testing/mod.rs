@@ -118,6 +118,7 @@ impl TestServer {
         let store = Store::open_on(folder.path(), None, ports.0, ports.1, database).unwrap();
         // The built-in kinds take a second to compile; the test's own kind is enough.
         store.set_setting("builtin", env!("CARGO_PKG_VERSION")).unwrap();
+        store.require_second_factor(false).unwrap();
         let store = Arc::new(store);
         for (code, parent) in [("63", None), ("6301", Some("63")), ("a", Some("6301")), ("b", Some("6301"))] {
             let (name, parent) = (format!("unit {code}"), parent.map(str::to_owned));
