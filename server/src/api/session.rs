@@ -130,8 +130,11 @@ pub(crate) async fn own_site(request: Request, next: Next) -> Response {
     let by_cookie = headers.contains_key(header::COOKIE) && !headers.contains_key(header::AUTHORIZATION);
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let elsewhere = text("sec-fetch-site").is_some_and(|site| !["same-origin", "none"].contains(&site));
-    let origin = text("origin").and_then(|origin| origin.split_once("://")).map(|(_, host)| host);
-    let foreign = origin.is_some_and(|origin| Some(origin) != text("host"));
+    let host = text("host").or(request.uri().authority().map(|authority| authority.as_str()));
+    let foreign = text("origin").is_some_and(|origin| {
+        let from = origin.split_once("://").map(|(_, host)| host);
+        from.is_none() || from != host
+    });
     if changes && by_cookie && (elsewhere || foreign || text(CONSOLE_HEADER).is_none()) {
         return ApiError::new(StatusCode::FORBIDDEN, Problem::new("foreign_site")).into_response();
     }

@@ -2,7 +2,7 @@
 //! as the installation wants them.
 
 use crate::sql;
-use crate::sql::{Connection, OptionalExtension};
+use crate::sql::Connection;
 use fieldbook_core::ids::UserId;
 use sha2::{Digest, Sha256};
 use totp_rs::{Builder, Secret, Totp};
@@ -263,10 +263,4 @@ impl Store {
         }
         Ok(codes)
     }
-}
-
-/// Whether a second factor is set up.
-pub(super) fn has_factor(tx: &Connection, user: UserId) -> Result<bool, StoreError> {
-    let text = "SELECT 1 FROM users WHERE id = ?1 AND totp IS NOT NULL";
-    Ok(tx.prepare(text)?.query_row([user.as_bytes()], |_| Ok(())).optional()?.is_some())
 }

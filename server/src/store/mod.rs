@@ -42,7 +42,7 @@ use fieldbook_core::ports::{Clock, Random};
 use fieldbook_core::sync::server::Sealing;
 use fieldbook_sqlite::KEY_BYTES;
 
-pub(crate) use accounts::{NewFactor, Unfinished};
+pub(crate) use accounts::Unfinished;
 pub use admit::AdmittedChange;
 pub(crate) use audit::{AuditQuery, AuditRow, PAGE_MAX as AUDIT_PAGE_MAX};
 pub use backup::restore_backup;
