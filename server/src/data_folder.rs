@@ -26,7 +26,7 @@ pub(crate) fn file_error(path: &Path) -> impl Fn(std::io::Error) -> StoreError +
 /// # Errors
 /// [`StoreError::File`] when they cannot be read or made, `key_missing` or `key_malformed` as [`Problem`].
 pub fn prepare(dir: &Path, key_file: Option<&Path>, random: &dyn Random) -> Result<[u8; KEY_BYTES], StoreError> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(file_error(dir))?;
+    make_private(dir)?;
     let path: PathBuf = key_file.map_or_else(|| dir.join("key"), Path::to_owned);
     match fs::read_to_string(&path) {
         Ok(text) => parse(&path, &text),
@@ -38,6 +38,14 @@ pub fn prepare(dir: &Path, key_file: Option<&Path>, random: &dyn Random) -> Resu
         }
         Err(error) => Err(file_error(&path)(error)),
     }
+}
+
+/// Makes a folder (mode 0700) and those above it, where they are missing.
+///
+/// # Errors
+/// [`StoreError::File`].
+pub(crate) fn make_private(dir: &Path) -> Result<(), StoreError> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(file_error(dir))
 }
 
 /// Writes a file (mode 0600) that is not there yet.

@@ -100,6 +100,14 @@ pub(crate) fn database() -> Database {
     Database::Postgres(format!("{server} dbname={name}"))
 }
 
+/// A connection to a database of its own, of the same kind; `embedded` makes it otherwise.
+pub(crate) fn connection(embedded: impl FnOnce() -> Connection) -> Connection {
+    match database() {
+        Database::Embedded(_) => embedded(),
+        Database::Postgres(url) => Connection::postgres(&url).unwrap(),
+    }
+}
+
 impl TestServer {
     pub(crate) fn new() -> Self {
         Self::on(database())
