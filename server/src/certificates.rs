@@ -254,3 +254,6 @@ pub(crate) async fn kept(store: Arc<Store>, tls: Option<Tls>, mut stop: watch::R
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

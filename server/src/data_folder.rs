@@ -57,6 +57,17 @@ pub(crate) fn write_private(path: &Path, text: &str) -> Result<(), StoreError> {
     made.and_then(|mut file| file.write_all(text.as_bytes())).map_err(file_error(path))
 }
 
+/// Writes a file (mode 0600) in place of an earlier one, which is there until the new one is whole.
+///
+/// # Errors
+/// [`StoreError::File`].
+pub(crate) fn replace_private(path: &Path, text: &str) -> Result<(), StoreError> {
+    let part = path.with_extension("part");
+    let _ = fs::remove_file(&part);
+    write_private(&part, text)?;
+    fs::rename(&part, path).map_err(file_error(path))
+}
+
 fn parse(path: &Path, text: &str) -> Result<[u8; KEY_BYTES], StoreError> {
     let mut key = [0; KEY_BYTES];
     hex::decode_to_slice(text.trim(), &mut key)

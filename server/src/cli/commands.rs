@@ -56,7 +56,7 @@ fn certificate(language: Language, store: &Store, folder: &Path) -> Result<bool,
     let (certificate, key) = store.identity().leaf_pem();
     let office = store.office_root_pem()?;
     for (name, pem) in [("fieldbook.crt", certificate), ("fieldbook.key", key), ("fieldbook-office.crt", office)] {
-        crate::data_folder::write_private(&folder.join(name), &pem)?;
+        crate::data_folder::replace_private(&folder.join(name), &pem)?;
     }
     say(language, "certificate_written", &[("folder", folder.display().to_string())]);
     Ok(true)

@@ -187,3 +187,6 @@ impl Store {
         Ok(changed)
     }
 }
+
+#[cfg(test)]
+mod tests;

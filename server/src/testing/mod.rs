@@ -118,7 +118,7 @@ impl TestServer {
         Self::on(Database::Embedded(None))
     }
 
-    fn on(database: Database) -> Self {
+    pub(crate) fn on(database: Database) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock = Arc::new(TestClock(AtomicI64::new(START_MS)));
         let random = Arc::new(TestRandom::default());
