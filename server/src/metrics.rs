@@ -23,8 +23,7 @@ use tokio::sync::watch;
 
 use crate::store::{Problem, Store, StoreError, Vitals};
 
-/// Upper ends of the buckets of exchanges' lengths in seconds: one on a good line takes a tenth, one of 128 KB at 60 kbit/s
-/// takes 18.
+/// Upper ends of the buckets of exchanges' lengths in seconds: 128 KB at 60 kbit/s take 18.
 const SECONDS: [f64; 10] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 120.0, 600.0];
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]

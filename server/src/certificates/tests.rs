@@ -46,7 +46,11 @@ fn phones_get_the_pinned_certificate_and_browsers_one_that_they_know() {
     let seen = shown(&tls, browser(&office), "sync.example.cn").unwrap();
     assert_ne!(phone, seen);
     shown(&tls, browser(&office), "other.example.cn").unwrap_err();
-    assert_eq!(shown(&Tls::of_server(store, None).unwrap(), browser(&office), "sync.example.cn").unwrap(), seen, "kept");
+    assert_eq!(
+        shown(&Tls::of_server(store, None).unwrap(), browser(&office), "sync.example.cn").unwrap(),
+        seen,
+        "kept"
+    );
 
     // Another address needs another certificate, by the same root.
     store.set_setting("address", "192.0.2.7:8443").unwrap();

@@ -113,14 +113,6 @@ impl Server {
         Self::start_at(data, "127.0.0.1:0", &more)
     }
 
-    /// Starts it with more arguments of `serve`.
-    ///
-    /// # Errors
-    /// When it does not come up.
-    pub fn start_with(data: &Path, more: &[&str]) -> Result<Self, Failure> {
-        Self::start_at(data, "127.0.0.1:0", more)
-    }
-
     /// What all servers on a data folder have logged.
     #[must_use]
     pub fn log(data: &Path) -> PathBuf {
@@ -164,7 +156,11 @@ impl Server {
         Ok(())
     }
 
-    fn start_at(data: &Path, listen: &str, more: &[&str]) -> Result<Self, Failure> {
+    /// Starts it at an address, with more arguments of `serve`.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn start_at(data: &Path, listen: &str, more: &[&str]) -> Result<Self, Failure> {
         let mut child = Self::on(data)?
             .args(["serve", "--listen", listen])
             .args(more)

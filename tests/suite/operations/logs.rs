@@ -31,7 +31,7 @@ async fn logs_and_metrics_of_a_story_name_nobody() {
     world.server.end().unwrap();
     let _ = std::fs::remove_file(Server::log(&data));
     let more = ["--config", &text(&config), "--metrics", &metrics];
-    world.server = Server::start_with(&data, &more).unwrap();
+    world.server = Server::start_at(&data, "127.0.0.1:0", &more).unwrap();
     let (a, b) = (world.phone("duojie").await, world.phone("maxiuying").await);
     a.sync().await.unwrap();
     b.sync().await.unwrap();
@@ -74,7 +74,7 @@ fn supervised(world: &World) {
         tokio::runtime::Handle::current().block_on(async {
             let session = session.await.unwrap();
             session.get(&format!("records/{RECORD}")).await.unwrap();
-            session.get("records?kind=visit&search=才让卓玛").await.unwrap();
+            session.get("kinds/visit/records?text=才让卓玛").await.unwrap();
             session.post("login", &json!({ "login": "duojie", "password": "屋顶" })).await.unwrap_err();
         });
     });
