@@ -101,16 +101,13 @@ fn serve_until_stopped(
     runtime.block_on(async {
         let bound = serve::bind(store, &serving).await?;
         let stop = serve::stop_signal();
-        let measured = match &task.metrics {
-            Some(listen) => Some(crate::metrics::serve(store, listen, stop.clone()).await?),
-            None => None,
-        };
+        if let Some(listen) = &task.metrics {
+            let local = crate::metrics::serve(store, listen, stop.clone()).await?;
+            say(language, "metrics_listening", &[("address", local.to_string())]);
+        }
         tokio::spawn(crate::certificates::kept(Arc::clone(store), bound.tls(), stop.clone()));
         say(language, "root_pin", &[("pin", link::pin(&store.identity().root_public()))]);
         say(language, "listening", &[("url", bound.url())]);
-        if let Some(local) = measured {
-            say(language, "metrics_listening", &[("address", local.to_string())]);
-        }
         serve::run(bound, crate::router(Arc::clone(store)), stop).await;
         Ok::<_, StoreError>(())
     })?;

@@ -121,7 +121,7 @@ pub(super) const CATALOGUE: &[(&str, &str, &str)] = &[
         "配置已写入 {path}。下一步：systemctl enable --now fieldbook fieldbook-backup.timer，再运行 doctor。",
         "written: {path}. Next: systemctl enable --now fieldbook fieldbook-backup.timer, then run `doctor`",
     ),
-    ("metrics_listening", "指标 metrics on http://{address}/metrics", "metrics on http://{address}/metrics"),
+    ("metrics_listening", "指标 metrics on {address}/metrics", "metrics on {address}/metrics"),
     // Answers.
     (
         "backup_made",

@@ -44,7 +44,12 @@ impl Installation {
     }
 
     fn start(&self, listen: &str) -> Server {
-        Server::start_at(&self.data(), listen, &["--config", &text(&self.at("server.toml"))]).unwrap()
+        Server::start_at(
+            &self.data(),
+            listen,
+            &["--config", &text(&self.at("server.toml")), "--metrics", "127.0.0.1:0"],
+        )
+        .unwrap()
     }
 
     /// A command by the configuration file.

@@ -1,22 +1,37 @@
 //! A new root key: phones that hear of it follow by themselves, one that was away all the time is told what to do.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use fieldbook_core::client::net::{CancelFlag, Network, SERVER_NAME, ServerAddress, SystemNetwork};
 use fieldbook_tests::demo::stage::{Phone, Server};
 
 use super::{link_in, narratives, writes};
 use crate::phone::World;
 
-/// Until the running server shows another root; it looks every few seconds.
-async fn changed(phone: &Phone) {
-    for _ in 0..60 {
-        // A phone that follows says so by a sync that needs a new connection.
-        if phone.run(&["sync"]).await.is_err() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(500)).await;
-    }
-    panic!("the server still shows the root before");
+/// How often the server is asked whether it has changed.
+const TRIES_MAX: u32 = 120;
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Until the running server shows this root; it looks every few seconds.
+async fn shows(server: &Server, pin: &str) {
+    let root_key = URL_SAFE_NO_PAD.decode(pin).unwrap().try_into().unwrap();
+    let host = server.address.ip().to_string();
+    let address = ServerAddress { host, port: server.address.port(), root_key, name: SERVER_NAME };
+    let asked = tokio::task::spawn_blocking(move || {
+        (0..TRIES_MAX).any(|_| {
+            let mut connection = SystemNetwork.transport(address.clone()).unwrap();
+            let cancel = CancelFlag::default();
+            let held = connection.get("/healthz", 0, &cancel, &|_| {}, &mut |_| ControlFlow::Continue(())).is_ok();
+            if !held {
+                std::thread::sleep(PAUSE);
+            }
+            held
+        })
+    });
+    assert!(asked.await.unwrap(), "the server still shows the root before");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -51,7 +66,7 @@ async fn phones_follow_a_new_root_key_and_one_that_was_away_enrols_again_without
     let taken = world.server.administer(&["key", "takeover", "--leave-behind"]).unwrap();
     let pin = taken.split([';', '.', ' ', '\n']).find(|word| word.len() == 43).unwrap().to_owned();
     assert_ne!(pin, world.server.pin);
-    changed(&away).await;
+    shows(&world.server, &pin).await;
     for phone in [&heard, &late] {
         phone.sync().await.unwrap();
     }
