@@ -1,7 +1,7 @@
 # Every command of the project; CI calls nothing else.
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: help setup demo test bench bench-sync lint kotlin postgres fuzz simulate simulate-coverage simulate-mutants
+.PHONY: help setup demo test restore-drill package bench bench-sync lint kotlin postgres fuzz simulate simulate-coverage simulate-mutants
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' Makefile | column -t -s:
@@ -23,13 +23,19 @@ test: setup ## everything that CI checks
 	$(MAKE) --no-print-directory postgres
 	$(MAKE) --no-print-directory kotlin
 
-# Left out: what has no server process, and backups, which only the embedded database has so far.
-NOT_ON_POSTGRES = simulation killed intake xlsforms tidy restored a_hub_gives_back_what_only_it_has \
-	a_hub_goes_on_with_a_server_that_was_restored an_enrolment_code_is_refused_after_a_day
+# Left out: what has no server process.
+NOT_ON_POSTGRES = simulation killed intake xlsforms tidy an_enrolment_code_is_refused_after_a_day
 postgres: setup ## the store's tests and the suite once more, with the server's rows in a PostgreSQL of their own
 	cargo build --quiet --workspace --all-targets
 	tests/scripts/postgres.sh cargo test --quiet -p fieldbook-server --lib
 	tests/scripts/postgres.sh cargo test --quiet -p fieldbook-tests --test suite -- $(addprefix --skip ,$(NOT_ON_POSTGRES))
+
+restore-drill: setup ## a server is set up, used, backed up, lost, restored and confirmed; phones give back the rest
+	cargo build --quiet -p fieldbook-server -p fieldbook-tests --bins
+	cargo test --quiet -p fieldbook-tests --test suite -- operations::drill --nocapture
+
+package: setup ## the server as a Debian package, under target/package
+	server/packaging/deb.sh
 
 kotlin: setup ## the bindings on a JVM, against a real server
 	cargo build --quiet --workspace --all-targets

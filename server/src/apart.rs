@@ -94,6 +94,20 @@ pub(crate) fn read(dir: &Path) -> Result<Vec<Line>, StoreError> {
     Ok(lines)
 }
 
+/// Copies the list into another folder, in place of an earlier copy. Nothing where there is no list.
+///
+/// # Errors
+/// [`StoreError::File`].
+pub(crate) fn copy_to(dir: &Path, folder: &Path) -> Result<(), StoreError> {
+    let (from, to) = (path(dir), path(folder));
+    if !from.exists() {
+        return Ok(());
+    }
+    let part = to.with_extension("part");
+    let copied = std::fs::copy(&from, &part).and_then(|_| std::fs::File::open(&part)?.sync_all());
+    copied.and_then(|()| std::fs::rename(&part, &to)).map_err(file_error(&to))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

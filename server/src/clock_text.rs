@@ -25,5 +25,14 @@ pub(crate) fn shanghai(ms: i64) -> String {
     format!("{year:04}-{month:02}-{date:02}T{hour:02}:{minute:02}:{second:02}+08:00")
 }
 
+/// Days from 1970-01-01 to a date of the Gregorian calendar.
+#[must_use]
+pub(crate) fn day_of(year: i64, month: i64, date: i64) -> i64 {
+    let (year, month) = if month <= 2 { (year - 1, month + 9) } else { (year, month - 3) };
+    let (era, of_era) = (year.div_euclid(400), year.rem_euclid(400));
+    let of_year = (153 * month + 2) / 5 + date - 1;
+    era * DAYS_PER_ERA + of_era * 365 + of_era / 4 - of_era / 100 + of_year - DAYS_TO_EPOCH
+}
+
 #[cfg(test)]
 mod tests;

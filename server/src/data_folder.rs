@@ -26,7 +26,7 @@ pub(crate) fn file_error(path: &Path) -> impl Fn(std::io::Error) -> StoreError +
 /// # Errors
 /// [`StoreError::File`] when they cannot be read or made, `key_missing` or `key_malformed` as [`Problem`].
 pub fn prepare(dir: &Path, key_file: Option<&Path>, random: &dyn Random) -> Result<[u8; KEY_BYTES], StoreError> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(file_error(dir))?;
+    make_private(dir)?;
     let path: PathBuf = key_file.map_or_else(|| dir.join("key"), Path::to_owned);
     match fs::read_to_string(&path) {
         Ok(text) => parse(&path, &text),
@@ -40,6 +40,14 @@ pub fn prepare(dir: &Path, key_file: Option<&Path>, random: &dyn Random) -> Resu
     }
 }
 
+/// Makes a folder (mode 0700) and those above it, where they are missing.
+///
+/// # Errors
+/// [`StoreError::File`].
+pub(crate) fn make_private(dir: &Path) -> Result<(), StoreError> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(file_error(dir))
+}
+
 /// Writes a file (mode 0600) that is not there yet.
 ///
 /// # Errors
@@ -47,6 +55,17 @@ pub fn prepare(dir: &Path, key_file: Option<&Path>, random: &dyn Random) -> Resu
 pub(crate) fn write_private(path: &Path, text: &str) -> Result<(), StoreError> {
     let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     made.and_then(|mut file| file.write_all(text.as_bytes())).map_err(file_error(path))
+}
+
+/// Writes a file (mode 0600) in place of an earlier one, which is there until the new one is whole.
+///
+/// # Errors
+/// [`StoreError::File`].
+pub(crate) fn replace_private(path: &Path, text: &str) -> Result<(), StoreError> {
+    let part = path.with_extension("part");
+    let _ = fs::remove_file(&part);
+    write_private(&part, text)?;
+    fs::rename(&part, path).map_err(file_error(path))
 }
 
 fn parse(path: &Path, text: &str) -> Result<[u8; KEY_BYTES], StoreError> {

@@ -6,6 +6,7 @@
 
 mod apart;
 mod api;
+mod certificates;
 pub mod cli;
 mod clock_text;
 mod code;
@@ -15,6 +16,7 @@ pub mod hub;
 pub mod identity;
 mod limiter;
 pub mod link;
+mod metrics;
 pub mod serve;
 pub mod sql;
 pub mod store;

@@ -18,6 +18,8 @@ use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 
+use crate::certificates::{Files, Tls};
+use crate::metrics;
 use crate::store::{Problem, Store, StoreError};
 
 /// Connections open at once; more wait to be accepted.
@@ -49,12 +51,14 @@ pub struct ServeOptions {
     pub name: Option<String>,
     /// Without TLS; only on loopback.
     pub plain_http: bool,
+    /// Certificate chain and key (PEM files) for browsers, in place of the server's own.
+    pub certificate: Option<Files>,
 }
 
 /// A bound server, not yet serving.
 pub struct Bound {
     listener: TcpListener,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Tls>,
     /// Where it really listens.
     pub local: SocketAddr,
 }
@@ -66,6 +70,12 @@ impl Bound {
         let scheme = if self.tls.is_some() { "https" } else { "http" };
         format!("{scheme}://{}", self.local)
     }
+
+    /// What it shows in handshakes; `None` without TLS.
+    #[must_use]
+    pub fn tls(&self) -> Option<Tls> {
+        self.tls.clone()
+    }
 }
 
 /// Binds the address, and stores name and link address for `device enrol`.
@@ -73,7 +83,7 @@ impl Bound {
 /// # Errors
 /// `listen_failed`, `plain_only_loopback`, or what the store said.
 pub async fn bind(store: &Store, options: &ServeOptions) -> Result<Bound, StoreError> {
-    let bound = bind_at(&options.listen, options.plain_http, || store.identity().tls()).await?;
+    let mut bound = bind_at(&options.listen, options.plain_http).await?;
     let local = bound.local;
     // Nobody can reach `0.0.0.0`: without --address, links keep the address of an earlier start, or ask for one.
     let reachable = (!local.ip().is_unspecified()).then(|| local.to_string());
@@ -83,33 +93,33 @@ pub async fn bind(store: &Store, options: &ServeOptions) -> Result<Bound, StoreE
     if let Some(name) = &options.name {
         store.set_setting("server_name", name)?;
     }
+    if !options.plain_http {
+        bound.tls = Some(Tls::of_server(store, options.certificate.clone())?);
+    }
     Ok(bound)
 }
 
-/// Binds an address, with TLS or, on loopback, without.
+/// Binds an address, yet without TLS; where it stays so, only on loopback.
 ///
 /// # Errors
 /// `listen_failed`, `plain_only_loopback`.
-pub(crate) async fn bind_at(
-    listen: &str,
-    plain_http: bool,
-    tls: impl FnOnce() -> Result<rustls::ServerConfig, rustls::Error>,
-) -> Result<Bound, StoreError> {
-    let failed = |error: &dyn std::fmt::Display| {
+pub(crate) async fn bind_at(listen: &str, plain_http: bool) -> Result<Bound, StoreError> {
+    let failed = |error: std::io::Error| {
         StoreError::from(Problem::new("listen_failed").with("address", listen).with("detail", error))
     };
-    let listener = TcpListener::bind(listen).await.map_err(|error| failed(&error))?;
-    let local = listener.local_addr().map_err(|error| failed(&error))?;
+    let listener = TcpListener::bind(listen).await.map_err(failed)?;
+    let local = listener.local_addr().map_err(failed)?;
     if plain_http && !local.ip().is_loopback() {
         return Err(Problem::new("plain_only_loopback").with("address", local).into());
     }
-    let tls = if plain_http {
-        None
-    } else {
-        let config = tls().map_err(|error| failed(&error))?;
-        Some(TlsAcceptor::from(Arc::new(config)))
-    };
-    Ok(Bound { listener, tls, local })
+    Ok(Bound { listener, tls: None, local })
+}
+
+impl Bound {
+    /// With TLS, as `tls` says.
+    pub(crate) fn with(self, tls: Tls) -> Self {
+        Self { tls: Some(tls), ..self }
+    }
 }
 
 /// Serves until `stop` turns true, then lets open exchanges end.
@@ -129,8 +139,10 @@ pub async fn run(bound: Bound, router: Router, mut stop: watch::Receiver<bool>) 
                 continue;
             }
         };
-        let (router, tls, stop) = (router.clone(), bound.tls.clone(), stop.clone());
+        let tls = bound.tls.as_ref().map(|tls| TlsAcceptor::from(tls.now()));
+        let (router, stop) = (router.clone(), stop.clone());
         tokio::spawn(async move {
+            let _open = metrics::opened();
             connection(stream, peer, tls, router, stop).await;
             drop(place);
         });

@@ -22,6 +22,7 @@ use tower_http::services::ServeFile;
 use crate::api::App;
 use crate::exchange::{self, Exchange};
 use crate::limiter::ADDRESS_ATTEMPTS_MAX;
+use crate::metrics::{self, Running};
 
 /// Bytes of an enrolment request.
 const ENROL_BYTES_MAX: usize = 4 * 1024;
@@ -68,7 +69,10 @@ fn cbor(status: StatusCode, body: Vec<u8>) -> Response {
 
 /// One of the places, or advice to come back.
 fn place(app: &App) -> Result<OwnedSemaphorePermit, Refusal> {
-    Arc::clone(&app.exchanges).try_acquire_owned().map_err(|_| Refusal::busy(app.store.random.as_ref()))
+    Arc::clone(&app.exchanges).try_acquire_owned().map_err(|_| {
+        metrics::busy();
+        Refusal::busy(app.store.random.as_ref())
+    })
 }
 
 async fn body_of(request: Request, limit: usize) -> Result<Vec<u8>, Refusal> {
@@ -152,7 +156,7 @@ pub(crate) async fn inside<T: Send + 'static>(
 
 /// `POST /sync/1`: one exchange of `docs/PROTOCOL.md`.
 pub(crate) async fn exchange(State(app): State<App>, request: Request) -> Result<Response, Refusal> {
-    let place = place(&app)?;
+    let (place, running) = (place(&app)?, Running::begin());
     let mut exchange = Box::new(Exchange::new(&app.store));
     let mut body = request.into_body();
     while let Some(chunk) = next_chunk(&mut body).await? {
@@ -165,14 +169,19 @@ pub(crate) async fn exchange(State(app): State<App>, request: Request) -> Result
     match second {
         // The common answer is one frame: a length costs less than chunks.
         None => {
-            told(&exchange);
+            told(&exchange, running);
             Ok(Response::new(Body::from(first)))
         }
-        Some(second) => Ok(streamed(&app, exchange, place, [first, second]).await),
+        Some(second) => Ok(streamed(&app, exchange, (place, running), [first, second]).await),
     }
 }
 
-async fn streamed(app: &App, exchange: Box<Exchange>, place: OwnedSemaphorePermit, begun: [Vec<u8>; 2]) -> Response {
+async fn streamed(
+    app: &App,
+    exchange: Box<Exchange>,
+    (place, running): (OwnedSemaphorePermit, Running),
+    begun: [Vec<u8>; 2],
+) -> Response {
     let (sender, receiver) = mpsc::channel::<Piece>(FRAMES_AHEAD);
     for frame in begun {
         // The channel is new and holds more than two.
@@ -196,7 +205,7 @@ async fn streamed(app: &App, exchange: Box<Exchange>, place: OwnedSemaphorePermi
                 }
             }
         }
-        told(&exchange);
+        told(&exchange, running);
     });
     Response::new(Body::new(Frames(receiver)))
 }
@@ -230,8 +239,9 @@ pub(crate) async fn segment_of(file: std::path::PathBuf, request: Request) -> Re
 }
 
 /// One line a finished exchange: ids and counts, never content.
-fn told(exchange: &Exchange) {
+fn told(exchange: &Exchange, running: Running) {
     let traffic = exchange.traffic();
+    running.done(traffic);
     let device = exchange.device().map(|device| device.to_string()).unwrap_or_default();
     tracing::info!(
         %device,

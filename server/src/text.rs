@@ -1,5 +1,7 @@
 //! Every sentence that a user reads: zh-Hans first, English beside it. `{name}` stands for what the caller names.
 
+mod operations;
+
 use crate::store::{Problem, StoreError};
 
 /// Language of texts.
@@ -39,7 +41,8 @@ impl Language {
 /// The text of `word` with its `{name}`s filled in; the word itself when the catalogue lacks it.
 #[must_use]
 pub fn text(language: Language, word: &str, args: &[(&'static str, String)]) -> String {
-    let Some((_, chinese, english)) = CATALOGUE.iter().find(|(known, ..)| *known == word) else {
+    let mut all = CATALOGUE.iter().chain(operations::CATALOGUE);
+    let Some((_, chinese, english)) = all.find(|(known, ..)| *known == word) else {
         return word.to_owned();
     };
     let mut filled = match language {
@@ -186,12 +189,6 @@ const CATALOGUE: &[(&str, &str, &str)] = &[
     ),
     ("cli status", "显示乡镇站上还没送到服务器的内容", "Show what waits at a township hub"),
     ("cli verify", "核对日志链、正文、签名", "Check chains, bodies and signatures"),
-    (
-        "cli backup",
-        "把数据库备份到新文件，服务器可同时运行",
-        "Copy the database to a new file, also while the server runs",
-    ),
-    ("cli restore", "用备份替换数据库；先停止服务器", "Put a backup in the database's place; stop the server first"),
     ("cli restored", "恢复之后：查看待确认的事项", "After a restore: what to look at"),
     ("cli restored confirm", "确认设备和删除清单无误，恢复服务", "Devices and purge list are right: serve again"),
     // Command line: answers.
@@ -291,13 +288,7 @@ const CATALOGUE: &[(&str, &str, &str)] = &[
         "记录 {record} 已永久删除；各手机下次同步时删除。已有的备份仍含有它，请按期销毁。",
         "record {record} is erased for ever; each phone erases it at its next sync. Backups made before still hold it: let them expire",
     ),
-    ("backup_made", "已备份到 {path}，用同一密钥加密", "copied to {path}, under the same key"),
     ("restore_aside", "原数据库另存为 {path}", "the database that was there is now {path}"),
-    (
-        "restore_done",
-        "已恢复。服务器启动后只接收上传，不提供任何内容；核对设备和 never-again.list 后运行 restored confirm。",
-        "restored. The server takes uploads and serves nothing; check the devices and never-again.list, then run `restored confirm`",
-    ),
     (
         "restored_waits",
         "第 {epoch} 期，等待确认。手机交还 {given} 条，已收回 {taken} 条；清单：永久删除 {purged}，停用 {revoked}；可同步的设备 {devices}。用 device revoke 停用不应再同步的设备，然后运行 restored confirm。",
@@ -499,11 +490,6 @@ const CATALOGUE: &[(&str, &str, &str)] = &[
     ("not_awaiting", "没有待确认的恢复。", "No restore waits to be confirmed."),
     ("file_exists", "{path} 已存在。", "{path} exists already."),
     (
-        "backup_foreign",
-        "{path} 不是本服务器的备份，或是用另一个密钥加密的。未作任何更改：请找到该备份的密钥，放入数据目录或用 --key-file 指明。",
-        "{path} is no backup of a Fieldbook server, or was made under another key. Nothing was changed: find the key of that backup and put it into the data folder, or name it with --key-file.",
-    ),
-    (
         "backup_damaged",
         "备份 {path} 已损坏。未作任何更改：请用另一份备份。",
         "The backup {path} is damaged. Nothing was changed: use another one.",
@@ -512,11 +498,6 @@ const CATALOGUE: &[(&str, &str, &str)] = &[
         "backup_other",
         "{path} 是另一台服务器的备份。未作任何更改：如确需用它，请先把 fieldbook.db 移走。",
         "{path} is a backup of another server than the one in the data folder. Nothing was changed: if you do mean it, move fieldbook.db away first.",
-    ),
-    (
-        "not_embedded",
-        "数据在 PostgreSQL 中，此命令只用于内置数据库。请用 pg_dump 备份该数据库，并一并保存数据文件夹。",
-        "The data is in PostgreSQL, and this command is for the embedded database. Back that one up with pg_dump, and the data folder with it.",
     ),
     ("server_runs", "数据库正被使用：请先停止服务器。", "The database is in use: stop the server first."),
     ("id_malformed", "“{text}”不是有效的编号。", "{text} is no valid id."),

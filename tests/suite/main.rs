@@ -17,6 +17,7 @@ mod intake;
 mod moves;
 mod nginx;
 mod office;
+mod operations;
 mod phone;
 mod purge;
 mod refusals;

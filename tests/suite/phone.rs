@@ -107,8 +107,8 @@ async fn only(phone: &Phone, kind: &str) -> Value {
     records.remove(0)
 }
 
-const RECORD: &str = "0f0e0d0c-0000-4000-8000-000000000001";
-const NARRATIVE: &str = "situation/narrative";
+pub(crate) const RECORD: &str = "0f0e0d0c-0000-4000-8000-000000000001";
+pub(crate) const NARRATIVE: &str = "situation/narrative";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_phones_meet_a_conflict_see_both_values_and_resolve_it() {

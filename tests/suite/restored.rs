@@ -64,7 +64,7 @@ fn phones_give_back_what_a_restored_server_lost_and_purges_stay() {
     fill(&a, 0..BACKED_UP);
     a.sync();
     b.sync();
-    office.world.server.administer(&["backup", backup.to_str().unwrap()]).unwrap();
+    office.world.server.back_up(&backup).unwrap();
     fill(&a, BACKED_UP..ALL / 2);
     a.sync();
     b.sync();
@@ -83,8 +83,8 @@ fn phones_give_back_what_a_restored_server_lost_and_purges_stay() {
 
     let county = office.county();
     office.world.server.end().unwrap();
-    let printed = Server::command(&data, &["restore", backup.to_str().unwrap()]).unwrap();
-    assert!(printed.contains("before-restore-1"), "{printed}");
+    let printed = Server::restore(&data, &backup).unwrap();
+    assert!(printed.contains("before"), "{printed}");
     office.world.server.start_again().unwrap();
     let refused = county.post("login", &json!({ "login": "licuomao", "password": "x" })).unwrap_err();
     assert!(refused.contains("503"), "the console is closed too: {refused}");

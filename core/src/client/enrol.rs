@@ -19,6 +19,7 @@ use crate::ids::{DeviceId, LogId, UserId};
 use crate::limits::DEVICE_NAME_CHARS_MAX;
 use crate::protocol::{EnrolAnswer, EnrolRequest, limits::PROTOCOL_VERSION};
 use crate::store::{View, Write};
+use crate::sync::signing;
 
 /// Setting: CBOR of [`Enrolment`].
 const ENROLMENT: &str = "enrolment";
@@ -57,6 +58,9 @@ pub(super) struct Enrolment {
     /// Public half of the device's key, as the server holds it.
     #[cbor(n(12), with = "minicbor::bytes")]
     pub device_key: [u8; 32],
+    /// The root that the present one has announced as its successor.
+    #[cbor(n(13), with = "minicbor::bytes")]
+    pub successor: Option<[u8; 32]>,
 }
 
 impl Enrolment {
@@ -75,6 +79,7 @@ impl Enrolment {
             server_name: answer.server_name,
             areas: answer.areas,
             device_key: key.verifying_key().to_bytes(),
+            successor: None,
         }
     }
 
@@ -99,6 +104,28 @@ impl Enrolment {
         enrolment.store(write)
     }
 
+    /// The root announced a successor. What another root says, such as one that was replaced before this phone enrolled,
+    /// changes nothing.
+    pub(super) fn note_successor(write: &Write<'_>, root: &[u8; 32], signature: &[u8; 64]) -> Result<(), Fault> {
+        let Some(mut enrolment) = Self::load(write.view())? else { return Ok(()) };
+        if !signing::root_is_announced(&enrolment.root_key, enrolment.log, root, signature) {
+            return Ok(());
+        }
+        enrolment.successor = Some(*root);
+        enrolment.store(write)
+    }
+
+    /// The successor has taken over: whoever shows the root before it is not the server any more.
+    pub(super) fn take_over(&mut self, write: &Write<'_>) -> Result<(), Fault> {
+        self.root_key = self.successor.take().unwrap_or(self.root_key);
+        self.store(write)
+    }
+
+    /// The same user at the same server: its log and the key that signs heads outlive every root.
+    fn is_same_as(&self, other: &Self) -> bool {
+        (self.user, self.log, self.server_key) == (other.user, other.log, other.server_key)
+    }
+
     /// Where the server is.
     pub(super) fn server(&self) -> ServerAddress {
         ServerAddress { host: self.host.clone(), port: self.port, root_key: self.root_key, name: SERVER_NAME }
@@ -119,7 +146,8 @@ impl Enrolment {
 impl Fieldbook {
     /// Makes this phone a device of the server that `link` names. Blocks for a network exchange. A phone whose vault lost
     /// the key that it was enrolled with may enrol again, as a new device of the same user at the same server: what was
-    /// not sent yet goes out under the new one.
+    /// not sent yet goes out under the new one. So may a phone that did not hear of a new root key, with a link that
+    /// names it.
     ///
     /// # Errors
     /// `BadInput` for a text that is no link, `Refused` for a code that is used, unknown or too old, `ServerIdentity`
@@ -129,20 +157,30 @@ impl Fieldbook {
             let link: EnrolLink = link.parse()?;
             let existing = self.store.read(Enrolment::load)?;
             if let Some(existing) = &existing
-                && (self.device_key(existing).is_ok() || existing.root_key != link.server.root_key)
+                && existing.root_key == link.server.root_key
+                && self.device_key(existing).is_ok()
             {
                 return Err(Fault::new(ErrorKind::BadInput, Text::AlreadyEnrolled, &existing.user_name));
             }
             let mut connection =
                 self.connection.try_lock().map_err(|_| Fault::new(ErrorKind::Busy, Text::InUse, ""))?;
+            let before = self.vault.load(VAULT_DEVICE_KEY)?;
             let key = self.fresh_device_key()?;
             let mut fresh = self.network.transport(link.server.clone()).map_err(Fault::internal)?;
-            let answer = ask(fresh.as_mut(), &link, &key, device_name)?;
-            check_server_key(&link, &answer)?;
-            let enrolment = Enrolment::of(&link.server, answer, &key);
-            if let Some(existing) = existing.filter(|existing| existing.user != enrolment.user) {
-                return Err(Fault::new(ErrorKind::BadInput, Text::AlreadyEnrolled, existing.user_name));
-            }
+            let asked = ask(fresh.as_mut(), &link, &key, device_name).and_then(|answer| {
+                check_server_key(&link, &answer)?;
+                let enrolment = Enrolment::of(&link.server, answer, &key);
+                match existing.as_ref().filter(|existing| !existing.is_same_as(&enrolment)) {
+                    Some(existing) => Err(Fault::new(ErrorKind::BadInput, Text::AlreadyEnrolled, &existing.user_name)),
+                    None => Ok(enrolment),
+                }
+            });
+            let enrolment = asked.inspect_err(|_| {
+                // Whom this phone was enrolled with knows the key before. Where even this fails, a new link helps.
+                if let Some(before) = &before {
+                    let _ = self.vault.store(VAULT_DEVICE_KEY, before);
+                }
+            })?;
             self.store.write(|write| {
                 if Enrolment::load(write.view())?.is_some() {
                     // This store may be a copy of one that the old device still writes in.

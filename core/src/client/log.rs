@@ -80,6 +80,7 @@ impl<'s> StoreLog<'s> {
                 Ok(write.put_actor(&ActorRow { actor: *actor, device: *device, user: *user, name: name.clone() })?)
             }
             Notice::Unit(unit) => Ok(write.put_unit(unit)?),
+            Notice::Root { root, signature } => Enrolment::note_successor(write, root, signature),
             Notice::Review(review) => {
                 let view = write.view();
                 let document = stored_document(view, &review.record)?;

@@ -20,6 +20,8 @@ use crate::sync::{LogError, LogErrorKind, Signer};
 
 /// Path of the endpoint.
 const SYNC_PATH: &str = "/sync/1";
+/// Path at which anything that is ours answers.
+const HEALTH_PATH: &str = "/healthz";
 /// Path of the segments, before a name.
 const SEGMENTS_PATH: &str = "/sync/1/segments/";
 /// Exchanges of one sync; 128 KB up or 1 MB down each.
@@ -203,7 +205,7 @@ impl Fieldbook {
             let server = hub.cloned().unwrap_or_else(|| enrolment.server());
             let mut connection = match kept.take().filter(|_| hub.is_none()) {
                 Some(connection) => connection,
-                None => self.network.transport(server).map_err(Fault::internal)?,
+                None => self.network.transport(server.clone()).map_err(Fault::internal)?,
             };
             let before = connection.bytes();
             let mut run = Run {
@@ -224,7 +226,14 @@ impl Fieldbook {
                 advanced: false,
                 mended: false,
             };
-            let done = run.all(connection.as_mut());
+            let mut done = run.all(connection.as_mut());
+            if done.as_ref().is_err_and(|fault| fault.kind() == ErrorKind::ServerIdentity)
+                && let Some(fresh) = self.follow_root(&mut run.enrolment, &server, cancel)?
+            {
+                connection = fresh;
+                run.before = connection.bytes();
+                done = run.all(connection.as_mut());
+            }
             ended.moved = run.total.changes_sent + run.total.changes_received > 0;
             ended.retry_after_ms = run.retry_after_ms;
             let bytes = connection.bytes();
@@ -233,25 +242,53 @@ impl Fieldbook {
             let followed = session::vault_follows(&self.store, self.vault.as_ref());
             done?;
             followed?;
-            let mut report = run.report;
-            report.bytes_up = bytes.up - before.up + run.near.up;
-            report.bytes_down = bytes.down - before.down + run.near.down;
-            report.frames = run.total.frames_up + run.total.frames_down;
-            report.changes_sent = run.total.changes_sent;
-            report.changes_received = run.total.changes_received;
-            report.changes_transcoded = run.total.changes_transcoded;
-            report.changes_raw = run.total.changes_raw;
-            report.not_taken = run.total.not_taken;
-            report.clock_warning = self.clock_warning(report.clock_ahead_ms);
-            let status = self.store.read(|view| Ok::<_, Fault>(view.status()?))?;
-            report.conflicts = status.in_conflict;
-            report.space_warning = space_warning(&status, self.language());
-            report.seconds = self.clock.boot_ms().saturating_sub(started_ms) as f64 / 1000.0;
-            self.store.write(|write| session::note_sync(write, self.clock.now_ms()))?;
-            self.store.tidy()?;
-            Ok(report)
+            self.reported(run, bytes, started_ms)
         });
         (done, ended)
+    }
+
+    /// What a sync did, once all of it went well.
+    fn reported(&self, run: Run<'_>, bytes: ByteCount, started_ms: u64) -> Result<SyncReport, Fault> {
+        let (mut report, before) = (run.report, run.before);
+        report.bytes_up = bytes.up - before.up + run.near.up;
+        report.bytes_down = bytes.down - before.down + run.near.down;
+        report.frames = run.total.frames_up + run.total.frames_down;
+        report.changes_sent = run.total.changes_sent;
+        report.changes_received = run.total.changes_received;
+        report.changes_transcoded = run.total.changes_transcoded;
+        report.changes_raw = run.total.changes_raw;
+        report.not_taken = run.total.not_taken;
+        report.clock_warning = self.clock_warning(report.clock_ahead_ms);
+        let status = self.store.read(|view| Ok::<_, Fault>(view.status()?))?;
+        report.conflicts = status.in_conflict;
+        report.space_warning = space_warning(&status, self.language());
+        report.seconds = self.clock.boot_ms().saturating_sub(started_ms) as f64 / 1000.0;
+        self.store.write(|write| session::note_sync(write, self.clock.now_ms()))?;
+        self.store.tidy()?;
+        Ok(report)
+    }
+
+    /// Where whoever answers is not under the root that this phone knows, but under the successor that this root has
+    /// announced: the successor has taken over, and from now on it alone counts. `None` where it is somebody else.
+    fn follow_root(
+        &self,
+        enrolment: &mut Enrolment,
+        server: &ServerAddress,
+        cancel: &CancelFlag,
+    ) -> Result<Option<Box<dyn Transport>>, Fault> {
+        // It may have been announced in this very sync.
+        *enrolment = self.enrolled()?;
+        let Some(root_key) = enrolment.successor else { return Ok(None) };
+        let server = ServerAddress { root_key, ..server.clone() };
+        let mut connection = self.network.transport(server).map_err(Fault::internal)?;
+        let asked = connection.get(HEALTH_PATH, 0, cancel, &|_| {}, &mut |_| ControlFlow::Continue(()));
+        // Whatever it answers, it holds a key that the successor has certified.
+        match asked {
+            Ok(_) | Err(NetError::Refused(_) | NetError::NotOurs { .. }) => {}
+            Err(_) => return Ok(None),
+        }
+        self.store.write(|write| enrolment.take_over(write))?;
+        Ok(Some(connection))
     }
 
     fn clock_warning(&self, ahead_ms: i64) -> Option<String> {

@@ -82,7 +82,7 @@ catalogue! {
     /// The connection broke.
     Broken "与服务器 {0} 的连接断了。已传的不会重来，再试一次即可继续。" "The connection to {0} broke. What has arrived stays; try again to go on.";
     /// Somebody else's certificate.
-    WrongServer "{0} 上的不是你绑定的服务器，没有发送任何内容。请换个网络，或联系管理员。" "What answers at {0} is not the server that you enrolled with; nothing was sent. Try another network, or tell the administrator.";
+    WrongServer "{0} 上的不是你绑定的服务器，没有发送任何内容。请换个网络再试。如果很久没有同步，服务器可能已换了根证书：请当面或打电话向管理员要新的绑定链接，重新绑定；没同步的内容不会丢。" "What answers at {0} is not the server that you enrolled with; nothing was sent. Try another network. If this phone has not synced for long, the server may have a new root key: ask the administrator, in person or by telephone, for a new link and enrol again; unsynced work stays.";
     /// Not a Fieldbook server.
     NotAServer "{0} 上的不是走访本服务器。可能需要先登录这个网络，或请管理员核对地址。" "What answers at {0} is no Fieldbook server. Sign in to this network first, or have the address checked.";
     /// The server answered with an error.

@@ -43,6 +43,16 @@ pub enum Notice {
     /// A supervisor decided on a record (the record's own feed).
     #[n(3)]
     Review(#[n(0)] Review),
+    /// Another root key takes over later (general feed of the topmost unit). Until it does, the present one holds.
+    #[n(4)]
+    Root {
+        /// The successor's Ed25519 public key.
+        #[cbor(n(0), with = "minicbor::bytes")]
+        root: [u8; 32],
+        /// Ed25519 over `"fieldbook root v1\0"`, the log's id and `root`, by the root key that holds now.
+        #[cbor(n(1), with = "minicbor::bytes")]
+        signature: [u8; 64],
+    },
 }
 
 /// A supervisor's decision on a record, pinned to the exact heads that were read.

@@ -21,6 +21,8 @@ pub const REVOKED: &[u8] = b"fieldbook revoked v1\0";
 pub const ENROL: &[u8] = b"fieldbook enrol v1\0";
 /// Signs the server's signing key, by the root that the enrolment link pins.
 pub const SERVER_KEY: &[u8] = b"fieldbook server key v1\0";
+/// Signs a successor of a root key, by that root.
+pub const ROOT: &[u8] = b"fieldbook root v1\0";
 
 /// Stands before the server's key in what names the server's hubs.
 const HUB: &[u8] = b"fieldbook hub v1\0";
@@ -119,6 +121,18 @@ pub fn sign_head(signer: &dyn Signer, mut head: SignedHead) -> SignedHead {
 #[must_use]
 pub fn verify_head(server_key: &[u8; 32], head: &SignedHead) -> bool {
     verify(server_key, HEAD, &head_bytes(head), &head.signature)
+}
+
+/// A root's word that `successor` takes over from it in this log.
+#[must_use]
+pub fn announce_root(root: &dyn Signer, log: LogId, successor: &[u8; 32]) -> [u8; 64] {
+    sign(root, ROOT, &[&log.as_bytes()[..], successor].concat())
+}
+
+/// Is this the word of the root `root`?
+#[must_use]
+pub fn root_is_announced(root: &[u8; 32], log: LogId, successor: &[u8; 32], signature: &[u8; 64]) -> bool {
+    verify(root, ROOT, &[&log.as_bytes()[..], successor].concat(), signature)
 }
 
 /// What says in one exchange that its device is revoked.

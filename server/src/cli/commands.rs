@@ -6,7 +6,7 @@ use std::sync::Arc;
 use fieldbook_core::access::{Role, Unit};
 
 use super::options::{DeviceTask, FormTask, Options, Serve, Task, UnitTask, UserTask, role_words};
-use super::{backup, hub, records};
+use super::{backup, doctor, hub, keys, records, setup};
 use crate::hub::HubStore;
 use crate::store::{Problem, Store, StoreError, UserRow};
 use crate::text::{Language, text};
@@ -27,7 +27,7 @@ pub(super) fn execute(
         Task::Serve(task) if task.upstream.is_some() || HubStore::is_there(&options.data) => {
             hub::serve(language, options, task)
         }
-        Task::Serve(task) => serve_until_stopped(language, &open()?, task),
+        Task::Serve(task) => serve_until_stopped(language, options, &open()?, task),
         Task::Unit(task) => unit(language, &*open()?, task),
         Task::User(task) => user(language, &*open()?, task),
         Task::Device(task) => device(language, &*open()?, task),
@@ -37,8 +37,16 @@ pub(super) fn execute(
         Task::Certificate { folder } => certificate(language, &*open()?, folder),
         Task::Status => hub::status(language, options),
         Task::Verify => records::verify(language, &*open()?),
-        Task::Backup { file } => backup::backup(language, &*open()?, file),
-        Task::Restore { file } => backup::restore(language, options, file),
+        Task::Setup(task) => setup::setup(language, options, task),
+        Task::Key(task) => keys::key(language, &*open()?, task),
+        Task::Doctor { json } => doctor::doctor(language, options, open, *json),
+        Task::Backup { file, recipient } => {
+            backup::backup(language, options, &*open()?, (file.as_deref(), recipient.as_deref()))
+        }
+        Task::BackupKey { file } => backup::key(language, file),
+        Task::BackupCheck { file, key } => backup::check(language, file, key),
+        Task::Restore { file, key } => backup::restore(language, options, file, key),
+        Task::MoveStore { to_url_file, .. } => backup::relocated(language, options, to_url_file.as_deref()),
         Task::Restored(task) => backup::restored(language, &*open()?, task.task.as_ref()),
     }
 }
@@ -46,32 +54,44 @@ pub(super) fn execute(
 /// Writes certificate and key for a proxy that ends TLS; the key for nobody but its owner.
 fn certificate(language: Language, store: &Store, folder: &Path) -> Result<bool, StoreError> {
     let (certificate, key) = store.identity().leaf_pem();
-    for (name, pem) in [("fieldbook.crt", certificate), ("fieldbook.key", key)] {
-        crate::data_folder::write_private(&folder.join(name), &pem)?;
+    let office = store.office_root_pem()?;
+    for (name, pem) in [("fieldbook.crt", certificate), ("fieldbook.key", key), ("fieldbook-office.crt", office)] {
+        crate::data_folder::replace_private(&folder.join(name), &pem)?;
     }
     say(language, "certificate_written", &[("folder", folder.display().to_string())]);
     Ok(true)
 }
 
-/// Log lines go to standard error, by `RUST_LOG`.
-pub(super) fn log_to_stderr() {
-    tracing_subscriber::fmt()
-        .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_default_env()
-                .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,automerge=off")),
-        )
+/// Log lines go to standard error, as text or as JSON: at the level that `RUST_LOG` names, else the configuration.
+pub(super) fn log_to_stderr(options: &Options, task: &Serve) {
+    let level = options.config.log.level.as_deref().unwrap_or("info");
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(format!("{level},automerge=off")));
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-        .with_writer(std::io::stderr)
-        .init();
+        .with_writer(std::io::stderr);
+    if task.log_format.as_deref() == Some("json") {
+        lines.json().flatten_event(true).init();
+    } else {
+        lines.init();
+    }
 }
 
-fn serve_until_stopped(language: Language, store: &Arc<Store>, task: &Serve) -> Result<bool, StoreError> {
-    log_to_stderr();
-    let options = serve::ServeOptions {
+fn serve_until_stopped(
+    language: Language,
+    options: &Options,
+    store: &Arc<Store>,
+    task: &Serve,
+) -> Result<bool, StoreError> {
+    log_to_stderr(options, task);
+    let part = &options.config.server;
+    let serving = serve::ServeOptions {
         listen: task.listen.clone(),
         address: task.address.clone(),
         name: task.name.clone(),
         plain_http: task.plain_http,
+        certificate: part.certificate.clone().zip(part.certificate_key.clone()),
     };
     if let Some(address) = &task.address {
         check_address(address)?;
@@ -79,8 +99,13 @@ fn serve_until_stopped(language: Language, store: &Arc<Store>, task: &Serve) -> 
     store.publish_builtin()?;
     let runtime = tokio::runtime::Runtime::new().map_err(|error| Problem::new("failed").with("detail", error))?;
     runtime.block_on(async {
-        let bound = serve::bind(store, &options).await?;
+        let bound = serve::bind(store, &serving).await?;
         let stop = serve::stop_signal();
+        if let Some(listen) = &task.metrics {
+            let local = crate::metrics::serve(store, listen, stop.clone()).await?;
+            say(language, "metrics_listening", &[("address", local.to_string())]);
+        }
+        tokio::spawn(crate::certificates::kept(Arc::clone(store), bound.tls(), stop.clone()));
         say(language, "root_pin", &[("pin", link::pin(&store.identity().root_public()))]);
         say(language, "listening", &[("url", bound.url())]);
         serve::run(bound, crate::router(Arc::clone(store)), stop).await;
@@ -90,7 +115,7 @@ fn serve_until_stopped(language: Language, store: &Arc<Store>, task: &Serve) -> 
     Ok(true)
 }
 
-fn check_address(address: &str) -> Result<(), Problem> {
+pub(super) fn check_address(address: &str) -> Result<(), Problem> {
     let fits = address.rsplit_once(':').is_some_and(|(host, port)| {
         !host.is_empty() && !host.contains(['/', '?', '#', ' ']) && port.parse::<u16>().is_ok_and(|port| port > 0)
     });

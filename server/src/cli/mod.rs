@@ -2,21 +2,25 @@
 
 mod backup;
 mod commands;
+mod config;
+mod doctor;
 mod hub;
+mod keys;
 mod options;
 mod records;
+mod setup;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::{CommandFactory, FromArgMatches};
+use clap::{ArgMatches, CommandFactory, FromArgMatches};
 
 use crate::hub::HubStore;
 use crate::store::{Database, Problem, Store, StoreError};
 use crate::system::{SystemClock, SystemRandom};
 use crate::text::{Language, failure};
-use options::Options;
+use options::{Options, Task};
 
 /// Exit status when something asked for was not done.
 const FAILED: u8 = 1;
@@ -29,12 +33,22 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
     let language = language_of(&args);
     let command = options::localised(Options::command(), language);
-    let parsed = command.try_get_matches_from(args).and_then(|matches| Options::from_arg_matches(&matches));
-    let options = match parsed {
-        Ok(options) => options,
+    let parsed = command.try_get_matches_from(args).and_then(|matches| {
+        let options = Options::from_arg_matches(&matches)?;
+        Ok((options, matches))
+    });
+    let (mut options, matches) = match parsed {
+        Ok(parsed) => parsed,
         Err(error) => {
             let _ = error.print();
             return if error.use_stderr() { ExitCode::from(MISUSED) } else { ExitCode::SUCCESS };
+        }
+    };
+    let language = match configured(&mut options, &matches, language) {
+        Ok(language) => language,
+        Err(error) => {
+            eprintln!("{}", failure(language, &error));
+            return ExitCode::from(MISUSED);
         }
     };
     match execute(&options, language) {
@@ -45,6 +59,18 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             ExitCode::from(FAILED)
         }
     }
+}
+
+/// Takes what the configuration file says where nothing else does; its language counts for more than the locale's.
+fn configured(options: &mut Options, matches: &ArgMatches, language: Language) -> Result<Language, StoreError> {
+    if matches!(options.command, Task::Setup(_)) {
+        // It writes the file.
+        return Ok(language);
+    }
+    let config = config::read(config::path(options.config_file.as_deref()).as_deref())?;
+    let told = config.language.as_deref().filter(|_| options.lang.is_none()).map(Language::from_tag);
+    config::settle(options, matches, config)?;
+    Ok(told.unwrap_or(language))
 }
 
 /// `--lang`, else the locale, else Chinese; needed before the rest is parsed, for the help texts.
@@ -73,10 +99,9 @@ fn open(options: &Options) -> Result<Arc<Store>, StoreError> {
     Ok(Arc::new(Store::open_on(&options.data, options.key_file.as_deref(), clock, random, database(options))?))
 }
 
-/// Where the rows are: as the option says, or the environment, which other users of the machine do not see.
+/// Where the rows are.
 fn database(options: &Options) -> Database {
-    let url = options.database.clone().or_else(|| std::env::var("FIELDBOOK_DATABASE").ok());
-    url.filter(|url| !url.is_empty()).map_or(Database::Embedded(None), Database::Postgres)
+    options.database.clone().filter(|url| !url.is_empty()).map_or(Database::Embedded(None), Database::Postgres)
 }
 
 fn execute(options: &Options, language: Language) -> Result<bool, StoreError> {

@@ -5,11 +5,14 @@ use std::path::PathBuf;
 use clap::{Args, Command, Parser, Subcommand};
 use fieldbook_core::access::Role;
 
+use super::config::Config;
 use crate::text::{Language, text};
 
 #[derive(Debug, Parser)]
 #[command(name = "fieldbook-server", version)]
 pub(super) struct Options {
+    #[arg(long = "config", global = true, value_name = "FILE")]
+    pub(super) config_file: Option<PathBuf>,
     #[arg(long, global = true, default_value = "./fieldbook-data", value_name = "DIR")]
     pub(super) data: PathBuf,
     #[arg(long, global = true, value_name = "FILE")]
@@ -18,12 +21,16 @@ pub(super) struct Options {
     pub(super) database: Option<String>,
     #[arg(long, global = true, value_name = "LANG")]
     pub(super) lang: Option<String>,
+    /// What the configuration file says.
+    #[arg(skip)]
+    pub(super) config: Config,
     #[command(subcommand)]
     pub(super) command: Task,
 }
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Task {
+    Setup(Setup),
     Serve(Serve),
     #[command(subcommand)]
     Unit(UnitTask),
@@ -39,17 +46,89 @@ pub(super) enum Task {
         #[arg(value_name = "DIR")]
         folder: PathBuf,
     },
+    #[command(subcommand)]
+    Key(KeyTask),
     Status,
     Verify,
+    Doctor {
+        #[arg(long)]
+        json: bool,
+    },
     Backup {
         #[arg(value_name = "FILE")]
+        file: Option<PathBuf>,
+        #[arg(long, value_name = "AGE1…")]
+        recipient: Option<String>,
+    },
+    BackupKey {
+        #[arg(value_name = "FILE")]
         file: PathBuf,
+    },
+    BackupCheck {
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        #[arg(long, value_name = "FILE")]
+        key: PathBuf,
     },
     Restore {
         #[arg(value_name = "FILE")]
         file: PathBuf,
+        #[arg(long, value_name = "FILE")]
+        key: PathBuf,
     },
     Restored(Restored),
+    MoveStore {
+        #[arg(long, value_name = "FILE", required_unless_present = "to_embedded", conflicts_with = "to_embedded")]
+        to_url_file: Option<PathBuf>,
+        #[arg(long)]
+        to_embedded: bool,
+    },
+}
+
+/// Everything that `setup` would ask.
+#[derive(Debug, Default, Args)]
+pub(super) struct Setup {
+    #[arg(long)]
+    pub(super) yes: bool,
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(super) listen: Option<String>,
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(super) address: Option<String>,
+    #[arg(long)]
+    pub(super) name: Option<String>,
+    #[arg(long, value_name = "CODE")]
+    pub(super) unit_code: Option<String>,
+    #[arg(long, value_name = "NAME")]
+    pub(super) unit_name: Option<String>,
+    #[arg(long, value_name = "FILE.csv", conflicts_with_all = ["unit_code", "unit_name"])]
+    pub(super) units: Option<PathBuf>,
+    #[arg(long, value_name = "NAME")]
+    pub(super) admin_name: Option<String>,
+    #[arg(long, value_name = "LOGIN")]
+    pub(super) admin_login: Option<String>,
+    #[arg(long, value_name = "DIR")]
+    pub(super) backup_folder: Option<PathBuf>,
+    #[arg(long, value_name = "AGE1…")]
+    pub(super) backup_recipient: Option<String>,
+    #[arg(long, value_name = "FILE")]
+    pub(super) backup_key_file: Option<PathBuf>,
+    #[arg(long, value_name = "FILE")]
+    pub(super) database_url_file: Option<PathBuf>,
+    #[arg(long, value_name = "USER")]
+    pub(super) owner: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum KeyTask {
+    Status,
+    Succeed {
+        #[arg(long, value_name = "DAYS", default_value_t = 30, value_parser = clap::value_parser!(u32).range(0..=365))]
+        after_days: u32,
+    },
+    Takeover {
+        #[arg(long)]
+        leave_behind: bool,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -73,6 +152,10 @@ pub(super) struct Serve {
     pub(super) address: Option<String>,
     #[arg(long)]
     pub(super) plain_http: bool,
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(super) metrics: Option<String>,
+    #[arg(long, value_name = "FORMAT", value_parser = ["text", "json"])]
+    pub(super) log_format: Option<String>,
     #[arg(long, value_name = "LINK")]
     pub(super) upstream: Option<String>,
     #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=86_400))]

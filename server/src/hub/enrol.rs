@@ -59,6 +59,7 @@ impl HubStore {
             device: answer.device,
             log: answer.log,
             server_key: answer.server_key,
+            successor: None,
         })
     }
 }

@@ -364,6 +364,10 @@ impl HubLog for HubView<'_> {
         self.with(|tx| set_meta(tx, CERTIFICATE, certificate))
     }
 
+    fn note_successor(&mut self, root: &[u8; 32], signature: &[u8; 64]) -> Result<(), LogError> {
+        self.with(|tx| super::store::note_successor(tx, root, signature))
+    }
+
     fn put_devices(&mut self, devices: &[ServedDevice]) -> Result<(), LogError> {
         self.with(|tx| put_devices(tx, devices))
     }

@@ -13,7 +13,7 @@ use fieldbook_core::ids::{DeviceId, LogId};
 use fieldbook_core::net::{SERVER_NAME, ServerAddress};
 use fieldbook_core::ports::{Clock, Random};
 use fieldbook_core::sync::hub::HubIdentity;
-use fieldbook_core::sync::{from_cbor, to_cbor};
+use fieldbook_core::sync::{from_cbor, signing, to_cbor};
 use minicbor::{Decode, Encode};
 
 use crate::store::{Problem, StoreError};
@@ -49,6 +49,19 @@ pub(crate) struct Enrolment {
     pub(crate) log: LogId,
     #[cbor(n(5), with = "minicbor::bytes")]
     pub(crate) server_key: [u8; 32],
+    /// The root that the present one has announced as its successor.
+    #[cbor(n(6), with = "minicbor::bytes")]
+    pub(crate) successor: Option<[u8; 32]>,
+}
+
+/// The root of the server, if it is still this hub's, has announced a successor.
+pub(super) fn note_successor(tx: &Connection, root: &[u8; 32], signature: &[u8; 64]) -> Result<(), StoreError> {
+    let Some(mut own) = meta(tx, ENROLMENT)?.and_then(|bytes| from_cbor::<Enrolment>(&bytes)) else { return Ok(()) };
+    if signing::root_is_announced(&own.root_key, own.log, root, signature) {
+        own.successor = Some(*root);
+        set_meta(tx, ENROLMENT, &to_cbor(&own))?;
+    }
+    Ok(())
 }
 
 impl Enrolment {
@@ -270,6 +283,16 @@ impl HubStore {
 
     pub(crate) fn put_enrolment(&self, enrolment: &Enrolment) -> Result<(), StoreError> {
         self.write(|tx| set_meta(tx, ENROLMENT, &to_cbor(enrolment)))
+    }
+
+    /// The successor has taken over: the certificate by the root before it is of no use any more, once there is another.
+    pub(crate) fn take_over(&self, root_key: [u8; 32]) -> Result<(), StoreError> {
+        let own = self.enrolment()?.ok_or_else(|| Problem::new("hub_not_enrolled").with("detail", "no enrolment"))?;
+        self.write(|tx| {
+            set_meta(tx, ENROLMENT, &to_cbor(&Enrolment { root_key, successor: None, ..own }))?;
+            tx.execute("DELETE FROM meta WHERE key = ?1", [CERTIFICATE])?;
+            Ok(())
+        })
     }
 
     /// The certificate of the TLS key (DER), once the server has given it.

@@ -45,6 +45,7 @@ fn hub(folder: &std::path::Path) -> HubStore {
         device: DeviceId([2; 16]),
         log: LogId([6; 16]),
         server_key: SERVER_KEY,
+        successor: None,
     };
     store.put_enrolment(&enrolment).unwrap();
     let key = phone_key().public_key();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
-use fieldbook_core::net::{CancelFlag, NetError, Network, Transport};
+use fieldbook_core::net::{CancelFlag, NetError, Network, ServerAddress, Transport};
 use fieldbook_core::ports::Random;
 use fieldbook_core::sync::hub::{Upstream as Exchange, UpstreamOutcome};
 use fieldbook_core::sync::phone::SyncError;
@@ -17,6 +17,8 @@ use crate::store::{Problem, StoreError};
 
 /// Path of the endpoint.
 const SYNC_PATH: &str = "/sync/1";
+/// Path at which the server answers.
+const HEALTH_PATH: &str = "/healthz";
 /// Exchanges in a row; 128 KB up or 1 MB down each.
 const EXCHANGES_MAX: u32 = 10_000;
 /// Exchanges in a row that ask again and move nothing.
@@ -67,6 +69,7 @@ pub struct Upstream {
     store: Arc<HubStore>,
     pace: Pace,
     calls: Receiver<Call>,
+    network: Arc<dyn Network>,
     connection: Box<dyn Transport>,
     failures: u32,
     revoked: bool,
@@ -80,11 +83,12 @@ impl Upstream {
     ///
     /// # Errors
     /// `hub_not_enrolled` before [`HubStore::enrol`]; `failed` where `network` gives no means to connect.
-    pub fn new(store: &Arc<HubStore>, pace: Pace, network: &dyn Network) -> Result<(Self, Bell), StoreError> {
+    pub fn new(store: &Arc<HubStore>, pace: Pace, network: Arc<dyn Network>) -> Result<(Self, Bell), StoreError> {
         let connection =
             network.transport(store.server()?).map_err(|error| Problem::new("failed").with("detail", error))?;
         let (sender, calls) = sync_channel(CALLS_MAX);
-        let upstream = Self { store: Arc::clone(store), pace, calls, connection, failures: 0, revoked: false };
+        let store = Arc::clone(store);
+        let upstream = Self { store, pace, calls, network, connection, failures: 0, revoked: false };
         Ok((upstream, Bell(sender)))
     }
 
@@ -222,10 +226,31 @@ impl Upstream {
         match (stopped, posted) {
             (Some(error), _) => return Err(said(error)),
             (None, Err(NetError::Refused(answer))) => exchange.refused(&mut log, answer).map_err(said)?,
+            (None, Err(error @ NetError::Identity { .. })) => {
+                drop(log);
+                return if self.follow_root()? { self.exchange() } else { Err(error.to_string()) };
+            }
             (None, Err(error)) => return Err(error.to_string()),
             (None, Ok(())) => {}
         }
         exchange.finish(&mut log).map_err(said)
+    }
+
+    /// Where the server is not under the root that this hub knows, but under the successor that this root has announced: it
+    /// has taken over. False where it is somebody else.
+    fn follow_root(&mut self) -> Result<bool, String> {
+        let known = self.store.enrolment().map_err(|error| error.to_string())?;
+        let Some(root_key) = known.and_then(|known| known.successor) else { return Ok(false) };
+        let server = self.store.server().map_err(|error| error.to_string())?;
+        let mut connection = self.network.transport(ServerAddress { root_key, ..server })?;
+        let asked = connection.get(HEALTH_PATH, 0, &CancelFlag::default(), &|_| {}, &mut |_| ControlFlow::Continue(()));
+        if !matches!(asked, Ok(_) | Err(NetError::Refused(_) | NetError::NotOurs { .. })) {
+            return Ok(false);
+        }
+        self.store.take_over(root_key).map_err(|error| error.to_string())?;
+        tracing::info!("the server's root key has changed, as it was announced");
+        self.connection = connection;
+        Ok(true)
     }
 }
 

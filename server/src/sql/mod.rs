@@ -7,10 +7,12 @@ mod cell;
 mod dialect;
 mod postgres;
 mod rows;
+mod tables;
 mod value;
 
 pub use cell::{Cell, FromSql};
 pub use rows::{Row, Rows, Statement};
+pub use tables::{Table, Values};
 pub use value::{Params, Stored, ToSql, Value};
 
 /// What the store gets when it speaks SQL.
@@ -121,7 +123,7 @@ impl Connection {
                 }
                 session.run(&dialect::schema(schema))?;
                 session.run(dialect::APPEND_ONLY_POSTGRES)?;
-                session.run("CREATE SEQUENCE record_serial")
+                session.run("CREATE SEQUENCE IF NOT EXISTS record_serial")
             }
         }
     }

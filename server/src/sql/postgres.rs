@@ -69,6 +69,11 @@ impl Session {
         Ok(statement)
     }
 
+    /// Lets go of a prepared statement.
+    pub(super) fn forget(&self, text: &str) {
+        self.prepared.borrow_mut().remove(text);
+    }
+
     pub(super) fn execute(&self, statement: &::postgres::Statement, values: &[Value<'_>]) -> Result<usize> {
         let values: Vec<&(dyn ToPostgres + Sync)> = values.iter().map(|value| value as _).collect();
         let changed = self.with(|client| client.execute(statement, &values))?;

@@ -1,60 +1,94 @@
-//! A copy of the database while it is used, and putting one back.
+//! A backup while the server runs, and putting one back, into either database.
 
-use std::fs::{self, File, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt;
+mod archive;
+mod copy;
+mod keep;
+mod keys;
+mod relocate;
+
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use crate::sql;
-use crate::sql::Connection;
 use fieldbook_core::ports::Random;
-use fieldbook_sqlite::{KEY_BYTES, OpenError, copy_to};
+use fieldbook_sqlite::KEY_BYTES;
 
-use super::{Database, Problem, READER_CACHE_KIB, SCHEMA_VERSION, Store, StoreError, connect, meta, restored};
+use super::{Database, FILE, Problem, READER_CACHE_KIB, Store, StoreError, WRITER_CACHE_KIB, connect, meta, restored};
+use super::{SCHEMA_VERSION, set_meta};
 use crate::data_folder::{self, file_error};
+use crate::sql::Connection;
+use archive::{Reader, Writer};
+pub use keep::{Keep, prune};
+pub use keys::{BackupKey, BackupRecipient};
+pub use relocate::{Relocated, relocate};
 
 /// Databases that were put aside by earlier restores, at most.
 const ASIDE_MAX: u32 = 1_000;
+/// Key of `meta`: when the last backup was made, milliseconds since 1970 UTC, as text.
+pub(crate) const LAST_BACKUP: &str = "last_backup_ms";
+
+/// A backup that was made and read again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BackupMade {
+    /// Of the file, as `sha256sum` prints it.
+    pub sha256: String,
+    /// Of the file.
+    pub bytes: u64,
+    /// Rows of all tables.
+    pub rows: u64,
+}
 
 impl Store {
-    /// Writes a copy of the database to the new file `to`, under the same key, while others read and write. The file
-    /// bears its name only when it is whole, durable, and has been read again.
+    /// Writes every row to the new file `to`, encrypted for `recipient`, while others read and write. The file bears its
+    /// name only when it is whole, durable, and has been read again from the disk; its hash lies beside it in `TO.sha256`.
+    /// Only the other half of the recipient's key opens it: the database's own key is not needed, nor in it.
     ///
     /// # Errors
-    /// `file_exists`; else what the database or the disk said.
-    pub fn backup(&self, to: &Path) -> Result<(), StoreError> {
-        if matches!(self.database, Database::Postgres(_)) {
-            return Err(Problem::new("not_embedded").into());
-        }
+    /// `file_exists`, `backup_not_written`; else what the database or the disk said.
+    pub fn backup(&self, to: &Path, recipient: &BackupRecipient) -> Result<BackupMade, StoreError> {
         if to.exists() {
             return Err(Problem::new("file_exists").with("path", to.display()).into());
         }
-        let mut name = to.as_os_str().to_owned();
-        name.push(".part");
-        let part = PathBuf::from(name);
-        let made = self.copy_and_read(&part);
-        if made.is_err() {
-            // What was written of it is no backup.
-            discard(&part);
-        }
-        made?;
+        let part = beside(to, ".part");
+        // One that was killed in the middle leaves its part.
+        discard(&part);
+        let now_ms = self.now_ms();
+        let written = self.write_out(&part, recipient, now_ms).and_then(|written| {
+            if archive::hash_of(&part)? == written.sha256 {
+                return Ok(written);
+            }
+            Err(Problem::new("backup_not_written").with("path", to.display()).into())
+        });
+        let written = written.inspect_err(|_| discard(&part))?;
+        let made = BackupMade { sha256: hex::encode(written.sha256), bytes: written.bytes, rows: written.rows };
+        let name = to.file_name().unwrap_or_default().to_string_lossy();
+        let sum = beside(to, ".sha256");
+        let _ = fs::remove_file(&sum);
+        data_folder::write_private(&sum, &format!("{}  {name}\n", made.sha256))?;
         fs::rename(&part, to).map_err(file_error(to))?;
-        sync(to)
+        sync(to)?;
+        self.write(|tx| set_meta(tx, LAST_BACKUP, now_ms.to_string().as_bytes()))?;
+        Ok(made)
     }
 
-    fn copy_and_read(&self, part: &Path) -> Result<(), StoreError> {
-        // One that was killed in the middle leaves its part.
-        discard(part);
-        OpenOptions::new().write(true).create_new(true).mode(0o600).open(part).map_err(file_error(part))?;
-        let reader = self.take_reader()?;
-        let copied = reader.sqlite().map(|file| copy_to(file, part, &self.key));
-        self.give_reader(reader);
-        copied.transpose()?;
-        closed(examined(part, &self.key)?.0)?;
-        sync(part)
+    fn write_out(&self, part: &Path, recipient: &BackupRecipient, now_ms: i64) -> Result<archive::Written, StoreError> {
+        self.read(|tx| {
+            let header = copy::header(tx, now_ms)?;
+            let mut writer = Writer::begin(part, recipient, &header)?;
+            copy::each_row(tx, &header.tables(), |table, row| writer.row(table, &row))?;
+            writer.end()
+        })
+    }
+
+    /// When the last backup was made, milliseconds since 1970 UTC.
+    ///
+    /// # Errors
+    /// What the database said.
+    pub fn last_backup_ms(&self) -> Result<Option<i64>, StoreError> {
+        Ok(self.setting(LAST_BACKUP)?.and_then(|text| text.parse().ok()))
     }
 }
 
-/// Removes a database that is not in use, if it is there.
+/// Removes a file that is not in use, if it is there.
 fn discard(path: &Path) {
     for ending in ["", "-wal", "-shm", "-journal"] {
         let _ = fs::remove_file(beside(path, ending));
@@ -73,74 +107,48 @@ fn sync(path: &Path) -> Result<(), StoreError> {
     synced.and_then(|()| File::open(folder)?.sync_all()).map_err(file_error(path))
 }
 
-/// Opens a copy, reads every page of it, and says whose log it is.
-fn examined(path: &Path, key: &[u8; KEY_BYTES]) -> Result<(Connection, Vec<u8>), StoreError> {
-    let foreign = || StoreError::from(Problem::new("backup_foreign"));
-    let damaged = || StoreError::from(Problem::new("backup_damaged"));
-    let connection = match connect(path, key, None, READER_CACHE_KIB) {
-        Ok(connection) => connection,
-        Err(StoreError::Open(OpenError::WrongKeyOrNotADatabase)) => return Err(foreign()),
-        Err(StoreError::Sql(error)) if is_damage(&error) => return Err(damaged()),
-        Err(other) => return Err(other),
-    };
-    match connection.query_row("PRAGMA integrity_check(1)", (), |row| row.get::<String>(0)) {
-        Ok(answer) if answer == "ok" => {}
-        Ok(_) => return Err(damaged()),
-        Err(error) if is_damage(&error) => return Err(damaged()),
-        Err(error) => return Err(error.into()),
-    }
-    let found: i64 = connection.query_row("PRAGMA user_version", (), |row| row.get(0))?;
-    if found > SCHEMA_VERSION {
-        return Err(StoreError::NewerSchema { path: path.to_owned(), found, known: SCHEMA_VERSION });
-    }
-    if !connection.file_has_table("meta")? {
-        return Err(foreign());
-    }
-    let log = meta(&connection, "log")?.ok_or_else(foreign)?;
-    Ok((connection, log))
-}
-
-fn is_damage(error: &sql::Error) -> bool {
-    let sql::Error::Sqlite(error) = error else { return false };
-    let code = error.sqlite_error_code();
-    // A page whose seal is broken is told as a failed read.
-    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase, SystemIoFailure};
-    matches!(code, Some(DatabaseCorrupt | NotADatabase | SystemIoFailure))
-}
-
-/// Puts the backup `from` in the place of the database in `dir`, in a new epoch that waits for an administrator: that
-/// is durable before the file is in its place, and at every moment either the old database or the new one is there. A
-/// database that is there is put aside; its path is returned.
+/// Reads a backup to its end and says how many rows it has.
 ///
 /// # Errors
-/// `server_runs` while anything else has the database open; `file_unreadable`, `backup_foreign`, `backup_damaged`,
-/// `backup_other`; else what the databases or the disk said. Nothing is changed then.
-pub fn restore_backup(
-    dir: &Path,
-    key_file: Option<&Path>,
-    from: &Path,
-    random: &dyn Random,
-) -> Result<Option<PathBuf>, StoreError> {
-    let key_path = key_file.map_or_else(|| dir.join("key"), Path::to_owned);
-    if !key_path.exists() {
-        // A new key would not open the backup.
-        return Err(Problem::new("key_missing").with("path", key_path.display()).into());
-    }
-    let key = data_folder::prepare(dir, key_file, random)?;
-    let (path, fresh) = (dir.join("fieldbook.db"), dir.join("fieldbook.db.new"));
-    discard(&fresh);
-    let all = || {
-        copied(from, &fresh)?;
-        let log = begin_epoch(&fresh, &key, random)?;
-        let aside = put_aside(dir, &path, &key, &log)?;
-        fs::rename(&fresh, &path).map_err(file_error(&path))?;
-        sync(&path)?;
-        Ok(aside)
+/// `file_unreadable`, `backup_foreign`, `backup_other_key`, `backup_damaged`.
+pub fn read_backup(from: &Path, key: &BackupKey) -> Result<(u64, i64), StoreError> {
+    let read = || {
+        let reader = Reader::open(from, key)?;
+        let made_ms = reader.header.made_ms;
+        Ok((reader.rows(|_, _| Ok(()))?.iter().sum(), made_ms))
     };
-    all().map_err(|error: StoreError| {
-        discard(&fresh);
-        named(error, from).for_want_of_room(dir)
-    })
+    read().map_err(|error| named(error, from))
+}
+
+/// Where a restored database goes.
+#[derive(Debug, Clone)]
+pub struct Restore<'r> {
+    /// The data folder, made where it is missing.
+    pub folder: &'r Path,
+    /// The database's key file, where it is not in the folder. Made where it is missing and there is no database.
+    pub key_file: Option<&'r Path>,
+    /// In the folder, or in PostgreSQL.
+    pub database: &'r Database,
+}
+
+/// Puts the backup `from` in the place of the database, in a new epoch that waits for an administrator: that is durable
+/// before it is in its place, and at every moment either the old database or the new one is there. A database that is there
+/// is put aside; its path, or the schema that holds its tables now, is returned.
+///
+/// # Errors
+/// `server_runs` while anything else has the database open; `file_unreadable`, `backup_foreign`, `backup_other_key`,
+/// `backup_damaged`, `backup_other`, `key_missing`; else what the databases or the disk said. Nothing is changed then.
+pub fn restore_backup(
+    to: &Restore<'_>,
+    from: &Path,
+    key: &BackupKey,
+    random: &dyn Random,
+) -> Result<Option<String>, StoreError> {
+    let restored = match to.database {
+        Database::Embedded(_) => restore_file(to, from, key, random),
+        Database::Postgres(url) => restore_tables(&Connection::postgres(url)?, from, key, random),
+    };
+    restored.map_err(|error| named(error, from).for_want_of_room(to.folder))
 }
 
 /// Problems with the copy are the backup's.
@@ -154,24 +162,82 @@ fn named(error: StoreError, from: &Path) -> StoreError {
     }
 }
 
-fn copied(from: &Path, to: &Path) -> Result<(), StoreError> {
-    let unreadable = |error| Problem::new("file_unreadable").with("path", from.display()).with("detail", error);
-    let mut source = File::open(from).map_err(unreadable)?;
-    let target = OpenOptions::new().write(true).create_new(true).mode(0o600).open(to).map_err(file_error(to))?;
-    std::io::copy(&mut source, &mut &target).map_err(file_error(to))?;
-    Ok(())
-}
-
-fn begin_epoch(path: &Path, key: &[u8; KEY_BYTES], random: &dyn Random) -> Result<Vec<u8>, StoreError> {
-    let (connection, log) = examined(path, key)?;
+/// Fills the empty database behind `tx`, and begins the epoch.
+fn fill(tx: &Connection, reader: Reader, random: &dyn Random) -> Result<(), StoreError> {
+    let tables = reader.header.tables();
+    if reader.header.schema_version > SCHEMA_VERSION {
+        let (found, known) = (reader.header.schema_version, SCHEMA_VERSION);
+        return Err(StoreError::NewerSchema { path: PathBuf::new(), found, known });
+    }
+    copy::make(tx, &reader.header)?;
+    reader.rows(|table, row| Ok(tx.insert_row(&tables[table], &row)?))?;
+    copy::finish(tx, &tables)?;
     let mut jump = [0; 2];
     random.fill(&mut jump);
+    restored::begin_epoch(tx, 0, u16::from_be_bytes(jump))
+}
+
+fn restore_file(
+    to: &Restore<'_>,
+    from: &Path,
+    key: &BackupKey,
+    random: &dyn Random,
+) -> Result<Option<String>, StoreError> {
+    let reader = Reader::open(from, key)?;
+    let log = reader.header.log.clone();
+    let database_key = data_folder::prepare(to.folder, to.key_file, random)?;
+    let (path, fresh) = (to.folder.join(FILE), to.folder.join("fieldbook.db.new"));
+    discard(&fresh);
+    let all = || {
+        let connection = connect(&fresh, &database_key, None, WRITER_CACHE_KIB)?;
+        let tx = connection.writing()?;
+        fill(&tx, reader, random)?;
+        tx.commit()?;
+        closed(connection)?;
+        sync(&fresh)?;
+        let aside = put_aside(to.folder, &path, &database_key, &log)?;
+        fs::rename(&fresh, &path).map_err(file_error(&path))?;
+        sync(&path)?;
+        Ok(aside.map(|aside| aside.display().to_string()))
+    };
+    all().inspect_err(|_| discard(&fresh))
+}
+
+fn restore_tables(
+    connection: &Connection,
+    from: &Path,
+    key: &BackupKey,
+    random: &dyn Random,
+) -> Result<Option<String>, StoreError> {
+    let reader = Reader::open(from, key)?;
+    alone(connection)?;
     let tx = connection.writing()?;
-    restored::begin_epoch(&tx, 0, u16::from_be_bytes(jump))?;
+    let there = tx.tables()?;
+    let mut aside = None;
+    if tx.schema_version()? > 0 {
+        if meta(&tx, "log")?.is_some_and(|own| own != reader.header.log) {
+            return Err(Problem::new("backup_other").into());
+        }
+        for number in 1..=ASIDE_MAX {
+            let name = format!("before_restore_{number}");
+            if !tx.has_schema(&name)? {
+                tx.put_aside(&there, &name)?;
+                aside = Some(name);
+                break;
+            }
+        }
+    }
+    fill(&tx, reader, random)?;
     tx.commit()?;
-    closed(connection)?;
-    sync(path)?;
-    Ok(log)
+    Ok(aside)
+}
+
+/// Nobody else is connected to the PostgreSQL database.
+fn alone(connection: &Connection) -> Result<(), StoreError> {
+    match connection.others()? {
+        Some(1..) => Err(Problem::new("server_runs").into()),
+        _ => Ok(()),
+    }
 }
 
 /// Folds everything into the one file. Fails while another connection has it open.

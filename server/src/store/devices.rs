@@ -69,6 +69,12 @@ fn device_of(row: &Row<'_>) -> sql::Result<DeviceRow> {
     })
 }
 
+/// Every device, by user.
+pub(crate) fn all(tx: &Connection) -> Result<Vec<DeviceRow>, StoreError> {
+    let mut statement = tx.prepare(&format!("SELECT {DEVICE_COLUMNS} ORDER BY users.name, enrolled_ms"))?;
+    Ok(statement.query_map((), device_of)?.collect::<Result<_, _>>()?)
+}
+
 /// The device with this id.
 pub(crate) fn device(tx: &Connection, id: DeviceId) -> Result<Option<DeviceRow>, StoreError> {
     let mut statement = tx.prepare(&format!("SELECT {DEVICE_COLUMNS} WHERE devices.id = ?1"))?;
@@ -175,12 +181,7 @@ impl Store {
     /// # Errors
     /// What the database said.
     pub fn devices(&self) -> Result<Vec<DeviceRow>, StoreError> {
-        self.read(|tx| {
-            let sql = format!("SELECT {DEVICE_COLUMNS} ORDER BY users.name, enrolled_ms");
-            let mut statement = tx.prepare(&sql)?;
-            let devices = statement.query_map((), device_of)?.collect::<Result<_, _>>()?;
-            Ok(devices)
-        })
+        self.read(all)
     }
 
     /// Revokes a device at once and for ever. Returns whether it was not revoked before.

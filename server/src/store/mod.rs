@@ -16,6 +16,7 @@ mod held;
 mod hubs;
 mod listing;
 mod mask;
+mod migrate;
 mod moves;
 mod page;
 mod purge;
@@ -25,15 +26,17 @@ mod restored;
 mod reviews;
 mod segments;
 mod sessions;
+mod succession;
 mod supervise;
 mod sync_log;
 mod take;
 mod units;
 mod users;
 mod verify;
+mod vitals;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use crate::sql::{Connection, OptionalExtension};
@@ -45,7 +48,9 @@ use fieldbook_sqlite::KEY_BYTES;
 pub(crate) use accounts::Unfinished;
 pub use admit::AdmittedChange;
 pub(crate) use audit::{AuditQuery, AuditRow, PAGE_MAX as AUDIT_PAGE_MAX};
-pub use backup::restore_backup;
+pub use backup::{
+    BackupKey, BackupMade, BackupRecipient, Keep, Relocated, Restore, prune, read_backup, relocate, restore_backup,
+};
 pub use console::Asked;
 pub use devices::{DeviceRow, EnrolCode};
 pub use error::{Problem, StoreError};
@@ -54,15 +59,19 @@ pub use listing::{ListQuery, RecordLine, RecordList, RecordRow};
 pub use page::RecordPage;
 pub use restored::RestoredState;
 pub(crate) use sessions::{SessionRow, SignIn, SignedIn};
+pub use succession::Succession;
 pub use supervise::{QuarantineItem, QuarantinePage};
 pub(crate) use sync_log::{StoreLog, id_range, one_id};
 pub use users::{Granted, UserRow, hash_password, password_fits};
 pub use verify::Check;
+pub use vitals::Vitals;
 
 use crate::identity::Identity;
 
 /// The embedded database, in the data folder.
 const FILE: &str = "fieldbook.db";
+/// Key of `meta`: every row is in another database now.
+const MOVED: &str = "moved";
 /// Version of the tables.
 pub const SCHEMA_VERSION: i64 = 1;
 /// How long a process waits for another that writes.
@@ -91,7 +100,7 @@ pub struct Store {
     /// Randomness of ids, codes, keys and salts.
     pub random: Arc<dyn Random>,
     log: LogId,
-    identity: Identity,
+    identity: RwLock<Arc<Identity>>,
     forms: forms::FormCache,
     documents: documents::Documents,
     actors: console::ServerActors,
@@ -118,6 +127,15 @@ impl Database {
     }
 }
 
+impl std::fmt::Debug for Database {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Embedded(_) => "Embedded",
+            Self::Postgres(_) => "Postgres",
+        })
+    }
+}
+
 impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Store").field("folder", &self.folder).field("log", &self.log).finish_non_exhaustive()
@@ -131,20 +149,6 @@ fn connect(path: &Path, key: &[u8; KEY_BYTES], vfs: Option<&str>, cache_kib: i64
     connection.pragma_update(None, "cache_size", -cache_kib)?;
     connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
     Ok(connection.into())
-}
-
-fn migrate(connection: &Connection, path: &Path) -> Result<(), StoreError> {
-    let tx = connection.writing()?;
-    let version = tx.schema_version()?;
-    if version > SCHEMA_VERSION {
-        return Err(StoreError::NewerSchema { path: path.to_owned(), found: version, known: SCHEMA_VERSION });
-    }
-    if version == 0 {
-        tx.make_tables(include_str!("schema.sql"))?;
-        tx.set_schema_version(SCHEMA_VERSION)?;
-    }
-    tx.commit()?;
-    Ok(())
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -189,8 +193,11 @@ impl Store {
     ) -> Result<Self, StoreError> {
         let key = crate::data_folder::prepare(dir, key_file, random.as_ref())?;
         let writer = database.connect(dir, &key, WRITER_CACHE_KIB)?;
-        migrate(&writer, &dir.join(FILE))?;
+        migrate::open(&writer, &dir.join(FILE), &key)?;
         let tx = writer.writing()?;
+        if meta(&tx, MOVED)?.is_some() {
+            return Err(Problem::new("store_moved").into());
+        }
         let log = match meta(&tx, "log")? {
             Some(bytes) => LogId::from_slice(&bytes).map_err(|error| StoreError::corrupt("log id", error))?,
             None => {
@@ -199,7 +206,7 @@ impl Store {
                 log
             }
         };
-        let identity = Identity::load_or_make(&tx, random.as_ref())?;
+        let identity = Identity::load_or_make(&tx, random.as_ref(), clock.now_ms())?;
         tx.commit()?;
         let actors = console::ServerActors::new(random.as_ref());
         let store = Self {
@@ -211,7 +218,7 @@ impl Store {
             clock,
             random,
             log,
-            identity,
+            identity: RwLock::new(Arc::new(identity)),
             forms: forms::FormCache::default(),
             documents: documents::Documents::default(),
             actors,
@@ -233,12 +240,6 @@ impl Store {
     #[must_use]
     pub fn log(&self) -> LogId {
         self.log
-    }
-
-    /// Root, leaf and signing keys.
-    #[must_use]
-    pub fn identity(&self) -> &Identity {
-        &self.identity
     }
 
     /// Milliseconds since 1970 UTC by the server's clock.

@@ -255,7 +255,8 @@ impl Store {
     fn take_notice_back(&self, tx: &Connection, entry: &Staged, notice: &Notice) -> Result<bool, StoreError> {
         match notice {
             // Devices keep no form as it was published; an administrator publishes it again.
-            Notice::Form { .. } => return Ok(true),
+            // The successor's key was lost with the database: another one must be announced.
+            Notice::Form { .. } | Notice::Root { .. } => return Ok(true),
             Notice::Actor { actor, device, user, .. } => {
                 let sql = "INSERT INTO actors(actor, device, user) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
                 if tx.execute(sql, (actor.as_bytes(), device.as_bytes(), user.as_bytes()))? == 0 {

@@ -100,6 +100,14 @@ pub(crate) fn database() -> Database {
     Database::Postgres(format!("{server} dbname={name}"))
 }
 
+/// A connection to a database of its own, of the same kind; `embedded` makes it otherwise.
+pub(crate) fn connection(embedded: impl FnOnce() -> Connection) -> Connection {
+    match database() {
+        Database::Embedded(_) => embedded(),
+        Database::Postgres(url) => Connection::postgres(&url).unwrap(),
+    }
+}
+
 impl TestServer {
     pub(crate) fn new() -> Self {
         Self::on(database())
@@ -110,7 +118,7 @@ impl TestServer {
         Self::on(Database::Embedded(None))
     }
 
-    fn on(database: Database) -> Self {
+    pub(crate) fn on(database: Database) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock = Arc::new(TestClock(AtomicI64::new(START_MS)));
         let random = Arc::new(TestRandom::default());

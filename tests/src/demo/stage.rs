@@ -113,6 +113,40 @@ impl Server {
         Self::start_at(data, "127.0.0.1:0", &more)
     }
 
+    /// What all servers on a data folder have logged.
+    #[must_use]
+    pub fn log(data: &Path) -> PathBuf {
+        data.with_extension("log")
+    }
+
+    fn log_of(data: &Path) -> Result<std::fs::File, Failure> {
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(Self::log(data));
+        log.map_err(|error| format!("no log beside {}: {error}", data.display()))
+    }
+
+    /// Backs up into the new file `to`, for a key that is drawn once and lies beside the data folder.
+    ///
+    /// # Errors
+    /// What the commands printed.
+    pub fn back_up(&self, to: &Path) -> Result<String, Failure> {
+        let key = self.data.with_extension("backup-key");
+        if !key.exists() {
+            Self::command(&self.data, &["backup-key", &key.to_string_lossy()])?;
+        }
+        let text = std::fs::read_to_string(&key).map_err(|error| error.to_string())?;
+        let recipient = text.lines().find_map(|line| line.strip_prefix("# public key: ")).unwrap_or_default();
+        self.administer(&["backup", &to.to_string_lossy(), "--recipient", recipient])
+    }
+
+    /// Restores what [`Server::back_up`] wrote.
+    ///
+    /// # Errors
+    /// What the command printed.
+    pub fn restore(data: &Path, from: &Path) -> Result<String, Failure> {
+        let key = data.with_extension("backup-key");
+        Self::command(data, &["restore", &from.to_string_lossy(), "--key", &key.to_string_lossy()])
+    }
+
     /// Starts it again where it was, after [`Server::end`].
     ///
     /// # Errors
@@ -122,12 +156,16 @@ impl Server {
         Ok(())
     }
 
-    fn start_at(data: &Path, listen: &str, more: &[&str]) -> Result<Self, Failure> {
+    /// Starts it at an address, with more arguments of `serve`.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn start_at(data: &Path, listen: &str, more: &[&str]) -> Result<Self, Failure> {
         let mut child = Self::on(data)?
             .args(["serve", "--listen", listen])
             .args(more)
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(Self::log_of(data)?)
             .spawn()
             .map_err(|error| format!("the server does not start: {error}"))?;
         let printed = child.stdout.take().ok_or("the server has no output")?;

@@ -8,7 +8,7 @@ use fieldbook_core::access::{Role, Unit};
 use fieldbook_core::ids::{ChangeHash, RecordId};
 use fieldbook_core::ports::Clock;
 use fieldbook_core::sync::server::Sealing;
-use fieldbook_server::store::{Database, Store, StoreError, UserRow, restore_backup};
+use fieldbook_server::store::{BackupKey, Database, Restore, Store, StoreError, UserRow, restore_backup};
 
 use super::chance::{Chance, SeededRandom};
 use super::disk::{Disk, Image, Unsynced};
@@ -120,6 +120,8 @@ pub struct Office {
     pub twins: bool,
     /// Newest version of each kind's form.
     pub versions: [u32; forms::KINDS.len()],
+    /// What opens its backups.
+    backup_key: BackupKey,
 }
 
 impl Office {
@@ -141,6 +143,7 @@ impl Office {
             boss: None,
             twins: false,
             versions: [1; forms::KINDS.len()],
+            backup_key: BackupKey::generate(),
         })
     }
 
@@ -211,7 +214,7 @@ impl Office {
         lay_out().map_err(|error: std::io::Error| error.to_string())?;
         let random = Arc::new(SeededRandom::new(self.chance.fork()));
         let store = Store::open(&copy, None, Arc::clone(&self.clock) as _, random).map_err(said)?;
-        store.backup(&self.backup()).map_err(said)?;
+        store.backup(&self.backup(), &self.backup_key.recipient()).map_err(said)?;
         drop(store);
         std::fs::remove_dir_all(&copy).map_err(|error| error.to_string())
     }
@@ -224,7 +227,8 @@ impl Office {
     pub fn restore(&mut self) -> Result<(), Wrong> {
         self.stop(Unsynced::Kept);
         let random = SeededRandom::new(self.chance.fork());
-        restore_backup(&self.folder, None, &self.backup(), &random).map_err(said)?;
+        let to = Restore { folder: &self.folder, key_file: None, database: &Database::Embedded(None) };
+        restore_backup(&to, &self.backup(), &self.backup_key, &random).map_err(said)?;
         let restored = self.folder.join(DATABASE);
         let content = std::fs::read(&restored).map_err(|error| error.to_string())?;
         std::fs::remove_file(&restored).map_err(|error| error.to_string())?;

@@ -197,7 +197,7 @@ impl Hub {
     /// When it cannot be begun.
     pub fn exchange(&mut self, begun: Begun) -> Result<(), Wrong> {
         let Some(process) = self.process.as_mut().filter(|process| process.sync.is_none()) else { return Ok(()) };
-        let upstream = Upstream::new(&process.store, Pace::default(), &process.air);
+        let upstream = Upstream::new(&process.store, Pace::default(), Arc::new(process.air.clone()));
         let (mut upstream, _) = upstream.map_err(|error| format!("{} cannot exchange: {error}", self.name))?;
         let task = Task::new(move || upstream.attempt()).map_err(|error| error.to_string())?;
         (process.sync, process.begun) = (Some(task), begun);

@@ -77,7 +77,7 @@ fn a_hub_goes_on_with_a_server_that_was_restored() {
     at(&a, town.hub());
     town.wait_upstream();
     at(&a, town.hub());
-    town.office.world.server.administer(&["backup", backup.to_str().unwrap()]).unwrap();
+    town.office.world.server.back_up(&backup).unwrap();
 
     // The hub mirrors what the backup does not have, and holds what the server has never seen.
     let lost = note(&a, 2, "备份之后");
@@ -91,7 +91,7 @@ fn a_hub_goes_on_with_a_server_that_was_restored() {
     assert_eq!(shown(&b, held), SyncState::AtTownship);
 
     town.office.world.server.end().unwrap();
-    Server::command(&data, &["restore", backup.to_str().unwrap()]).unwrap();
+    Server::restore(&data, &backup).unwrap();
     town.office.world.server.start_again().unwrap();
     town.online(true);
     Server::command(&data, &["restored", "confirm"]).unwrap();
@@ -125,7 +125,7 @@ fn a_hub_gives_back_what_only_it_has_of_what_a_restored_server_lost() {
     let before = note(&a, 1, "备份之前");
     at(&a, town.hub());
     town.wait_upstream();
-    town.office.world.server.administer(&["backup", backup.to_str().unwrap()]).unwrap();
+    town.office.world.server.back_up(&backup).unwrap();
 
     let lost = note(&a, 2, "备份之后");
     a.set(before, "remark", "备份之后");
@@ -143,7 +143,7 @@ fn a_hub_gives_back_what_only_it_has_of_what_a_restored_server_lost() {
     std::fs::remove_dir_all(home).unwrap();
 
     town.office.world.server.end().unwrap();
-    Server::command(&data, &["restore", backup.to_str().unwrap()]).unwrap();
+    Server::restore(&data, &backup).unwrap();
     town.office.world.server.start_again().unwrap();
     until("the hub gives back", || verified(&data, "records") == 2);
     Server::command(&data, &["restored", "confirm"]).unwrap();

@@ -67,6 +67,8 @@ async fn several_processes_on_one_database_serve_phones_that_move_between_them()
     assert_eq!(b.export("visit").await.unwrap().len(), 2 * NOTES + 1);
     let verified = second.administer(&["verify"]).unwrap();
     assert!(!verified.contains("fault"), "{verified}");
-    let refused = second.administer(&["backup", data.with_extension("copy").to_str().unwrap()]).unwrap_err();
-    assert!(refused.contains("pg_dump"), "{refused}");
+    let backup = data.with_extension("age");
+    second.back_up(&backup).unwrap();
+    let refused = Server::restore(&data, &backup).unwrap_err();
+    assert!(refused.contains("in use"), "{refused}");
 }

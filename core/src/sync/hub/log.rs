@@ -151,6 +151,11 @@ pub trait HubLog: ServerLog {
     /// # Errors
     /// [`LogError`].
     fn put_certificate(&mut self, certificate: &[u8]) -> Result<(), LogError>;
+    /// A root has announced a successor; nothing where it is not the root that this hub knows, whose signature tells.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn note_successor(&mut self, root: &[u8; 32], signature: &[u8; 64]) -> Result<(), LogError>;
 
     /// Replaces the list of served devices. What others brought stays, to be brought to the server.
     ///

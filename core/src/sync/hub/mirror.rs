@@ -57,6 +57,7 @@ impl Upstream {
             EntryBody::Notice(Notice::Form { kind, version, form }) => {
                 log.put_form_notice(&id.unit, &kind, &version, &form)?;
             }
+            EntryBody::Notice(Notice::Root { root, signature }) => log.note_successor(&root, &signature)?,
             _ => {}
         }
         Ok(())

@@ -2,16 +2,67 @@ use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 
-use super::*;
-use crate::testing::{START_MS, TestClock, TestRandom};
+use fieldbook_core::access::Unit;
 
-fn open(dir: &Path) -> Store {
+use super::*;
+use crate::testing::{self, START_MS, TestClock, TestRandom};
+
+fn open_on(dir: &Path, database: &Database) -> Result<Store, StoreError> {
     let clock = Arc::new(TestClock(AtomicI64::new(START_MS)));
-    Store::open(dir, None, clock, Arc::new(TestRandom::default())).unwrap()
+    Store::open_on(dir, None, clock, Arc::new(TestRandom::default()), database.clone())
 }
 
-fn restore(dir: &Path, from: &Path) -> Result<Option<PathBuf>, StoreError> {
-    restore_backup(dir, None, from, &TestRandom::default())
+/// A server in a folder, whatever its database is, the key of its backups, and one of them.
+struct Scene {
+    folder: tempfile::TempDir,
+    database: Database,
+    key: BackupKey,
+    backup: PathBuf,
+}
+
+impl Scene {
+    /// A backup with a setting and two units, and another setting after it.
+    fn new() -> Self {
+        Self::on(testing::database())
+    }
+
+    fn on(database: Database) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let backup = folder.path().join("backup.age");
+        let scene = Self { folder, database, key: BackupKey::generate(), backup };
+        let store = scene.open();
+        // The lower unit sorts before the one above it: rows come in any order.
+        for (code, parent) in [("9", None), ("1", Some("9"))] {
+            let (name, parent) = (format!("unit {code}"), parent.map(str::to_owned));
+            store.add_unit(&Unit { code: code.to_owned(), name, parent, division: None }).unwrap();
+        }
+        store.add_user("多杰", "1", &[fieldbook_core::access::Role::Field], Some("duojie")).unwrap();
+        store.set_setting("test", "before").unwrap();
+        store.backup(&scene.backup, &scene.key.recipient()).unwrap();
+        store.set_setting("test", "after").unwrap();
+        scene
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    fn open(&self) -> Store {
+        open_on(&self.data(), &self.database).unwrap()
+    }
+
+    fn restore(&self, from: &Path) -> Result<Option<String>, StoreError> {
+        self.restore_with(from, &self.key)
+    }
+
+    fn restore_with(&self, from: &Path, key: &BackupKey) -> Result<Option<String>, StoreError> {
+        let to = Restore { folder: &self.data(), key_file: None, database: &self.database };
+        restore_backup(&to, from, key, &TestRandom::default())
+    }
+
+    fn held(&self) -> String {
+        self.open().setting("test").unwrap().unwrap()
+    }
 }
 
 fn word<T: std::fmt::Debug>(answer: Result<T, StoreError>) -> &'static str {
@@ -28,117 +79,146 @@ fn names(dir: &Path) -> Vec<String> {
     names
 }
 
-/// A server with a setting, its backup, and what was set after it.
-fn scene(dir: &Path) -> PathBuf {
-    let backup = dir.join("backup.db");
-    let store = open(&dir.join("data"));
-    store.set_setting("test", "before").unwrap();
-    store.backup(&backup).unwrap();
-    store.set_setting("test", "after").unwrap();
-    backup
-}
-
 #[test]
 fn a_backup_holds_what_was_committed_when_it_began_and_nothing_in_the_clear() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = open(&folder.path().join("data"));
-    store.set_setting("test", "committed").unwrap();
-    let backup = folder.path().join("backup.db");
-    fs::write(folder.path().join("backup.db.part"), "of one that was killed").unwrap();
-    store
-        .write(|tx| {
-            super::super::set_meta(tx, "test", b"not yet")?;
-            store.backup(&backup)
-        })
-        .unwrap();
-    assert_eq!(names(folder.path()), ["backup.db", "data"]);
+    let scene = Scene::new();
+    let store = scene.open();
+    let backup = scene.folder.path().join("second.age");
+    fs::write(scene.folder.path().join("second.age.part"), "of one that was killed").unwrap();
+    let made = store.backup(&backup, &scene.key.recipient()).unwrap();
+    assert_eq!(
+        names(scene.folder.path()),
+        ["backup.age", "backup.age.sha256", "data", "second.age", "second.age.sha256"]
+    );
     assert_eq!(fs::metadata(&backup).unwrap().permissions().mode() & 0o777, 0o600);
     let bytes = fs::read(&backup).unwrap();
-    for clear in [&b"committed"[..], b"CREATE TABLE"] {
+    assert_eq!(bytes.len() as u64, made.bytes);
+    for clear in ["多杰".as_bytes(), b"CREATE TABLE", b"fieldbook"] {
         assert!(!bytes.windows(clear.len()).any(|window| window == clear), "readable without the key");
     }
-    let (copy, log) = examined(&backup, &store.key).unwrap();
-    assert_eq!(meta(&copy, "test").unwrap().unwrap(), b"committed");
-    assert_eq!(log, store.log().as_bytes());
-    assert_eq!(word(store.backup(&backup)), "file_exists");
+    assert_eq!(read_backup(&backup, &scene.key).unwrap(), (made.rows, START_MS));
+    assert_eq!(store.last_backup_ms().unwrap(), Some(START_MS));
+    assert_eq!(word(store.backup(&backup, &scene.key.recipient())), "file_exists");
 }
 
 #[test]
 fn a_restored_database_waits_and_the_one_before_is_put_aside() {
-    let folder = tempfile::tempdir().unwrap();
-    let backup = scene(folder.path());
-    let data = folder.path().join("data");
-    let aside = restore(&data, &backup).unwrap().unwrap();
-    let store = open(&data);
+    let scene = Scene::new();
+    let log = scene.open().log();
+    let aside = scene.restore(&scene.backup).unwrap().unwrap();
+    assert!(aside.contains("before"), "{aside}");
+    let store = scene.open();
     assert_eq!(store.setting("test").unwrap().unwrap(), "before");
     assert!(store.awaiting().unwrap());
-    let (old, _) = examined(&aside, &store.key).unwrap();
-    assert_eq!(meta(&old, "test").unwrap().unwrap(), b"after");
-    assert_eq!(word(restore(&data, &backup)), "server_runs");
+    assert_eq!(store.log(), log);
+    assert_eq!(store.users().unwrap().len(), 1);
+    assert_eq!(word(scene.restore(&scene.backup)), "server_runs");
     store.confirm_restored().unwrap();
     assert!(!store.awaiting().unwrap());
     assert_eq!(word(store.confirm_restored()), "not_awaiting");
+    // Numbers go on above those that came.
+    store.write(|tx| super::super::audit::audit(tx, 1, None, "test", "", "")).unwrap();
+}
+
+#[test]
+fn a_backup_goes_into_an_empty_folder_without_the_key_of_the_database() {
+    let scene = Scene::on(Database::Embedded(None));
+    let folder = scene.folder.path().join("elsewhere");
+    let to = Restore { folder: &folder, key_file: None, database: &scene.database };
+    assert_eq!(restore_backup(&to, &scene.backup, &scene.key, &TestRandom::default()).unwrap(), None);
+    let store = open_on(&folder, &scene.database).unwrap();
+    assert_eq!(store.setting("test").unwrap().unwrap(), "before");
+    assert_eq!(store.identity().root_public(), scene.open().identity().root_public());
 }
 
 #[test]
 fn a_backup_that_is_damaged_or_of_another_server_changes_nothing() {
-    let folder = tempfile::tempdir().unwrap();
-    let backup = scene(folder.path());
-    let data = folder.path().join("data");
-    let (whole, bad) = (fs::read(&backup).unwrap(), folder.path().join("bad.db"));
-    let (files, database) = (names(&data), fs::read(data.join("fieldbook.db")).unwrap());
+    let scene = Scene::new();
+    let (whole, bad) = (fs::read(&scene.backup).unwrap(), scene.folder.path().join("bad.age"));
+    let files = names(&scene.data());
     let refused = |what: &str, bytes: &[u8], words: &[&str]| {
         fs::write(&bad, bytes).unwrap();
-        let found = word(restore(&data, &bad));
+        let found = word(scene.restore(&bad));
         assert!(words.contains(&found), "{what}: {found}");
-        assert_eq!(names(&data), files, "{what}");
-        assert_eq!(fs::read(data.join("fieldbook.db")).unwrap(), database, "{what}");
+        assert_eq!(names(&scene.data()), files, "{what}");
     };
     refused("empty", &[], &["backup_foreign"]);
-    refused("text", "no database at all\n".repeat(5000).as_bytes(), &["backup_foreign"]);
+    refused("text", "no backup at all\n".repeat(5000).as_bytes(), &["backup_foreign"]);
     refused("half of it", &whole[..whole.len() / 2], &["backup_damaged"]);
-    refused("its last page is missing", &whole[..whole.len() - 4096], &["backup_damaged"]);
-    for page in 0..whole.len() / 4096 {
+    refused("its last byte is missing", &whole[..whole.len() - 1], &["backup_damaged"]);
+    for at in (0..whole.len()).step_by(whole.len() / 60) {
         let mut flipped = whole.clone();
-        flipped[page * 4096 + 1000] ^= 1;
-        refused(&format!("a bit of page {page}"), &flipped, &["backup_damaged", "backup_foreign"]);
+        flipped[at] ^= 1;
+        let words = ["backup_damaged", "backup_foreign", "backup_other_key"];
+        refused(&format!("a bit of byte {at}"), &flipped, &words);
     }
     fs::remove_file(&bad).unwrap();
-    assert_eq!(word(restore(&data, &bad)), "file_unreadable");
-    let key = data.join("key");
-    let text = fs::read_to_string(&key).unwrap();
-    fs::write(&key, format!("{}{}", if text.starts_with('0') { "1" } else { "0" }, &text[1..])).unwrap();
-    refused("another key", &whole, &["backup_foreign"]);
-    fs::write(&key, text).unwrap();
-    let other = open(&folder.path().join("other"));
-    other.write(|tx| super::super::set_meta(tx, "log", &[9; 16])).unwrap();
-    let foreign = folder.path().join("foreign.db");
-    copy_to(other.take_reader().unwrap().sqlite().unwrap(), &foreign, &parse_key(&data)).unwrap();
-    refused("another server's", &fs::read(&foreign).unwrap(), &["backup_other"]);
-    assert!(restore(&data, &backup).is_ok());
-}
-
-fn parse_key(data: &Path) -> [u8; KEY_BYTES] {
-    data_folder::prepare(data, None, &TestRandom::default()).unwrap()
+    assert_eq!(word(scene.restore(&bad)), "file_unreadable");
+    assert_eq!(word(scene.restore_with(&scene.backup, &BackupKey::generate())), "backup_other_key");
+    let other = Scene::new();
+    other.open().write(|tx| set_meta(tx, "log", &[9; 16])).unwrap();
+    let foreign = scene.folder.path().join("foreign.age");
+    open_on(&other.data(), &other.database).unwrap().backup(&foreign, &scene.key.recipient()).unwrap();
+    assert_eq!(word(scene.restore(&foreign)), "backup_other");
+    assert_eq!(scene.held(), "after");
+    assert!(scene.restore(&scene.backup).is_ok());
+    assert_eq!(scene.held(), "before");
 }
 
 #[test]
 fn a_restore_that_is_killed_leaves_a_database_in_its_place() {
-    let folder = tempfile::tempdir().unwrap();
-    let backup = scene(folder.path());
-    let data = folder.path().join("data");
-    let (path, fresh, key) = (data.join("fieldbook.db"), data.join("fieldbook.db.new"), parse_key(&data));
-    let holds = || meta(&examined(&path, &key).unwrap().0, "test").unwrap().unwrap();
-    // Killed while it copies, before and after the new epoch, and between its last two steps.
-    fs::write(&fresh, &fs::read(&backup).unwrap()[..5000]).unwrap();
-    assert_eq!(holds(), b"after");
-    assert_eq!(restore(&data, &backup).unwrap().unwrap(), data.join("fieldbook.db.before-restore-1"));
-    assert_eq!(holds(), b"before");
-    fs::copy(&backup, &fresh).unwrap();
-    let log = begin_epoch(&fresh, &key, &TestRandom::default()).unwrap();
-    put_aside(&data, &path, &key, &log).unwrap();
-    assert_eq!(holds(), b"before", "there is a database at every moment");
-    assert!(restore(&data, &backup).unwrap().unwrap().ends_with("fieldbook.db.before-restore-3"));
-    assert!(open(&data).awaiting().unwrap());
+    let scene = Scene::on(Database::Embedded(None));
+    let (path, fresh) = (scene.data().join(FILE), scene.data().join("fieldbook.db.new"));
+    // Killed while it fills the new file, and between its last two steps.
+    fs::write(&fresh, b"half of it").unwrap();
+    assert_eq!(scene.held(), "after");
+    let aside = scene.restore(&scene.backup).unwrap().unwrap();
+    assert_eq!(Path::new(&aside), scene.data().join("fieldbook.db.before-restore-1"));
+    assert_eq!(scene.held(), "before");
+    fs::hard_link(&path, &fresh).unwrap();
+    assert_eq!(scene.held(), "before");
+    assert!(scene.restore(&scene.backup).unwrap().unwrap().ends_with("before-restore-2"));
     assert!(!fresh.exists());
+}
+
+#[test]
+fn a_key_is_written_as_age_writes_it_and_read_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("key");
+    let key = BackupKey::generate();
+    key.write(&path).unwrap();
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(BackupKey::read(&path).unwrap().recipient().to_string(), key.recipient().to_string());
+    assert!(key.write(&path).is_err(), "an older key is not overwritten");
+    fs::write(&path, "# nothing\nAGE-SECRET-KEY-1QQQ\n").unwrap();
+    assert_eq!(word(BackupKey::read(&path)), "backup_key_malformed");
+    assert!("age1xyz".parse::<BackupRecipient>().is_err());
+}
+
+#[test]
+fn an_installation_moves_to_the_other_database_and_back() {
+    let Database::Postgres(_) = testing::database() else { return };
+    let embedded = Database::Embedded(None);
+    let scene = Scene::on(embedded.clone());
+    let there = testing::database();
+    let random: Arc<TestRandom> = Arc::default();
+    let moved = |from: &Database, to: &Database| {
+        let clock = Arc::new(TestClock(AtomicI64::new(START_MS)));
+        relocate(&scene.data(), None, (from, to), clock, random.clone())
+    };
+    let store = scene.open();
+    assert_eq!(word(moved(&embedded, &there)), "server_runs");
+    let log = store.log();
+    drop(store);
+    let rows = moved(&embedded, &there).unwrap().rows;
+    assert!(rows > 10, "{rows}");
+    assert_eq!(word(open_on(&scene.data(), &embedded)), "store_moved");
+    let store = open_on(&scene.data(), &there).unwrap();
+    assert_eq!((store.log(), store.setting("test").unwrap().unwrap().as_str()), (log, "after"));
+    assert_eq!(word(moved(&there, &embedded)), "server_runs");
+    drop(store);
+    assert_eq!(word(moved(&there, &embedded)), "database_not_empty");
+    fs::remove_file(scene.data().join(FILE)).unwrap();
+    assert_eq!(moved(&there, &embedded).unwrap().rows, rows);
+    assert_eq!(scene.open().setting("test").unwrap().unwrap(), "after");
 }

@@ -1,0 +1,259 @@
+//! What the server shows in a TLS handshake, kept up to date while it runs.
+//!
+//! Phones ask for the name [`TLS_NAME`] and get the leaf that the pinned root certifies. Browsers ask for the server's address;
+//! none of them knows Ed25519 certificates, so they get another one: from files that the operator names, or one of the
+//! server's own for office PCs, whose root the operator installs there (`certificate DIR`).
+
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant, SystemTime};
+
+use minicbor::{Decode, Encode};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
+    date_time_ymd,
+};
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use tokio::sync::watch;
+
+use crate::identity::{self, TLS_NAME, day, pem};
+use crate::sql::Connection;
+use crate::store::{Problem, Store, StoreError, meta, set_meta};
+
+/// How often keys and certificates are looked at: another process may have changed them.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// How often files of a certificate, and the office's certificate, are looked at.
+const FILES_EVERY: Duration = Duration::from_secs(60);
+/// How long a certificate for office PCs is good for: browsers take no longer ones.
+const OFFICE_DAYS: i64 = 397;
+/// How long its root is.
+const OFFICE_ROOT_DAYS: i64 = 3_650;
+/// One that ends sooner than this is replaced.
+const RENEWED_DAYS_BEFORE: i64 = 60;
+const DAY_MS: i64 = 86_400_000;
+/// Key of `meta`: CBOR of [`Authority`].
+const OFFICE_ROOT: &str = "office_root";
+/// Key of `meta`: CBOR of [`Leaf`].
+const OFFICE_LEAF: &str = "office_leaf";
+
+/// The certificate authority of office PCs (P-256).
+#[derive(Debug, Encode, Decode)]
+struct Authority {
+    #[cbor(n(0), with = "minicbor::bytes")]
+    key: Vec<u8>,
+    #[cbor(n(1), with = "minicbor::bytes")]
+    certificate: Vec<u8>,
+}
+
+/// What browsers are shown.
+#[derive(Debug, Encode, Decode)]
+struct Leaf {
+    #[cbor(n(0), with = "minicbor::bytes")]
+    key: Vec<u8>,
+    #[cbor(n(1), with = "minicbor::bytes")]
+    certificate: Vec<u8>,
+    /// Host name or address that it is for.
+    #[n(2)]
+    host: String,
+    /// Milliseconds since 1970 UTC.
+    #[n(3)]
+    until_ms: i64,
+}
+
+fn damaged(error: impl std::fmt::Display) -> StoreError {
+    StoreError::corrupt("office certificate", error)
+}
+
+fn authority_params(now_ms: i64) -> Result<CertificateParams, StoreError> {
+    let mut params = CertificateParams::new(Vec::new()).map_err(damaged)?;
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, "Fieldbook office");
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+    let date = |(year, month, date)| date_time_ymd(year, month, date);
+    params.not_before = date(day(now_ms - 2 * DAY_MS));
+    params.not_after = date(day(now_ms + OFFICE_ROOT_DAYS * DAY_MS));
+    Ok(params)
+}
+
+fn authority(tx: &Connection, now_ms: i64) -> Result<Authority, StoreError> {
+    if let Some(bytes) = meta(tx, OFFICE_ROOT)? {
+        return minicbor::decode(&bytes).map_err(damaged);
+    }
+    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(damaged)?;
+    let certificate = authority_params(now_ms)?.self_signed(&key).map_err(damaged)?.der().to_vec();
+    let made = Authority { key: key.serialize_der(), certificate };
+    set_meta(tx, OFFICE_ROOT, &minicbor::to_vec(&made).map_err(damaged)?)?;
+    Ok(made)
+}
+
+fn leaf_for(tx: &Connection, host: &str, now_ms: i64) -> Result<Leaf, StoreError> {
+    let known: Option<Leaf> = meta(tx, OFFICE_LEAF)?.and_then(|bytes| minicbor::decode(&bytes).ok());
+    if let Some(known) =
+        known.filter(|known| known.host == host && known.until_ms - now_ms > RENEWED_DAYS_BEFORE * DAY_MS)
+    {
+        return Ok(known);
+    }
+    let root = authority(tx, now_ms)?;
+    let root_key = PrivatePkcs8KeyDer::from(root.key);
+    let root_key = KeyPair::from_pkcs8_der_and_sign_algo(&root_key, &PKCS_ECDSA_P256_SHA256).map_err(damaged)?;
+    // Only its name and key go into what it signs.
+    let issuer = Issuer::new(authority_params(now_ms)?, root_key);
+    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(damaged)?;
+    let mut params = CertificateParams::new(vec![host.to_owned()]).map_err(damaged)?;
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, host);
+    params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ServerAuth];
+    let (date, until_ms) = (|(year, month, date)| date_time_ymd(year, month, date), now_ms + OFFICE_DAYS * DAY_MS);
+    (params.not_before, params.not_after) = (date(day(now_ms - 2 * DAY_MS)), date(day(until_ms)));
+    let certificate = params.signed_by(&key, &issuer).map_err(damaged)?.der().to_vec();
+    let made = Leaf { key: key.serialize_der(), certificate, host: host.to_owned(), until_ms };
+    set_meta(tx, OFFICE_LEAF, &minicbor::to_vec(&made).map_err(damaged)?)?;
+    Ok(made)
+}
+
+impl Store {
+    /// The root of what browsers are shown, as PEM, to be installed on office PCs.
+    ///
+    /// # Errors
+    /// What the database said.
+    pub fn office_root_pem(&self) -> Result<String, StoreError> {
+        let now_ms = self.now_ms();
+        Ok(pem("CERTIFICATE", &self.write(|tx| authority(tx, now_ms))?.certificate))
+    }
+}
+
+/// Two certificates: who asks for the phones' name gets theirs, everybody else the browsers'.
+#[derive(Debug)]
+struct ByName {
+    phones: Arc<CertifiedKey>,
+    browsers: Arc<CertifiedKey>,
+}
+
+impl ResolvesServerCert for ByName {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let asked = if hello.server_name() == Some(TLS_NAME) { &self.phones } else { &self.browsers };
+        Some(Arc::clone(asked))
+    }
+}
+
+/// Certificate chain and private key of the operator's own, as PEM files.
+pub(crate) type Files = (PathBuf, PathBuf);
+
+/// The TLS configuration in use; cheap to copy.
+#[derive(Clone)]
+pub struct Tls {
+    current: Arc<RwLock<Arc<ServerConfig>>>,
+    files: Option<Files>,
+}
+
+impl Tls {
+    /// What a server shows.
+    ///
+    /// # Errors
+    /// `certificate_unusable` names the operator's file that cannot be used; else what the database said.
+    pub(crate) fn of_server(store: &Store, files: Option<Files>) -> Result<Self, StoreError> {
+        let config = config(store, files.as_ref())?;
+        Ok(Self { current: Arc::new(RwLock::new(Arc::new(config))), files })
+    }
+
+    /// One configuration for all.
+    pub(crate) fn always(config: ServerConfig) -> Self {
+        Self { current: Arc::new(RwLock::new(Arc::new(config))), files: None }
+    }
+
+    /// The configuration for the next handshake.
+    pub(crate) fn now(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn put(&self, config: ServerConfig) {
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
+    }
+
+    /// When the operator's files were last written.
+    fn written(&self) -> Option<SystemTime> {
+        let (certificate, key) = self.files.as_ref()?;
+        let written = |path: &PathBuf| std::fs::metadata(path).and_then(|file| file.modified()).ok();
+        written(certificate).max(written(key))
+    }
+}
+
+fn of_files((certificate, key): &Files) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), Problem> {
+    let unusable = |path: &PathBuf, error: rustls::pki_types::pem::Error| {
+        Problem::new("certificate_unusable").with("path", path.display()).with("detail", error)
+    };
+    let chain = CertificateDer::pem_file_iter(certificate).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let chain = chain.map_err(|error| unusable(certificate, error))?;
+    Ok((chain, PrivateKeyDer::from_pem_file(key).map_err(|error| unusable(key, error))?))
+}
+
+fn host_of(store: &Store) -> Result<String, StoreError> {
+    let address = store.setting("address")?.unwrap_or_default();
+    let host = fieldbook_core::net::host_and_port(&address).map(|(host, _)| host);
+    Ok(host.unwrap_or_else(|| "localhost".to_owned()))
+}
+
+fn config(store: &Store, files: Option<&Files>) -> Result<ServerConfig, StoreError> {
+    let browsers = match files {
+        Some(files) => of_files(files)?,
+        None => {
+            let (host, now_ms) = (host_of(store)?, store.now_ms());
+            let leaf = store.write(|tx| leaf_for(tx, &host, now_ms))?;
+            let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(leaf.key));
+            (vec![CertificateDer::from(leaf.certificate)], key)
+        }
+    };
+    let (chain, key) = store.identity().leaf();
+    let phones = (vec![chain], key);
+    let certified = |(chain, key): (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)| {
+        let key = rustls::crypto::ring::sign::any_supported_type(&key).map_err(damaged)?;
+        Ok::<_, StoreError>(Arc::new(CertifiedKey::new(chain, key)))
+    };
+    let by_name = ByName { phones: certified(phones)?, browsers: certified(browsers)? };
+    identity::tls_by(Arc::new(by_name)).map_err(damaged)
+}
+
+/// Keeps keys and certificates as they should be until the server stops. What fails is told, and tried again: what was
+/// shown before is still shown.
+pub(crate) async fn kept(store: Arc<Store>, tls: Option<Tls>, mut stop: watch::Receiver<bool>) {
+    let (mut looked, mut written) = (Instant::now(), tls.as_ref().and_then(Tls::written));
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+            _ = stop.wait_for(|stop| *stop) => return,
+        }
+        let due = looked.elapsed() >= FILES_EVERY;
+        if due {
+            looked = Instant::now();
+        }
+        let now = tls.as_ref().and_then(Tls::written);
+        let (store, tls) = (Arc::clone(&store), tls.clone());
+        let again = due || now != written;
+        let done = tokio::task::spawn_blocking(move || {
+            let changed = store.keep_identity()?;
+            match &tls {
+                Some(tls) if changed || again => tls.put(config(&store, tls.files.as_ref())?),
+                _ => {}
+            }
+            Ok::<_, StoreError>(changed)
+        });
+        match done.await {
+            Ok(Ok(changed)) => {
+                written = now;
+                if changed {
+                    tracing::info!("keys or certificates were renewed");
+                }
+            }
+            Ok(Err(error)) => tracing::error!(%error, "keys and certificates cannot be kept"),
+            Err(error) => tracing::error!(%error, "keys and certificates cannot be kept"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,177 @@
+//! Which backups stay.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::clock_text;
+use crate::data_folder::file_error;
+use crate::store::StoreError;
+
+use super::archive::hash_of;
+
+/// What the names of backups in a folder of backups begin with; the time follows.
+const PREFIX: &str = "fieldbook-";
+/// What they end with.
+const SUFFIX: &str = ".age";
+/// Characters of the time: `YYYY-MM-DDTHH-MM-SS`, in Shanghai.
+const TIME_CHARS: usize = 19;
+
+/// How many backups stay: the newest of so many days, weeks and months that have any.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keep {
+    /// Days.
+    pub daily: usize,
+    /// Weeks that begin on Monday.
+    pub weekly: usize,
+    /// Months.
+    pub monthly: usize,
+}
+
+impl Default for Keep {
+    fn default() -> Self {
+        Self { daily: 7, weekly: 5, monthly: 12 }
+    }
+}
+
+/// Name of a backup that is made at this time (milliseconds since 1970 UTC).
+pub(super) fn name_at(now_ms: i64) -> String {
+    let time: String = clock_text::shanghai(now_ms).chars().take(TIME_CHARS).collect();
+    format!("{PREFIX}{}{SUFFIX}", time.replace(':', "-"))
+}
+
+impl Keep {
+    /// The path of a backup in `folder` that is made at this time (milliseconds since 1970 UTC).
+    #[must_use]
+    pub fn path_at(folder: &Path, now_ms: i64) -> PathBuf {
+        folder.join(name_at(now_ms))
+    }
+
+    /// Which of these names stay. Names sort as their times do.
+    fn kept<'n>(self, names: &BTreeSet<&'n str>) -> BTreeSet<&'n str> {
+        let mut kept = BTreeSet::new();
+        type Period = fn(&str) -> Option<String>;
+        let periods: [(usize, Period); 3] = [
+            (self.daily, |name| name.get(PREFIX.len()..PREFIX.len() + 10).map(str::to_owned)),
+            (self.weekly, |name| week_of(name).map(|week| week.to_string())),
+            (self.monthly, |name| name.get(PREFIX.len()..PREFIX.len() + 7).map(str::to_owned)),
+        ];
+        for (many, period) in periods {
+            let mut seen = BTreeSet::new();
+            for name in names.iter().rev() {
+                let Some(period) = period(name) else { continue };
+                if seen.len() < many && seen.insert(period) {
+                    kept.insert(*name);
+                }
+            }
+        }
+        // Whatever the numbers say, the newest stays.
+        kept.extend(names.last());
+        kept
+    }
+}
+
+/// Weeks since the one of 1970-01-01, which was a Thursday.
+fn week_of(name: &str) -> Option<i64> {
+    let part = |from: usize, to: usize| name.get(PREFIX.len() + from..PREFIX.len() + to)?.parse::<i64>().ok();
+    Some((clock_text::day_of(part(0, 4)?, part(5, 7)?, part(8, 10)?) + 3).div_euclid(7))
+}
+
+fn is_backup(name: &str) -> bool {
+    let Some(time) = name.strip_prefix(PREFIX).and_then(|rest| rest.strip_suffix(SUFFIX)) else { return false };
+    time.len() == TIME_CHARS
+        && time.bytes().enumerate().all(|(at, byte)| match at {
+            4 | 7 | 13 | 16 => byte == b'-',
+            10 => byte == b'T',
+            _ => byte.is_ascii_digit(),
+        })
+}
+
+/// Removes the backups of `folder` that are not to stay; returns their paths. The newest one that is what its hash says stays
+/// in any case, and what does not bear a backup's name is not touched.
+///
+/// # Errors
+/// What the disk said.
+pub fn prune(folder: &Path, keep: Keep) -> Result<Vec<PathBuf>, StoreError> {
+    let listed = fs::read_dir(folder).map_err(file_error(folder))?;
+    let names: Vec<String> =
+        listed.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).filter(|name| is_backup(name)).collect();
+    let names: BTreeSet<&str> = names.iter().map(String::as_str).collect();
+    let mut kept = keep.kept(&names);
+    kept.extend(names.iter().rev().find(|name| is_whole(&folder.join(name))));
+    let mut removed = Vec::new();
+    for name in names.difference(&kept) {
+        let path = folder.join(name);
+        fs::remove_file(&path).map_err(file_error(&path))?;
+        let _ = fs::remove_file(super::beside(&path, ".sha256"));
+        removed.push(path);
+    }
+    Ok(removed)
+}
+
+/// The file is what was written.
+fn is_whole(path: &Path) -> bool {
+    let told = fs::read_to_string(super::beside(path, ".sha256")).unwrap_or_default();
+    hash_of(path).is_ok_and(|hash| told.split_whitespace().next() == Some(hex::encode(hash).as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR_MS: i64 = 3_600_000;
+
+    fn names(count: i64, step_hours: i64) -> Vec<String> {
+        (0..count).map(|at| name_at(1_780_243_200_000 + at * step_hours * HOUR_MS)).collect()
+    }
+
+    #[test]
+    fn days_weeks_and_months_keep_their_newest() {
+        assert_eq!(name_at(1_780_243_200_000), "fieldbook-2026-06-01T00-00-00.age");
+        assert!(is_backup("fieldbook-2026-06-01T00-00-00.age"));
+        assert!(
+            !is_backup("fieldbook-2026-06-01T00-00-00.age.sha256") && !is_backup("fieldbook-notes-of-last-year.age")
+        );
+        assert_eq!(week_of("fieldbook-2026-06-01T"), week_of("fieldbook-2026-06-07T"), "Monday to Sunday");
+        assert_ne!(week_of("fieldbook-2026-05-31T"), week_of("fieldbook-2026-06-01T"));
+        let all = names(400 * 4, 6);
+        let all: BTreeSet<&str> = all.iter().map(String::as_str).collect();
+        let kept: Vec<&str> = Keep { daily: 3, weekly: 2, monthly: 3 }.kept(&all).into_iter().collect();
+        let wanted = ["2027-05-31T18", "2027-06-30T18", "2027-07-03T18", "2027-07-04T18", "2027-07-05T18"];
+        assert_eq!(kept, wanted.map(|time| format!("fieldbook-{time}-00-00.age")));
+    }
+
+    #[test]
+    fn the_newest_always_stays_and_never_more_than_asked() {
+        for (count, step) in [(1, 1), (2, 1), (50, 5), (900, 24), (30, 24 * 31)] {
+            let all = names(count, step);
+            let all: BTreeSet<&str> = all.iter().map(String::as_str).collect();
+            for keep in
+                [Keep { daily: 0, weekly: 0, monthly: 0 }, Keep::default(), Keep { daily: 1, weekly: 9, monthly: 0 }]
+            {
+                let kept = keep.kept(&all);
+                assert!(kept.contains(all.last().unwrap()));
+                assert!(kept.len() <= 1.max(keep.daily + keep.weekly + keep.monthly), "{keep:?}: {kept:?}");
+                assert_eq!(keep.kept(&kept), kept, "pruned twice is pruned once");
+            }
+        }
+    }
+
+    #[test]
+    fn a_newest_that_is_damaged_does_not_cost_the_last_good_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let all = names(3, 1);
+        for name in &all {
+            fs::write(path(name), name).unwrap();
+            let sum = hex::encode(hash_of(&path(name)).unwrap());
+            fs::write(path(&format!("{name}.sha256")), format!("{sum}  {name}\n")).unwrap();
+        }
+        fs::write(path(&all[2]), "cut").unwrap();
+        fs::write(path("notes.age"), "mine").unwrap();
+        let removed = prune(folder.path(), Keep { daily: 0, weekly: 0, monthly: 0 }).unwrap();
+        assert_eq!(removed, [path(&all[0])]);
+        assert!(path(&all[1]).exists() && path(&all[2]).exists() && path("notes.age").exists());
+        assert!(!path(&format!("{}.sha256", all[0])).exists());
+    }
+}
