@@ -2,8 +2,11 @@
 
 mod decisions;
 mod error;
+mod filter;
 mod kinds;
+mod many;
 mod moves;
+mod overview;
 mod records;
 mod session;
 mod supervise;
@@ -85,6 +88,13 @@ fn console() -> OpenApiRouter<App> {
         .routes(routes!(kinds::kind))
         .routes(routes!(records::list))
         .routes(routes!(records::page))
+        .routes(routes!(records::related))
+        .routes(routes!(overview::today))
+        .routes(routes!(overview::seen))
+        .routes(routes!(overview::overview))
+        .routes(routes!(overview::points))
+        .routes(routes!(many::decide_many))
+        .routes(routes!(many::reasons))
         .routes(routes!(decisions::resolve))
         .routes(routes!(decisions::edit))
         .routes(routes!(decisions::decide))

@@ -7,6 +7,7 @@ mod cell;
 mod dialect;
 mod postgres;
 mod rows;
+mod search;
 mod value;
 
 pub use cell::{Cell, FromSql};
@@ -109,16 +110,17 @@ impl Connection {
     /// What the database said.
     pub fn make_tables(&self, schema: &str) -> Result<()> {
         match &self.engine {
-            Engine::Sqlite(connection) => Ok(connection.execute_batch(schema)?),
+            Engine::Sqlite(connection) => connection.execute_batch(schema)?,
             Engine::Postgres(session) => {
                 let text = "SELECT datcollate::text FROM pg_database WHERE datname = current_database()";
                 let collation: String = self.query_row(text, (), |row| row.get(0))?;
                 if !["C", "POSIX", "C.UTF-8", "C.utf8"].contains(&collation.as_str()) {
                     return Err(Error::Collation(collation));
                 }
-                session.run(&dialect::schema(schema))
+                session.run(&dialect::schema(schema))?;
             }
         }
+        self.make_words()
     }
 
     /// Version of the tables; 0 where there are none.

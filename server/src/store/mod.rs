@@ -3,20 +3,26 @@
 mod admit;
 mod again;
 mod backup;
+mod board;
 mod console;
 mod devices;
+mod differences;
 mod documents;
 mod error;
 mod feeds;
+mod filter;
 mod foreseen;
 mod forms;
 mod hubs;
+mod listed;
 mod listing;
 mod mask;
 mod moves;
+mod overview;
 mod page;
 mod purge;
 mod quarantine;
+mod reach;
 mod records;
 mod restored;
 mod reviews;
@@ -25,12 +31,13 @@ mod sessions;
 mod supervise;
 mod sync_log;
 mod take;
+mod today;
 mod units;
 mod users;
 mod verify;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use crate::sql::{Connection, OptionalExtension};
@@ -43,13 +50,16 @@ pub use admit::AdmittedChange;
 pub use backup::restore_backup;
 pub use console::Asked;
 pub use devices::{DeviceRow, EnrolCode};
-pub use error::{Problem, StoreError};
+pub use error::{ChangedField, Problem, StoreError};
+pub use filter::{Filter, FilterText, Span};
 pub use forms::{FormRow, Published};
-pub use listing::{ListQuery, RecordLine, RecordList, RecordRow};
+pub use listing::{ListQuery, RecordLine, RecordList, RecordRow, RelatedKind, RelatedPage};
+pub use overview::{OverviewPage, PointsPage};
 pub use page::RecordPage;
 pub use restored::RestoredState;
 pub use supervise::{QuarantineItem, QuarantinePage};
 pub(crate) use sync_log::{StoreLog, id_range, one_id};
+pub use today::{DAYS_MAX, RETURNED_DAYS, SILENT_DAYS, TodayPage};
 pub use users::{Granted, UserRow, hash_password, password_fits};
 pub use verify::Check;
 
@@ -88,6 +98,7 @@ pub struct Store {
     identity: Identity,
     forms: forms::FormCache,
     documents: documents::Documents,
+    board: RwLock<board::Board>,
     actors: console::ServerActors,
     /// Held by whoever seals.
     sealing: Mutex<()>,
@@ -208,6 +219,7 @@ impl Store {
             identity,
             forms: forms::FormCache::default(),
             documents: documents::Documents::default(),
+            board: RwLock::default(),
             actors,
             sealing: Mutex::new(()),
             seal_at: Sealing::default(),

@@ -1,0 +1,1 @@
+//! Lists against what a slow reading of all records says.
