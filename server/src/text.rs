@@ -422,6 +422,7 @@ const CATALOGUE: &[(&str, &str, &str)] = &[
     ),
     ("form_too_large", "表单 {kind} 过大（最多 {max} 字节）。", "Form {kind} is too large (at most {max} bytes)."),
     ("kind_unknown", "没有类别 {kind}。", "No kind {kind}."),
+    ("record_exists", "记录 {record} 已存在或已删除。", "The record {record} is here already, or was erased."),
     ("record_unknown", "没有记录 {record}。", "No record {record}."),
     (
         "form_not_there",

@@ -106,6 +106,7 @@ fn status_of(word: &str) -> StatusCode {
         | "has_problems"
         | "own_record"
         | "wrong_state"
+        | "record_exists"
         | "form_not_there"
         | "heads_unknown"
         | "depends_on_quarantined" => StatusCode::CONFLICT,
