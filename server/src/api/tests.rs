@@ -1,3 +1,4 @@
+mod console;
 mod quarantine;
 
 use axum::body::Body;
