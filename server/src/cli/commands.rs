@@ -78,6 +78,12 @@ fn serve_until_stopped(language: Language, store: &Arc<Store>, task: &Serve) -> 
     }
     store.publish_builtin()?;
     let runtime = tokio::runtime::Runtime::new().map_err(|error| Problem::new("failed").with("detail", error))?;
+    let lists = Arc::clone(store);
+    runtime.spawn_blocking(move || {
+        if let Err(error) = lists.warm() {
+            tracing::warn!(%error, "the lists are read when the first of them is asked for");
+        }
+    });
     runtime.block_on(async {
         let bound = serve::bind(store, &options).await?;
         let stop = serve::stop_signal();

@@ -180,11 +180,18 @@ pub(crate) fn approval_blocked(
     if let Some(problem) = evaluation.problems.first() {
         return Ok(Some(Problem::new("has_problems").with("field", &problem.path)));
     }
+    let mut own: HashMap<ActorId, bool> = HashMap::new();
     for change in document.changes() {
-        let wrote = records::author(tx, change.actor)?.is_some_and(|author| author.user == user);
-        let anothers =
-            document.only_chooses(definition, &change.hash) || quarantine::admitted_for(tx, &change.hash)?.is_some();
-        if wrote && !anothers {
+        let wrote = match own.get(&change.actor) {
+            Some(known) => *known,
+            None => records::author(tx, change.actor)?.is_some_and(|author| author.user == user),
+        };
+        own.insert(change.actor, wrote);
+        // To choose one of the values, or to admit another's, is not to write.
+        if wrote
+            && !document.only_chooses(definition, &change.hash)
+            && quarantine::admitted_for(tx, &change.hash)?.is_none()
+        {
             return Ok(Some(Problem::new("own_record")));
         }
     }
