@@ -1,7 +1,7 @@
 # Every command of the project; CI calls nothing else.
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: help setup demo test restore-drill package bench bench-sync lint kotlin postgres fuzz simulate simulate-coverage simulate-mutants
+.PHONY: help setup demo test restore-drill package bench bench-sync bench-console lint kotlin postgres fuzz simulate simulate-coverage simulate-mutants
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' Makefile | column -t -s:
@@ -48,6 +48,10 @@ bench: setup ## costs of saves, lists, search, answers and idle sync; medians, J
 bench-sync: setup ## costs of syncing on a shaped line, written to docs/PERFORMANCE.md; FULL=1 with 200,000 records
 	cargo build --quiet --release -p fieldbook-server -p fieldbook-tests --bins
 	cargo bench --quiet -p fieldbook-tests --bench sync -- $(if $(FULL),--full)
+
+bench-console: setup ## costs of the console's pages with 200,000 records, written to docs/PERFORMANCE.md; N=20000 for fewer
+	cargo build --quiet --release -p fieldbook-server -p fieldbook-tests --bins
+	cargo bench --quiet -p fieldbook-tests --bench console -- $(if $(N),--records $(N))
 
 simulate: setup ## simulated worlds: SEEDS=10000 of them, or SEED=17 alone with all that happened in it
 	cargo build --quiet --release -p fieldbook-tests --bin fieldbook-simulate

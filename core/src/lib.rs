@@ -2,7 +2,8 @@
 //!
 //! Module arrows (checked by the tidy test): `client -> store, sync`; `sync -> document, protocol, intake`;
 //! `intake -> document`; `store -> document`; `document -> forms, protocol` (its limits); `forms` and `protocol` use
-//! only what is free to all: `ids`, `access`, `limits` and `ports`, which are words, numbers and traits.
+//! only what is free to all: `ids`, `access`, `limits` and `ports`, which are words, numbers and traits,
+//! and `search`, which makes words of text.
 
 // The sync machines' tests lend their logs to the fuzz targets, which name this crate from outside.
 #[cfg(test)]
@@ -20,6 +21,8 @@ pub mod limits;
 pub mod net;
 pub mod ports;
 pub mod protocol;
+#[cfg(feature = "search")]
+pub mod search;
 #[cfg(feature = "client")]
 pub mod store;
 pub mod sync;

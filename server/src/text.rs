@@ -309,6 +309,34 @@ const CATALOGUE: &[(&str, &str, &str)] = &[
     ("shown_change", "修改", "change"),
     ("verify_fine", "合格  {check}：{count}", "fine  {check}: {count}"),
     ("verify_bad", "有误  {check}：{detail}", "BAD   {check}: {detail}"),
+    // Reasons that are offered for a decision.
+    ("reason_missing_answers", "必填内容不完整，请补充。", "Required answers are missing; please complete them."),
+    (
+        "reason_documents_unclear",
+        "证件或证明材料不清楚，请重新核对。",
+        "Documents are unclear; please check them again.",
+    ),
+    (
+        "reason_identity_mismatch",
+        "姓名、证件号码与证件不一致，请核对原件。",
+        "Name or number differs from the document; please check the original.",
+    ),
+    (
+        "reason_income_mismatch",
+        "收入与支出数据前后不一致，请核实。",
+        "Income and expenses do not agree; please verify them.",
+    ),
+    ("reason_members_mismatch", "家庭成员与人口数不符，请核对。", "Members do not add up; please check the household."),
+    (
+        "reason_visit_incomplete",
+        "走访情况记录不完整，请补充说明。",
+        "The visit is not fully described; please add to it.",
+    ),
+    ("reason_duplicate", "疑似重复登记，请确认。", "It seems to be registered twice; please confirm."),
+    ("reason_ask_again", "请再次入户核实后提交。", "Please visit again, verify, and hand it in."),
+    ("reason_wrong_person", "登记对象有误。", "It is about the wrong person or enterprise."),
+    ("reason_test_record", "测试数据。", "It was made for a test."),
+    ("reason_withdrawn", "本人撤回申请。", "The person has withdrawn."),
     // Problems.
     (
         "disk_full",
@@ -406,6 +434,7 @@ const CATALOGUE: &[(&str, &str, &str)] = &[
     ),
     ("form_too_large", "表单 {kind} 过大（最多 {max} 字节）。", "Form {kind} is too large (at most {max} bytes)."),
     ("kind_unknown", "没有类别 {kind}。", "No kind {kind}."),
+    ("record_exists", "记录 {record} 已存在或已删除。", "The record {record} is here already, or was erased."),
     ("record_unknown", "没有记录 {record}。", "No record {record}."),
     (
         "form_not_there",

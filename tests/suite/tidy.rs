@@ -20,7 +20,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("net", &["protocol"]),
     ("client", &["net", "store", "sync", "document", "forms", "protocol", "intake"]),
 ];
-const FREE: &[&str] = &["ids", "access", "limits", "ports"];
+const FREE: &[&str] = &["ids", "access", "limits", "ports", "search"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()

@@ -54,12 +54,6 @@ pub const PAGE_CACHE_KIB: i64 = 4096;
 pub const SPACE_WARN_BYTES: u64 = 64 * 1024 * 1024;
 /// Rows that one list or search answers at most.
 pub const LIST_ROWS_MAX: usize = 1_000;
-/// Characters of a search text that are used.
-pub const SEARCH_CHARS_MAX: usize = 64;
-/// Words of a search text that are used.
-pub const SEARCH_WORDS_MAX: usize = 8;
-/// Characters of one record that are indexed for search.
-pub const INDEXED_CHARS_MAX: usize = 8_000;
 /// Bytes of a draft.
 pub const DRAFT_BYTES_MAX: usize = 4 * 1024 * 1024;
 

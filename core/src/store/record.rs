@@ -6,12 +6,12 @@ use sha2::{Digest, Sha256};
 use super::open::SCRUB;
 use super::outbox::stored;
 use super::person::PersonEntry;
-use super::search::index_text;
 use super::{RecordRow, StoreError, View, Write, codec, read};
 use crate::access::{Area, FeedId};
 use crate::document::{RecordMeta, RecordState};
 use crate::ids::{ChangeHash, RecordId};
 use crate::protocol::limits::RECORD_PREFIX_BYTES;
+use crate::search::index_text;
 
 /// How far a record has got; shown as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

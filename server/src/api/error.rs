@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::store::{Problem, StoreError};
+use crate::store::{ChangedField, Problem, StoreError};
 use crate::text::{self, Language};
 
 /// Body of every error, `application/problem+json`.
@@ -22,6 +22,10 @@ pub(crate) struct ProblemBody {
     pub(crate) title: String,
     /// HTTP status.
     pub(crate) status: u16,
+    /// With `heads_moved`: what was written since the record was read, oldest first, at most 50 fields.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub(crate) changed: Vec<ChangedField>,
 }
 
 /// An error on its way out; [`localise`] puts it into words.
@@ -34,6 +38,16 @@ pub(crate) struct ApiError {
 impl ApiError {
     pub(crate) fn new(status: StatusCode, problem: Problem) -> Self {
         Self { status, problem }
+    }
+
+    /// In words.
+    pub(crate) fn body(self, language: Language) -> ProblemBody {
+        ProblemBody {
+            word: self.problem.word.to_owned(),
+            title: text::problem(language, &self.problem),
+            status: self.status.as_u16(),
+            changed: self.problem.changed,
+        }
     }
 
     pub(crate) fn signed_out() -> Self {
@@ -91,6 +105,7 @@ fn status_of(word: &str) -> StatusCode {
         | "has_problems"
         | "own_record"
         | "wrong_state"
+        | "record_exists"
         | "form_not_there"
         | "heads_unknown"
         | "depends_on_quarantined" => StatusCode::CONFLICT,
@@ -127,12 +142,7 @@ pub(crate) async fn localise(request: Request, next: Next) -> Response {
     let language = language(request.headers());
     let mut response = next.run(request).await;
     if let Some(error) = response.extensions_mut().remove::<ApiError>() {
-        let body = ProblemBody {
-            word: error.problem.word.to_owned(),
-            title: text::problem(language, &error.problem),
-            status: error.status.as_u16(),
-        };
-        response = (error.status, Json(body)).into_response();
+        response = (error.status, Json(error.body(language))).into_response();
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     }
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

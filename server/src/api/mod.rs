@@ -3,8 +3,11 @@
 mod account;
 mod decisions;
 mod error;
+mod filter;
 mod kinds;
+mod many;
 mod moves;
+mod overview;
 mod records;
 mod session;
 mod supervise;
@@ -95,6 +98,13 @@ fn console() -> OpenApiRouter<App> {
         .routes(routes!(kinds::kind))
         .routes(routes!(records::list))
         .routes(routes!(records::page))
+        .routes(routes!(records::related))
+        .routes(routes!(overview::today))
+        .routes(routes!(overview::seen))
+        .routes(routes!(overview::overview))
+        .routes(routes!(overview::points))
+        .routes(routes!(many::decide_many))
+        .routes(routes!(many::reasons))
         .routes(routes!(decisions::resolve))
         .routes(routes!(decisions::edit))
         .routes(routes!(decisions::decide))

@@ -12,33 +12,27 @@ use utoipa::IntoParams;
 
 use super::App;
 use super::error::{ApiError, ProblemBody, form_language, language};
+use super::filter::filter_params;
 use super::session::Caller;
-use crate::store::{ListQuery, Problem, RecordList, RecordPage};
+use crate::store::{ListQuery, Problem, RecordList, RecordPage, RelatedPage};
 
 /// Records on a page unless asked otherwise.
 const PAGE_DEFAULT: usize = 50;
 
-/// Which records, in which order.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct ListParams {
-    /// `draft`, `submitted`, `returned`, `approved`, `amended`, `archived` or `voided`.
-    state: Option<String>,
-    /// Code of a unit: it and all below.
-    unit: Option<String>,
-    /// Words that the record's searchable answers hold.
-    text: Option<String>,
-    /// Only with conflicts (`true`) or without (`false`).
-    conflicts: Option<bool>,
-    /// Only with problems (`true`) or without (`false`).
-    problems: Option<bool>,
-    /// `received`, `changed`, `state` or `unit`; descending with `-` in front. Default `-received`.
-    sort: Option<String>,
-    /// `next` of the page before.
-    after: Option<String>,
-    /// Records on the page, 1 to 200. Default 50.
-    limit: Option<usize>,
+filter_params! {
+    /// Which records, in which order.
+    pub(crate) struct ListParams {
+        /// `first`, `received`, `changed`, `reviewed`, `state`, `unit`, `conflicts`, `problems`, or the path of a listed
+        /// field that is not sensitive; descending with `-` in front. Default `-received`. Records with the same key
+        /// stand by id, empty ones first.
+        sort: Option<String>,
+        /// `next` of the page before.
+        after: Option<String>,
+        /// `previous` of the page behind.
+        before: Option<String>,
+        /// Records on the page, 1 to 200. Default 50.
+        limit: Option<usize>,
+    }
 }
 
 /// What to show in clear.
@@ -59,7 +53,8 @@ pub(super) fn record_id(text: &str) -> Result<RecordId, ApiError> {
 #[utoipa::path(get, path = "/kinds/{kind}/records", tag = "records", params(("kind" = String, Path), ListParams),
     responses((status = 200, body = RecordList),
         (status = 400, body = ProblemBody, description = "`request_malformed`"),
-        (status = 404, body = ProblemBody, description = "`kind_unknown`")))]
+        (status = 404, body = ProblemBody, description = "`kind_unknown`, `unit_unknown`"),
+        (status = 422, body = ProblemBody, description = "`field_unknown`")))]
 pub(crate) async fn list(
     State(app): State<App>,
     caller: Caller,
@@ -68,16 +63,27 @@ pub(crate) async fn list(
 ) -> Result<Json<RecordList>, ApiError> {
     let Query(params) = params?;
     let query = ListQuery {
-        state: params.state,
-        unit: params.unit,
-        text: params.text,
-        conflicts: params.conflicts,
-        problems: params.problems,
+        filter: params.filter().parse()?,
         sort: params.sort.unwrap_or_else(|| "-received".to_owned()),
         after: params.after,
+        before: params.before,
         limit: params.limit.unwrap_or(PAGE_DEFAULT),
     };
     Ok(Json(app.ask(move |store| store.list(caller.user.id, &kind, &query)).await?))
+}
+
+/// What the record refers to and what refers to it, as far as the user may read that.
+#[utoipa::path(get, path = "/records/{id}/related", tag = "records", params(("id" = String, Path)), responses(
+    (status = 200, body = RelatedPage), (status = 404, body = ProblemBody, description = "`record_unknown`")))]
+pub(crate) async fn related(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Json<RelatedPage>, ApiError> {
+    let record = record_id(&id)?;
+    let language = form_language(language(&headers));
+    Ok(Json(app.ask(move |store| store.related(caller.user.id, record, language)).await?))
 }
 
 /// One record: merged values, conflicts with both sides, problems, decisions, and the history of who wrote what.

@@ -1,4 +1,5 @@
 mod accounts;
+mod console;
 mod quarantine;
 
 use axum::body::Body;

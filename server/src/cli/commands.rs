@@ -98,6 +98,12 @@ fn serve_until_stopped(
     }
     store.publish_builtin()?;
     let runtime = tokio::runtime::Runtime::new().map_err(|error| Problem::new("failed").with("detail", error))?;
+    let lists = Arc::clone(store);
+    runtime.spawn_blocking(move || {
+        if let Err(error) = lists.warm() {
+            tracing::warn!(%error, "the lists are read when the first of them is asked for");
+        }
+    });
     runtime.block_on(async {
         let bound = serve::bind(store, &serving).await?;
         let stop = serve::stop_signal();

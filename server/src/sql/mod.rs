@@ -7,6 +7,7 @@ mod cell;
 mod dialect;
 mod postgres;
 mod rows;
+mod search;
 mod tables;
 mod value;
 
@@ -110,10 +111,14 @@ impl Connection {
     /// # Errors
     /// What the database said.
     pub fn make_tables(&self, schema: &str) -> Result<()> {
+        // An older schema, whose steps to this one are to come, may have no audit log.
+        let logged = schema.contains("CREATE TABLE audit ");
         match &self.engine {
             Engine::Sqlite(connection) => {
                 connection.execute_batch(schema)?;
-                Ok(connection.execute_batch(dialect::APPEND_ONLY_SQLITE)?)
+                if logged {
+                    connection.execute_batch(dialect::APPEND_ONLY_SQLITE)?;
+                }
             }
             Engine::Postgres(session) => {
                 let text = "SELECT datcollate::text FROM pg_database WHERE datname = current_database()";
@@ -122,10 +127,12 @@ impl Connection {
                     return Err(Error::Collation(collation));
                 }
                 session.run(&dialect::schema(schema))?;
-                session.run(dialect::APPEND_ONLY_POSTGRES)?;
-                session.run("CREATE SEQUENCE IF NOT EXISTS record_serial")
+                if logged {
+                    session.run(dialect::APPEND_ONLY_POSTGRES)?;
+                }
             }
         }
+        self.make_words()
     }
 
     /// Version of the tables; 0 where there are none.
@@ -279,18 +286,6 @@ impl Connection {
             Engine::Sqlite(_) => Ok(()),
             Engine::Postgres(session) => session.hold(keys),
         }
-    }
-
-    /// A number above all that this gave before, which orders records by when they were last written.
-    ///
-    /// # Errors
-    /// What the database said.
-    pub fn next_serial(&self) -> Result<i64> {
-        let text = match &self.engine {
-            Engine::Sqlite(_) => "SELECT coalesce(max(serial), 0) + 1 FROM records",
-            Engine::Postgres(_) => "SELECT nextval('record_serial')",
-        };
-        self.query_row(text, (), |row| row.get(0))
     }
 
     /// Makes the transaction durable.

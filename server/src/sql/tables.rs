@@ -21,7 +21,8 @@ pub struct Table {
 pub type Values = Vec<Option<Stored>>;
 
 impl Connection {
-    /// Every table of the schema, in the order in which they were made.
+    /// Every table of the schema, in the order in which they were made, but for the words that records are found by: each
+    /// database has them in a form of its own, and they are made from the rest.
     ///
     /// # Errors
     /// What the database said.
@@ -34,7 +35,7 @@ impl Connection {
                 "SELECT name FROM pragma_table_info(?1) ORDER BY cid",
             ),
             Engine::Postgres(_) => (
-                "SELECT relname::text FROM pg_class WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace
+                "SELECT relname::text FROM pg_class WHERE relkind = 'r' AND relname <> 'lexicon' AND relnamespace = current_schema()::regnamespace
                  ORDER BY pg_class.oid::bigint",
                 "SELECT attname::text FROM pg_attribute WHERE attrelid = (?1::text)::regclass AND attnum > 0
                  AND NOT attisdropped ORDER BY attnum",
@@ -125,8 +126,7 @@ impl Connection {
                 self.query_row(&text, [name], |row| row.get::<i64>(0))?;
             }
         }
-        let text = "SELECT setval('record_serial', GREATEST((SELECT MAX(serial) FROM records), 0) + 1, false)";
-        self.query_row(text, (), |row| row.get::<i64>(0)).map(|_| ())
+        Ok(())
     }
 
     /// How many other connections the database of this one has. SQLite does not say: `None`.
@@ -145,7 +145,7 @@ impl Connection {
     /// # Errors
     /// What the database said.
     pub fn put_aside(&self, tables: &[Table], aside: &str) -> Result<()> {
-        self.execute_batch(&format!("CREATE SCHEMA {aside}"))?;
+        self.execute_batch(&format!("CREATE SCHEMA {aside}; DROP TABLE lexicon"))?;
         tables
             .iter()
             .try_for_each(|table| self.execute_batch(&format!("ALTER TABLE {} SET SCHEMA {aside}", table.name)))

@@ -173,6 +173,7 @@ impl Admission<'_> {
             time_s: admitted.time_s,
             received_ms: self.now_ms,
             stated: Some((row.device, row.stated.0, row.stated.1)),
+            user: Some(row.user),
         };
         self.store.append_change(self.tx, &mut self.open, &accepted)?;
         Ok(Ok(()))

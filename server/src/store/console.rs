@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::sql::Connection;
+use crate::sql::{Connection, OptionalExtension};
 use fieldbook_core::access::{Decision, Role};
 use fieldbook_core::document::{Document, DocumentError, RawChange, RecordState, state_of};
 use fieldbook_core::forms::{Edit, EvalTime, Form, Merge};
@@ -14,7 +14,7 @@ use fieldbook_core::protocol::Review;
 
 use super::audit::audit;
 use super::records::{self, Accepted, OpenRecord};
-use super::{Problem, Store, StoreError, UserRow, quarantine, reviews, units};
+use super::{Problem, Store, StoreError, UserRow, differences, quarantine, reviews, units};
 
 /// Fresh actors tried for one edit before giving up.
 const ACTORS_TRIED_MAX: usize = 3;
@@ -68,6 +68,26 @@ pub(crate) fn readable(tx: &Connection, user: UserId, record: RecordId) -> Resul
     if units::may_read(tx, user, &open.feed.id.unit, open.feed.id.area)? { Ok(open) } else { Err(unknown(record)) }
 }
 
+/// As [`readable`], but the document may be one that was loaded before.
+pub(crate) fn readable_in(
+    store: &Store,
+    tx: &Connection,
+    user: UserId,
+    record: RecordId,
+) -> Result<OpenRecord, StoreError> {
+    may_see(tx, user, record)?;
+    store.load(tx, record)?.ok_or_else(|| unknown(record))
+}
+
+/// As [`readable`], of a record that need not be loaded.
+pub(crate) fn may_see(tx: &Connection, user: UserId, record: RecordId) -> Result<(), StoreError> {
+    let sql = "SELECT records.unit, area FROM records JOIN feeds ON feeds.id = feed WHERE records.id = ?1";
+    let found: Option<(String, String)> =
+        tx.prepare(sql)?.query_row([record.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+    let (unit, word) = found.ok_or_else(|| unknown(record))?;
+    if units::may_read(tx, user, &unit, area(&word)?)? { Ok(()) } else { Err(unknown(record)) }
+}
+
 /// The record and the user's roles at it, if `user` may decide on it.
 fn decidable(tx: &Connection, user: UserId, record: RecordId) -> Result<(OpenRecord, Vec<Role>), StoreError> {
     let open = readable(tx, user, record)?;
@@ -111,48 +131,71 @@ impl Reading<'_> {
         if let Some(path) = asked.fields.iter().find(unknown) {
             return Err(Problem::new("field_unknown").with("field", path).into());
         }
-        use RecordState::{Amended, Approved, Submitted, Voided};
-        let allowed = match asked.decision {
-            Decision::Approve => matches!(state, Submitted | Amended),
-            Decision::Return => matches!(state, Submitted | Approved | Amended),
-            Decision::Void => state != Voided,
-            Decision::Archive => state == Approved,
-        };
-        if !allowed {
+        if !allows(state, asked.decision) {
             return Err(Problem::new("wrong_state").with("state", state.word()).into());
         }
         // Nothing is approved or closed that was not read.
         let whole = matches!(asked.decision, Decision::Approve | Decision::Archive);
         if whole && document.heads() != self.heads {
-            return Err(Problem::new("heads_moved").into());
+            let changed = differences::since(self.tx, self.open, self.form, self.heads)?;
+            return Err(Problem { changed, ..Problem::new("heads_moved") }.into());
         }
         if asked.decision == Decision::Approve { self.check_approval() } else { Ok(()) }
     }
 
     fn check_approval(&self) -> Result<(), StoreError> {
-        let (document, definition) = (&self.open.document, self.form.definition());
-        let open_conflict = document.conflicts(definition).into_iter().find(|conflict| {
-            let merge = self.form.field(&conflict.path.field).map(|field| field.merge);
-            matches!(merge, Some(Merge::MustAgree | Merge::Once))
-        });
-        if let Some(conflict) = open_conflict {
-            return Err(Problem::new("must_agree").with("field", conflict.path).into());
-        }
-        let time = EvalTime::new(self.open.changed_s, &self.open.id);
-        let evaluation = self.form.evaluate(&document.read(definition), time);
-        if let Some(problem) = evaluation.problems.first() {
-            return Err(Problem::new("has_problems").with("field", &problem.path).into());
-        }
-        for change in document.changes() {
-            let wrote = records::author(self.tx, change.actor)?.is_some_and(|author| author.user == self.user.id);
-            let anothers = document.only_chooses(definition, &change.hash)
-                || quarantine::admitted_for(self.tx, &change.hash)?.is_some();
-            if wrote && !anothers {
-                return Err(Problem::new("own_record").into());
-            }
-        }
-        Ok(())
+        let blocked = approval_blocked(self.tx, self.user.id, self.open, self.form)?;
+        blocked.map_or(Ok(()), |problem| Err(problem.into()))
     }
+}
+
+/// Whether a record in this state can be decided on so.
+pub(crate) fn allows(state: RecordState, decision: Decision) -> bool {
+    use RecordState::{Amended, Approved, Submitted, Voided};
+    match decision {
+        Decision::Approve => matches!(state, Submitted | Amended),
+        Decision::Return => matches!(state, Submitted | Approved | Amended),
+        Decision::Void => state != Voided,
+        Decision::Archive => state == Approved,
+    }
+}
+
+/// Why the record as it stands cannot be approved by this user, if it cannot.
+pub(crate) fn approval_blocked(
+    tx: &Connection,
+    user: UserId,
+    open: &OpenRecord,
+    form: &Form,
+) -> Result<Option<Problem>, StoreError> {
+    let (document, definition) = (&open.document, form.definition());
+    let open_conflict = document.conflicts(definition).into_iter().find(|conflict| {
+        let merge = form.field(&conflict.path.field).map(|field| field.merge);
+        matches!(merge, Some(Merge::MustAgree | Merge::Once))
+    });
+    if let Some(conflict) = open_conflict {
+        return Ok(Some(Problem::new("must_agree").with("field", conflict.path)));
+    }
+    let time = EvalTime::new(open.changed_s, &open.id);
+    let evaluation = form.evaluate(&document.read(definition), time);
+    if let Some(problem) = evaluation.problems.first() {
+        return Ok(Some(Problem::new("has_problems").with("field", &problem.path)));
+    }
+    let mut own: HashMap<ActorId, bool> = HashMap::new();
+    for change in document.changes() {
+        let wrote = match own.get(&change.actor) {
+            Some(known) => *known,
+            None => records::author(tx, change.actor)?.is_some_and(|author| author.user == user),
+        };
+        own.insert(change.actor, wrote);
+        // To choose one of the values, or to admit another's, is not to write.
+        if wrote
+            && !document.only_chooses(definition, &change.hash)
+            && quarantine::admitted_for(tx, &change.hash)?.is_none()
+        {
+            return Ok(Some(Problem::new("own_record")));
+        }
+    }
+    Ok(None)
 }
 
 impl Store {
@@ -228,6 +271,7 @@ impl Store {
             time_s: change.time_s,
             received_ms: now_ms,
             stated: None,
+            user: Some(user.id),
         };
         self.append_change(tx, open, &accepted)?;
         Ok(Some(change))

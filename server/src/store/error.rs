@@ -18,13 +18,28 @@ pub struct Problem {
     pub args: Vec<(&'static str, String)>,
     /// The answer that was not taken: its reason has words of its own in each language, and is the text's `{detail}`.
     pub answer: Option<ValueError>,
+    /// What was written in a record since the version that the caller names.
+    pub changed: Vec<ChangedField>,
+}
+
+/// A field that somebody wrote since a record was read.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
+pub struct ChangedField {
+    /// Path, with the row inside repeats.
+    pub path: String,
+    /// Label of the field, by language.
+    pub label: std::collections::BTreeMap<String, String>,
+    /// Name of who wrote it; empty if unknown here.
+    pub author: String,
+    /// When, as its author claims, milliseconds since 1970 UTC.
+    pub time_ms: i64,
 }
 
 impl Problem {
     /// A problem that names nothing.
     #[must_use]
     pub fn new(word: &'static str) -> Self {
-        Self { word, args: Vec::new(), answer: None }
+        Self { word, args: Vec::new(), answer: None, changed: Vec::new() }
     }
 
     /// Names one more thing.
@@ -37,7 +52,7 @@ impl Problem {
     /// An answer that breaks its field's type or the form's structure.
     #[must_use]
     pub fn of_answer(error: ValueError) -> Self {
-        Self { word: "value_refused", args: Vec::new(), answer: Some(error) }
+        Self { answer: Some(error), ..Self::new("value_refused") }
     }
 }
 

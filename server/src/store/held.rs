@@ -16,6 +16,9 @@ pub(super) enum Held<'a> {
     Device(&'a DeviceId),
     Record(&'a RecordId),
     Feed(&'a FeedId),
+    /// The order of the records' serials: whoever follows them must not meet a lower one behind a higher one, so they are
+    /// drawn at the end of a transaction and committed in the order in which they are drawn.
+    Serials,
 }
 
 impl Held<'_> {
@@ -25,6 +28,7 @@ impl Held<'_> {
             Self::Device(id) => Sha256::new().chain_update("device").chain_update(id.as_bytes()),
             Self::Record(id) => Sha256::new().chain_update("record").chain_update(id.as_bytes()),
             Self::Feed(id) => Sha256::new().chain_update("feed").chain_update(id.to_string()),
+            Self::Serials => Sha256::new().chain_update("serials"),
         };
         let mut key = [0; 8];
         key.copy_from_slice(&hash.finalize()[..8]);

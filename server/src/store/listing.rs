@@ -1,40 +1,39 @@
-//! Lists of records: filter, sort, page.
+//! Lists of records: filter, sort, page, and what refers to what.
 
-use crate::sql;
-use crate::sql::{Connection, Row, Stored};
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use fieldbook_core::access::Role;
-use fieldbook_core::forms::{Form, Scalar};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::sql::{Connection, OptionalExtension};
+use fieldbook_core::forms::Form;
 use fieldbook_core::ids::{RecordId, UserId};
 use serde::Serialize;
 use serde_json::Value as Json;
 use utoipa::ToSchema;
 
-use super::{Problem, Store, StoreError, mask, units};
+use super::board::{Begin, Board, Sort, Window};
+use super::filter::Filter;
+use super::reach::Reach;
+use super::{Problem, Store, StoreError, console, records, units};
 
 /// Records on one page.
 pub(crate) const PAGE_MAX: usize = 200;
-/// Characters of a search text.
-const TEXT_CHARS_MAX: usize = 100;
+/// Records of one kind that a record's page shows as related.
+const RELATED_MAX: usize = 50;
+/// Order of related records.
+const RELATED_SORT: &str = "-changed";
 
 /// What to list.
 #[derive(Debug, Clone, Default)]
 pub struct ListQuery {
-    /// Only in this state.
-    pub state: Option<String>,
-    /// Only of this unit and all below.
-    pub unit: Option<String>,
-    /// Only with all these words among the searchable answers.
-    pub text: Option<String>,
-    /// Only with conflicts, or only without.
-    pub conflicts: Option<bool>,
-    /// Only with problems, or only without.
-    pub problems: Option<bool>,
-    /// `received`, `changed`, `state`, `unit`; with `-` in front descending.
+    /// Which records.
+    pub filter: Filter,
+    /// `first`, `received`, `changed`, `reviewed`, `state`, `unit`, `conflicts`, `problems`, or the path of a listed
+    /// field that is not sensitive; with `-` in front descending.
     pub sort: String,
     /// [`RecordList::next`] of the page before.
     pub after: Option<String>,
+    /// [`RecordList::previous`] of the page behind.
+    pub before: Option<String>,
     /// Records on the page, 1 to 200.
     pub limit: usize,
 }
@@ -52,17 +51,23 @@ pub struct RecordRow {
     pub unit_name: String,
     /// `draft`, `submitted`, `returned`, `approved`, `amended`, `archived` or `voided`.
     pub state: String,
-    /// The form's list columns, by field path; sensitive ones masked.
+    /// The form's list columns, by field path; sensitive ones masked, long ones cut.
     #[schema(value_type = Object)]
     pub values: Json,
     /// Fields with two or more different values.
     pub conflicts: u64,
     /// Rules of the form that the merged record breaks.
     pub problems: u64,
+    /// The changes that no other builds on: what decisions on many name.
+    pub heads: Vec<String>,
+    /// When its first change arrived, milliseconds since 1970 UTC.
+    pub first_ms: i64,
     /// When its latest change arrived, milliseconds since 1970 UTC.
     pub received_ms: i64,
     /// When its latest change was made, as its author claims, milliseconds since 1970 UTC.
     pub changed_ms: i64,
+    /// When it was last decided on, milliseconds since 1970 UTC.
+    pub reviewed_ms: Option<i64>,
 }
 
 /// A page of a list.
@@ -70,147 +75,36 @@ pub struct RecordRow {
 pub struct RecordList {
     /// The records.
     pub records: Vec<RecordRow>,
-    /// Cursor of the next page; none on the last.
+    /// How many records fit the filter, on all pages.
+    pub total: u64,
+    /// How many of them stand before this page.
+    pub before: u64,
+    /// For `after`: cursor of the next page; none on the last.
     pub next: Option<String>,
+    /// For `before`: cursor of the page before; none on the first.
+    pub previous: Option<String>,
 }
 
-struct Sort {
-    column: &'static str,
-    descending: bool,
+/// Related records of one kind.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct RelatedKind {
+    /// The kind.
+    pub kind: String,
+    /// Its title, in the language of the request.
+    pub title: String,
+    /// How many there are that the user may read.
+    pub total: u64,
+    /// The latest of them, at most 50.
+    pub records: Vec<RecordRow>,
 }
 
-impl Sort {
-    fn of(word: &str) -> Result<Self, Problem> {
-        let (descending, name) = word.strip_prefix('-').map_or((false, word), |name| (true, name));
-        let column = match name {
-            "received" => "records.serial",
-            "changed" => "changed_s",
-            "state" => "state",
-            "unit" => "records.unit",
-            _ => return Err(Problem::new("request_malformed").with("detail", format!("sort={word}"))),
-        };
-        Ok(Self { column, descending })
-    }
-}
-
-fn cursor(key: &Stored, id: &[u8]) -> String {
-    let key = match key {
-        Stored::Integer(number) => Json::from(*number),
-        Stored::Text(text) => Json::from(text.as_str()),
-        _ => Json::Null,
-    };
-    URL_SAFE_NO_PAD.encode(Json::from(vec![key, Json::from(hex::encode(id))]).to_string())
-}
-
-fn point(cursor: &str) -> Option<(Stored, Vec<u8>)> {
-    let text = URL_SAFE_NO_PAD.decode(cursor).ok()?;
-    let (key, id): (Json, String) = serde_json::from_slice(&text).ok()?;
-    let key = match key {
-        Json::Number(number) => Stored::Integer(number.as_i64()?),
-        Json::String(text) => Stored::Text(text),
-        _ => return None,
-    };
-    Some((key, hex::decode(id).ok()?))
-}
-
-/// The middle dots that keyboards offer become the one that is stored.
-fn folded(text: &str) -> String {
-    let dot = |letter: char| {
-        if matches!(letter, '•' | '・' | '‧' | '∙' | '⋅' | '.' | '\u{ff0e}') { '·' } else { letter }
-    };
-    text.trim().to_lowercase().chars().map(dot).take(TEXT_CHARS_MAX).collect()
-}
-
-/// Condition and its parameters.
-struct Conditions {
-    text: String,
-    params: Vec<Stored>,
-}
-
-impl Conditions {
-    fn and(&mut self, text: &str, params: impl IntoIterator<Item = Stored>) {
-        self.text.push_str(" AND ");
-        self.text.push_str(text);
-        self.params.extend(params);
-    }
-}
-
-fn conditions(form: &Form, user: UserId, query: &ListQuery, sort: &Sort) -> Result<Conditions, Problem> {
-    let area = form.definition().area;
-    let roles = Role::ALL.iter().filter(|role| role.areas().contains(&area));
-    let words: Vec<String> = roles.map(|role| format!("'{}'", role.word())).collect();
-    let mut found = Conditions {
-        text: format!(
-            "kind = ? AND records.unit IN (WITH RECURSIVE reach(code) AS (
-               SELECT unit FROM user_roles WHERE user = ? AND role IN ({})
-               UNION SELECT units.code FROM units JOIN reach ON parent = reach.code) SELECT code FROM reach)",
-            words.join(",")
-        ),
-        params: vec![Stored::Text(form.definition().kind.clone()), Stored::Blob(user.0.to_vec())],
-    };
-    if let Some(state) = &query.state {
-        found.and("state = ?", [Stored::Text(state.clone())]);
-    }
-    if let Some(unit) = &query.unit {
-        let below = "records.unit IN (WITH RECURSIVE below(code) AS (SELECT ? UNION
-           SELECT units.code FROM units JOIN below ON parent = below.code) SELECT code FROM below)";
-        found.and(below, [Stored::Text(unit.clone())]);
-    }
-    for word in query.text.as_deref().map(folded).unwrap_or_default().split_whitespace() {
-        let escaped = word.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
-        found.and("search LIKE ? ESCAPE '\\'", [Stored::Text(format!("%{escaped}%"))]);
-    }
-    for (wanted, column) in [(query.conflicts, "conflict_count"), (query.problems, "problem_count")] {
-        match wanted {
-            Some(true) => found.and(&format!("{column} > 0"), []),
-            Some(false) => found.and(&format!("{column} = 0"), []),
-            None => {}
-        }
-    }
-    if let Some(after) = &query.after {
-        let malformed = || Problem::new("request_malformed").with("detail", "after");
-        let (key, id) = point(after).ok_or_else(malformed)?;
-        let order = if sort.descending { "<" } else { ">" };
-        found.and(&format!("({}, records.id) {order} (?, ?)", sort.column), [key, Stored::Blob(id)]);
-    }
-    Ok(found)
-}
-
-fn row_of(form: &Form, row: &Row<'_>) -> sql::Result<(RecordRow, Stored, Vec<u8>)> {
-    let id: [u8; 16] = row.get(0)?;
-    let values: String = row.get(4)?;
-    let found = RecordRow {
-        id: RecordId(id).to_string(),
-        kind: row.get(1)?,
-        unit: row.get(2)?,
-        unit_name: row.get(9)?,
-        state: row.get(3)?,
-        values: columns(form, &serde_json::from_str(&values).unwrap_or_default()),
-        conflicts: row.get(5)?,
-        problems: row.get(6)?,
-        received_ms: row.get(7)?,
-        changed_ms: row.get::<i64>(8)?.saturating_mul(1000),
-    };
-    Ok((found, row.get(10)?, id.to_vec()))
-}
-
-/// The list columns of a record's values, sensitive ones masked.
-fn columns(form: &Form, values: &Json) -> Json {
-    let listed = form.definition().fields.iter().filter(|field| field.list && field.repeat.is_none());
-    let mut found = serde_json::Map::new();
-    for field in listed {
-        let value = field.path.split('/').try_fold(values, |at, step| at.get(step));
-        let Some(value) = value else { continue };
-        let shown = match value {
-            hidden if mask::hides(field, &std::collections::BTreeSet::new()) => {
-                let text = hidden.as_str().map_or_else(|| hidden.to_string(), str::to_owned);
-                form.scalar_to_json(field, &mask::scalar(&Scalar::Text(text)))
-            }
-            plain => plain.clone(),
-        };
-        found.insert(field.path.clone(), shown);
-    }
-    Json::Object(found)
+/// What a record refers to, and what refers to it.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct RelatedPage {
+    /// Records that an answer of this one names, by kind.
+    pub refers_to: Vec<RelatedKind>,
+    /// Records that name this one in an answer, by kind; the list of the kind with `refers` has all of them.
+    pub referred_by: Vec<RelatedKind>,
 }
 
 /// The form of a kind that `user` may see.
@@ -275,28 +169,130 @@ impl Store {
     /// One page of the records of a kind that `user` may read.
     ///
     /// # Errors
-    /// `kind_unknown`, `request_malformed`; else what the database said.
+    /// `kind_unknown`, `unit_unknown`, `field_unknown`, `request_malformed`; else what the database said.
     pub fn list(&self, user: UserId, kind: &str, query: &ListQuery) -> Result<RecordList, StoreError> {
-        let sort = Sort::of(&query.sort)?;
-        let limit = query.limit.clamp(1, PAGE_MAX);
         self.read(|tx| {
+            let reach = Reach::of(tx, user)?;
             let form = visible_form(self, tx, user, kind)?;
-            let Conditions { text, mut params } = conditions(&form, user, query, &sort)?;
-            let direction = if sort.descending { "DESC" } else { "ASC" };
-            let sql = format!(
-                "SELECT records.id, kind, records.unit, state, values_json, conflict_count, problem_count, received_ms,
-                   changed_s, units.name, {0} FROM records JOIN units ON units.code = records.unit
-                 WHERE {text} ORDER BY {0} {direction}, records.id {direction} LIMIT ?",
-                sort.column
-            );
-            params.push(Stored::Integer(i64::try_from(limit + 1).unwrap_or(i64::MAX)));
-            let mut statement = tx.prepare(&sql)?;
-            let rows = statement.query_map(params, |row| row_of(&form, row))?;
-            let mut rows = rows.collect::<Result<Vec<_>, _>>()?;
-            let more = rows.len() > limit;
-            rows.truncate(limit);
-            let next = rows.last().filter(|_| more).map(|(_, key, id)| cursor(key, id));
-            Ok(RecordList { records: rows.into_iter().map(|(row, ..)| row).collect(), next })
+            self.on_board(tx, |board| self.list_in(tx, board, &reach, &form, query))
         })
     }
+
+    fn list_in(
+        &self,
+        tx: &Connection,
+        board: &Board,
+        reach: &Reach,
+        form: &Arc<Form>,
+        query: &ListQuery,
+    ) -> Result<RecordList, StoreError> {
+        let ready = self.query(tx, board, reach, std::slice::from_ref(form), &query.filter)?;
+        let sort = Sort::of(board, form, &query.sort)?;
+        let from = match (&query.after, &query.before) {
+            (None, None) => Begin::Start,
+            (Some(after), None) => Begin::After(after),
+            (None, Some(before)) => Begin::Before(before),
+            (Some(_), Some(_)) => return Err(Problem::new("request_malformed").with("detail", "after, before").into()),
+        };
+        let window = Window::of(board, &ready, sort, from, query.limit.clamp(1, PAGE_MAX))?;
+        let Window { records, total, before, next, previous } = window;
+        Ok(RecordList { records: rows(tx, board, reach, &records)?, total, before, next, previous })
+    }
+
+    /// What a record that `user` may read refers to and what refers to it, as far as `user` may read that too.
+    ///
+    /// # Errors
+    /// `record_unknown`; else what the database said.
+    pub fn related(&self, user: UserId, record: RecordId, language: &str) -> Result<RelatedPage, StoreError> {
+        self.read(|tx| {
+            console::may_see(tx, user, record)?;
+            let reach = Reach::of(tx, user)?;
+            let forms = self.current_forms(tx)?.into_iter().filter(|form| reach.sees(form.definition().area));
+            let forms: Vec<Arc<Form>> = forms.collect();
+            self.on_board(tx, |board| {
+                let refers_to = named_by(tx, board, &reach, &forms, record, language)?;
+                let mut referred_by = Vec::new();
+                let filter = Filter { refers: Some(record), ..Filter::default() };
+                for form in &forms {
+                    let (sort, limit) = (RELATED_SORT.to_owned(), RELATED_MAX);
+                    let query = ListQuery { filter: filter.clone(), sort, limit, ..ListQuery::default() };
+                    let list = self.list_in(tx, board, &reach, form, &query)?;
+                    if list.total > 0 {
+                        referred_by.push(related_kind(form, language, list.total, list.records));
+                    }
+                }
+                Ok(RelatedPage { refers_to, referred_by })
+            })
+        })
+    }
+}
+
+/// The records that a record names, by kind, as far as the user may read them.
+fn named_by(
+    tx: &Connection,
+    board: &Board,
+    reach: &Reach,
+    forms: &[Arc<Form>],
+    record: RecordId,
+    language: &str,
+) -> Result<Vec<RelatedKind>, StoreError> {
+    let mut statement = tx.prepare("SELECT DISTINCT target FROM links WHERE record = ?1 ORDER BY target")?;
+    let targets = statement.query_map([record.as_bytes()], |row| Ok(RecordId(row.get(0)?)))?;
+    let mut by_kind: BTreeMap<&str, Vec<RecordId>> = BTreeMap::new();
+    for target in targets.collect::<Result<Vec<_>, _>>()? {
+        if let Some(line) = board.place(&target).and_then(|place| board.lines().get(place)) {
+            by_kind.entry(board.kinds.name(line.kind)).or_default().push(target);
+        }
+    }
+    let mut found = Vec::new();
+    for form in forms {
+        let definition = form.definition();
+        let mut targets = by_kind.remove(definition.kind.as_str()).unwrap_or_default();
+        targets.retain(|target| {
+            let line = board.place(target).and_then(|place| board.lines().get(place));
+            line.is_some_and(|line| reach.reads(definition.area, board.units.name(line.unit)))
+        });
+        if !targets.is_empty() {
+            let total = targets.len() as u64;
+            targets.truncate(RELATED_MAX);
+            found.push(related_kind(form, language, total, rows(tx, board, reach, &targets)?));
+        }
+    }
+    Ok(found)
+}
+
+fn related_kind(form: &Form, language: &str, total: u64, records: Vec<RecordRow>) -> RelatedKind {
+    let definition = form.definition();
+    let title = form.pick(&definition.title, language).unwrap_or(&definition.kind).to_owned();
+    RelatedKind { kind: definition.kind.clone(), title, total, records }
+}
+
+/// The records as lists show them; one that was purged meanwhile is left out.
+fn rows(tx: &Connection, board: &Board, reach: &Reach, ids: &[RecordId]) -> Result<Vec<RecordRow>, StoreError> {
+    let sql = "SELECT heads, cells FROM records JOIN listed ON record = id WHERE id = ?1";
+    let mut statement = tx.prepare(sql)?;
+    let mut found = Vec::with_capacity(ids.len());
+    for id in ids {
+        let Some(line) = board.place(id).and_then(|place| board.lines().get(place)) else { continue };
+        let stored: Option<(Vec<u8>, String)> =
+            statement.query_row([id.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+        let Some((heads, cells)) = stored else { continue };
+        let unit = board.units.name(line.unit);
+        found.push(RecordRow {
+            id: id.to_string(),
+            kind: board.kinds.name(line.kind).to_owned(),
+            unit: unit.to_owned(),
+            unit_name: reach.name(unit),
+            state: board.states.name(line.state).to_owned(),
+            values: serde_json::from_str(&cells).map_err(|error| StoreError::corrupt("list", error))?,
+            conflicts: u64::from(line.conflicts),
+            problems: u64::from(line.problems),
+            heads: records::hashes(&heads)?.iter().map(ToString::to_string).collect(),
+            first_ms: line.first_ms,
+            received_ms: line.received_ms,
+            changed_ms: line.changed_ms,
+            reviewed_ms: line.reviewed_ms,
+        });
+    }
+    Ok(found)
 }

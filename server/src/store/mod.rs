@@ -5,22 +5,29 @@ mod admit;
 mod again;
 mod audit;
 mod backup;
+mod board;
 mod console;
 mod devices;
+mod differences;
 mod documents;
 mod error;
 mod feeds;
+mod filter;
 mod foreseen;
 mod forms;
 mod held;
 mod hubs;
+mod import;
+mod listed;
 mod listing;
 mod mask;
 mod migrate;
 mod moves;
+mod overview;
 mod page;
 mod purge;
 mod quarantine;
+mod reach;
 mod records;
 mod restored;
 mod reviews;
@@ -30,6 +37,7 @@ mod succession;
 mod supervise;
 mod sync_log;
 mod take;
+mod today;
 mod units;
 mod users;
 mod verify;
@@ -53,15 +61,19 @@ pub use backup::{
 };
 pub use console::Asked;
 pub use devices::{DeviceRow, EnrolCode};
-pub use error::{Problem, StoreError};
+pub use error::{ChangedField, Problem, StoreError};
+pub use filter::{Filter, FilterText, Span};
 pub use forms::{FormRow, Published};
-pub use listing::{ListQuery, RecordLine, RecordList, RecordRow};
+pub use import::NewRecord;
+pub use listing::{ListQuery, RecordLine, RecordList, RecordRow, RelatedKind, RelatedPage};
+pub use overview::{OverviewPage, PointsPage};
 pub use page::RecordPage;
 pub use restored::RestoredState;
 pub(crate) use sessions::{SessionRow, SignIn, SignedIn};
 pub use succession::Succession;
 pub use supervise::{QuarantineItem, QuarantinePage};
 pub(crate) use sync_log::{StoreLog, id_range, one_id};
+pub use today::{DAYS_MAX, RETURNED_DAYS, SILENT_DAYS, TodayPage};
 pub use users::{Granted, UserRow, hash_password, password_fits};
 pub use verify::Check;
 pub use vitals::Vitals;
@@ -103,6 +115,7 @@ pub struct Store {
     identity: RwLock<Arc<Identity>>,
     forms: forms::FormCache,
     documents: documents::Documents,
+    board: RwLock<board::Board>,
     actors: console::ServerActors,
     /// Held by whoever seals.
     sealing: Mutex<()>,
@@ -221,10 +234,12 @@ impl Store {
             identity: RwLock::new(Arc::new(identity)),
             forms: forms::FormCache::default(),
             documents: documents::Documents::default(),
+            board: RwLock::default(),
             actors,
             sealing: Mutex::new(()),
             seal_at: Sealing::default(),
         };
+        store.index_again()?;
         store.follow_list()?;
         store.tidy_segments()?;
         Ok(store)

@@ -15,7 +15,7 @@ use fieldbook_core::sync::{chain, from_cbor};
 use super::audit::audit;
 use super::feeds::{self, Feed, NewEntry};
 use super::records::OpenRecord;
-use super::{Problem, Store, StoreError, UserRow, purge, records, units, users};
+use super::{Problem, Store, StoreError, UserRow, listed, purge, records, units, users};
 
 /// Characters of a move's reason.
 const REASON_CHARS_MAX: usize = 500;
@@ -273,13 +273,9 @@ impl Store {
             "INSERT INTO moves(record, number, from_feed, position, to_feed, moved_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         )?
         .execute((record.as_bytes(), number, left.row, position, feed.row, now_ms))?;
-        let serial = tx.next_serial()?;
-        tx.prepare("UPDATE records SET unit = ?2, feed = ?3, serial = ?4 WHERE id = ?1")?.execute((
-            record.as_bytes(),
-            to,
-            feed.row,
-            serial,
-        ))?;
+        let text = "UPDATE records SET unit = ?2, feed = ?3 WHERE id = ?1";
+        tx.prepare(text)?.execute((record.as_bytes(), to, feed.row))?;
+        listed::moved(tx, record, to)?;
         let mut actors: Vec<ActorId> = open.document.changes().into_iter().map(|change| change.actor).collect();
         actors.sort_unstable();
         actors.dedup();

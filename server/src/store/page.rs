@@ -3,13 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::sql::Connection;
-use fieldbook_core::document::{ConflictValue, HistoryEntry};
+use fieldbook_core::access::Decision;
+use fieldbook_core::document::{ConflictValue, HistoryEntry, RecordState};
 use fieldbook_core::forms::{EvalTime, Field, FieldPath, Form, Scalar};
 use fieldbook_core::ids::{ActorId, ChangeHash, DeviceId, RecordId, UserId};
 use serde::Serialize;
 use serde_json::Value as Json;
 use utoipa::ToSchema;
 
+use super::differences::{self, Befores};
 use super::records::{self, OpenRecord};
 use super::{Store, StoreError, audit, console, devices, listing, mask, quarantine, reviews, units};
 use crate::clock_text::shanghai;
@@ -115,8 +117,55 @@ pub struct WrotePage {
     /// What was written; null where it was cleared. Of a choice among several: its name.
     #[schema(value_type = Object)]
     pub value: Json,
+    /// Label of the value, where it is a choice.
+    pub text: Option<String>,
     /// Of a choice among several: whether it was chosen.
     pub chosen: Option<bool>,
+    /// What its author saw there; null where there was nothing, and of a choice among several.
+    #[schema(value_type = Object)]
+    pub before: Json,
+    /// Label of what its author saw, where it is a choice.
+    pub before_text: Option<String>,
+}
+
+/// A value that differs from what was approved.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct DifferencePage {
+    /// Path, with the row inside repeats.
+    pub path: String,
+    /// Label of the field.
+    pub label: String,
+    /// What was approved; null where there was nothing. Of several choices the list.
+    #[schema(value_type = Object)]
+    pub approved: Json,
+    /// Label of it, where it is a choice.
+    pub approved_text: Option<String>,
+    /// What stands there now.
+    #[schema(value_type = Object)]
+    pub now: Json,
+    /// Label of it, where it is a choice.
+    pub now_text: Option<String>,
+}
+
+/// What has changed since a record was approved or archived.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct AmendedPage {
+    /// The decision, in the order of `reviews`, from 0.
+    pub review: usize,
+    /// Answers that differ, in the order of the form, at most 500. Empty where only what the form does not know changed,
+    /// or a change was taken back.
+    pub differences: Vec<DifferencePage>,
+}
+
+/// What the user may do with the record as it stands.
+#[derive(Debug, Clone, Default, Serialize, ToSchema)]
+pub struct MayPage {
+    /// Choose values and edit, as far as fields allow.
+    pub edit: bool,
+    /// Decisions that the state allows: `approve`, `return`, `void`, `archive`.
+    pub decide: Vec<String>,
+    /// Why `approve` would be refused though the state allows it: `must_agree`, `has_problems`, `own_record`.
+    pub approve_blocked_by: Option<String>,
 }
 
 /// One save.
@@ -172,6 +221,10 @@ pub struct RecordPage {
     pub problems: Vec<ProblemPage>,
     /// All decisions, oldest first.
     pub reviews: Vec<ReviewPage>,
+    /// With the state `amended`: what differs from what was approved.
+    pub amended: Option<AmendedPage>,
+    /// What the user may do.
+    pub may: MayPage,
     /// All saves, causes before effects.
     pub history: Vec<ChangePage>,
     /// When its latest change arrived, milliseconds since 1970 UTC.
@@ -181,11 +234,11 @@ pub struct RecordPage {
 /// Milliseconds by which a claimed time may differ from the receipt without being doubted.
 const CLOCK_TOLERANCE_MS: i64 = fieldbook_core::protocol::limits::CLOCK_TOLERANCE_MS;
 
-struct Pager<'a> {
+pub(super) struct Pager<'a> {
     tx: &'a Connection,
-    form: &'a Form,
+    pub(super) form: &'a Form,
     language: &'a str,
-    revealed: &'a BTreeSet<String>,
+    pub(super) revealed: &'a BTreeSet<String>,
     authors: BTreeMap<ActorId, AuthorPage>,
     device_names: BTreeMap<DeviceId, String>,
 }
@@ -215,13 +268,13 @@ impl Pager<'_> {
         Ok(page)
     }
 
-    fn label(&self, path: &FieldPath) -> String {
+    pub(super) fn label(&self, path: &FieldPath) -> String {
         let field = self.form.field(&path.field);
         field.and_then(|field| self.form.pick(&field.label, self.language)).unwrap_or(&path.field).to_owned()
     }
 
     /// JSON and choice label of a value, masked if the field is hidden.
-    fn shown(&self, path: &FieldPath, value: Option<&Scalar>) -> (Json, Option<String>) {
+    pub(super) fn shown(&self, path: &FieldPath, value: Option<&Scalar>) -> (Json, Option<String>) {
         let Some(value) = value else { return (Json::Null, None) };
         let Some(field) = self.form.field(&path.field) else { return (plain(value), None) };
         if mask::hides(field, self.revealed) {
@@ -256,13 +309,15 @@ impl Pager<'_> {
         })
     }
 
-    fn change(&mut self, entry: &HistoryEntry) -> Result<ChangePage, StoreError> {
-        let wrote = entry.touched.iter().map(|touched| {
-            let (value, chosen) = match &touched.choice {
-                Some((name, chosen)) => (self.shown(&touched.path, Some(&Scalar::Text(name.clone()))).0, Some(*chosen)),
-                None => (self.shown(&touched.path, touched.value.as_ref()).0, None),
+    fn change(&mut self, entry: &HistoryEntry, before: &Befores) -> Result<ChangePage, StoreError> {
+        let wrote = entry.touched.iter().enumerate().map(|(at, touched)| {
+            let ((value, text), chosen) = match &touched.choice {
+                Some((name, chosen)) => (self.shown(&touched.path, Some(&Scalar::Text(name.clone()))), Some(*chosen)),
+                None => (self.shown(&touched.path, touched.value.as_ref()), None),
             };
-            WrotePage { path: touched.path.to_string(), label: self.label(&touched.path), value, chosen }
+            let (before, before_text) = self.shown(&touched.path, before.of_answer(&entry.change, at));
+            let (path, label) = (touched.path.to_string(), self.label(&touched.path));
+            WrotePage { path, label, value, text, chosen, before, before_text }
         });
         let wrote = wrote.collect();
         Ok(ChangePage {
@@ -284,6 +339,26 @@ fn plain(value: &Scalar) -> Json {
 
 fn hex_all(hashes: &[ChangeHash]) -> Vec<String> {
     hashes.iter().map(ToString::to_string).collect()
+}
+
+/// What a user may do with a record in this state.
+fn may(
+    tx: &Connection,
+    user: UserId,
+    open: &OpenRecord,
+    form: &Form,
+    state: RecordState,
+) -> Result<MayPage, StoreError> {
+    if !units::roles_at(tx, user, &open.feed.id.unit)?.iter().any(|role| role.supervises()) {
+        return Ok(MayPage::default());
+    }
+    let decide = Decision::ALL.iter().filter(|decision| console::allows(state, **decision));
+    let decide: Vec<String> = decide.map(|decision| decision.word().to_owned()).collect();
+    let blocked = match console::allows(state, Decision::Approve) {
+        true => console::approval_blocked(tx, user, open, form)?.map(|problem| problem.word.to_owned()),
+        false => None,
+    };
+    Ok(MayPage { edit: true, decide, approve_blocked_by: blocked })
 }
 
 fn review_pages(tx: &Connection, record: RecordId) -> Result<Vec<ReviewPage>, StoreError> {
@@ -314,8 +389,8 @@ impl Store {
         revealed: &BTreeSet<String>,
     ) -> Result<RecordPage, StoreError> {
         let page = self.read(|tx| {
-            let open = console::readable(tx, user, record)?;
-            self.page_in(tx, &open, language, revealed)
+            let open = console::readable_in(self, tx, user, record)?;
+            self.page_in(tx, &open, Some(user), language, revealed)
         })?;
         if !revealed.is_empty() {
             let fields = revealed.iter().cloned().collect::<Vec<_>>().join(",");
@@ -335,7 +410,7 @@ impl Store {
             let open = records::load(tx, record)?.ok_or_else(missing)?;
             let form = self.current_form(tx, &open.kind)?;
             let all = form.iter().flat_map(|form| form.definition().fields.iter().map(|field| field.path.clone()));
-            self.page_in(tx, &open, language, &all.collect())
+            self.page_in(tx, &open, None, language, &all.collect())
         })
     }
 
@@ -343,6 +418,7 @@ impl Store {
         &self,
         tx: &Connection,
         open: &OpenRecord,
+        user: Option<UserId>,
         language: &str,
         revealed: &BTreeSet<String>,
     ) -> Result<RecordPage, StoreError> {
@@ -374,8 +450,12 @@ impl Store {
             message: problem.message.clone(),
         });
         let problems = problems.collect();
+        let state = console::current_state(tx, open)?;
         let history = open.document.history(definition);
-        let history = history.iter().map(|entry| pager.change(entry)).collect::<Result<_, _>>()?;
+        let befores = Befores::of(&open.document, &history);
+        let history = history.iter().map(|entry| pager.change(entry, &befores)).collect::<Result<_, _>>()?;
+        let amended = differences::amended(tx, &pager, open, state)?;
+        let may = user.map_or_else(|| Ok(MayPage::default()), |user| may(tx, user, open, &form, state))?;
         let labels = definition
             .fields
             .iter()
@@ -389,7 +469,7 @@ impl Store {
             unit: open.feed.id.unit.clone(),
             unit_name: units::wanted_unit(tx, &open.feed.id.unit)?.name,
             area: open.feed.id.area.word().to_owned(),
-            state: console::current_state(tx, open)?.word().to_owned(),
+            state: state.word().to_owned(),
             submitted: open.document.submission(),
             heads: hex_all(&open.document.heads()),
             values: form.values_to_json(&evaluation.shown),
@@ -398,6 +478,8 @@ impl Store {
             conflicts,
             problems,
             reviews: review_pages(tx, open.id)?,
+            amended,
+            may,
             history,
             received_ms: open.received_ms,
         })
@@ -410,29 +492,6 @@ impl Store {
             let mut forms = self.current_forms(tx)?;
             forms.retain(|form| roles.iter().any(|(role, _)| role.areas().contains(&form.definition().area)));
             Ok(forms)
-        })
-    }
-
-    /// Records by state of each kind, as far as `user` may read.
-    ///
-    /// # Errors
-    /// What the database said.
-    pub fn counts(&self, user: UserId) -> Result<BTreeMap<String, BTreeMap<String, u64>>, StoreError> {
-        self.read(|tx| {
-            let reached: BTreeSet<(String, String)> =
-                units::scope(tx, user)?.into_iter().map(|(unit, area)| (unit, area.word().to_owned())).collect();
-            let sql = "SELECT kind, state, records.unit, area, count(*) FROM records JOIN feeds ON feeds.id = feed \
-                       GROUP BY kind, state, records.unit, area";
-            let mut statement = tx.prepare(sql)?;
-            let mut rows = statement.query(())?;
-            let mut counts: BTreeMap<String, BTreeMap<String, u64>> = BTreeMap::new();
-            while let Some(row) = rows.next_row()? {
-                if reached.contains(&(row.get(2)?, row.get(3)?)) {
-                    let (kind, state): (String, String) = (row.get(0)?, row.get(1)?);
-                    *counts.entry(kind).or_default().entry(state).or_default() += row.get::<u64>(4)?;
-                }
-            }
-            Ok(counts)
         })
     }
 

@@ -8,7 +8,7 @@ use fieldbook_core::sync::{chain, from_cbor, to_cbor};
 
 use super::audit::audit;
 use super::feeds::{self, NewEntry};
-use super::{Problem, Store, StoreError, UserRow, console, devices, units};
+use super::{Problem, Store, StoreError, UserRow, console, devices, listed, units};
 use crate::apart::{self, Line};
 
 /// Characters of a purge's reason.
@@ -80,7 +80,7 @@ fn erase_rows(tx: &Connection, record: RecordId) -> Result<(), StoreError> {
     ] {
         tx.prepare(sql)?.execute([record.as_bytes()])?;
     }
-    Ok(())
+    listed::erased(tx, record)
 }
 
 /// The devices of which changes of the record are held apart, each with one of these changes.
@@ -204,6 +204,7 @@ impl Store {
         if writer.sqlite().is_none() {
             return Ok(());
         }
+        writer.scrub_words()?;
         let busy: i64 = writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |row| row.get(0))?;
         if busy != 0 {
             tracing::warn!("a long read keeps the write-ahead log; it is emptied with the next checkpoint");

@@ -149,6 +149,14 @@ pub(crate) fn waiting(tx: &Connection, after: i64, limit: usize) -> Result<Vec<Q
     rows(tx, &format!("{WAITS} AND quarantine.id > ?1 ORDER BY quarantine.id LIMIT ?2"), (after, limit))
 }
 
+/// How many wait, by unit and area.
+pub(crate) fn waiting_by_feed(tx: &Connection) -> Result<Vec<(String, String, u64)>, StoreError> {
+    let sql = format!("SELECT unit, area, count(*) FROM quarantine WHERE {WAITS} GROUP BY unit, area");
+    let mut statement = tx.prepare(&sql)?;
+    let rows = statement.query_map((), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
 /// One that waits.
 pub(crate) fn one(tx: &Connection, id: i64) -> Result<Option<QuarantineRow>, StoreError> {
     Ok(rows(tx, &format!("{WAITS} AND quarantine.id = ?1"), [id])?.pop())

@@ -6,7 +6,7 @@ use crate::sql;
 use crate::sql::{Connection, OptionalExtension};
 use fieldbook_core::access::FeedId;
 use fieldbook_core::document::{Document, Rendition, ReviewMark, body, state_of};
-use fieldbook_core::forms::{EvalTime, Form, FormDefinition, Scalar, Values};
+use fieldbook_core::forms::{EvalTime, Form, FormDefinition};
 use fieldbook_core::ids::{ActorId, ChangeHash, DeviceId, RecordId, UserId};
 use fieldbook_core::protocol::{EntryBody, RecordStart};
 use fieldbook_core::sync::chain;
@@ -14,10 +14,8 @@ use serde_json::{Value as Json, json};
 
 use super::documents::Documents;
 use super::feeds::{self, Feed, NewEntry};
+use super::listed::{self, ListedRow, Listing};
 use super::{Store, StoreError, reviews};
-
-/// Characters of a record's search text.
-const SEARCH_CHARS_MAX: usize = 2_000;
 
 /// A record in hand: its document and where it belongs.
 pub(crate) struct OpenRecord {
@@ -48,6 +46,8 @@ pub(crate) struct Accepted<'a> {
     pub(crate) time_s: i64,
     pub(crate) received_ms: i64,
     pub(crate) stated: Option<(DeviceId, u64, u32)>,
+    /// Who wrote it, if that is known.
+    pub(crate) user: Option<UserId>,
 }
 
 /// Reads concatenated change hashes.
@@ -216,6 +216,9 @@ impl Store {
             body: &body,
         };
         let position = feeds::append(tx, &mut feed, &new)?;
+        if let Some(user) = change.user {
+            listed::wrote(tx, user, open.id)?;
+        }
         open.feed = feed;
         open.changed_s = open.changed_s.max(change.time_s);
         open.body_bytes += change.bytes.len();
@@ -246,14 +249,13 @@ impl Store {
         let last = reviews::last(tx, open.id)?;
         let submission = open.document.submission();
         let state = state_of(&heads, submission.as_deref(), last.as_ref().map(|last| &last.mark));
-        let serial = tx.next_serial()?;
         tx.prepare(
             "INSERT INTO records(id, kind, created_version, unit, feed, salt, state, submission, heads, values_json,
-               conflicts_json, problems_json, conflict_count, problem_count, search, received_ms, changed_s, serial)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)
+               conflicts_json, problems_json, conflict_count, problem_count, received_ms, changed_s)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
              ON CONFLICT(id) DO UPDATE SET state = ?7, submission = ?8, heads = ?9, values_json = ?10,
-               conflicts_json = ?11, problems_json = ?12, conflict_count = ?13, problem_count = ?14, search = ?15,
-               received_ms = ?16, changed_s = ?17, serial = ?18",
+               conflicts_json = ?11, problems_json = ?12, conflict_count = ?13, problem_count = ?14,
+               received_ms = ?15, changed_s = ?16",
         )?
         .execute(sql::params![
             open.id.as_bytes(),
@@ -270,11 +272,22 @@ impl Store {
             Json::from(read.problems.clone()).to_string(),
             i64::try_from(read.conflicts.len()).unwrap_or(i64::MAX),
             i64::try_from(read.problems.len()).unwrap_or(i64::MAX),
-            read.search,
             open.received_ms,
             open.changed_s,
-            serial,
         ])?;
+        ListedRow {
+            record: open.id,
+            kind: &open.kind,
+            unit: &open.feed.id.unit,
+            state: state.word(),
+            conflicts: read.conflicts.len(),
+            problems: read.problems.len(),
+            received_ms: open.received_ms,
+            changed_s: open.changed_s,
+            reviewed_ms: last.as_ref().map(|last| last.time_ms),
+            listing: &read.listing,
+        }
+        .put(tx)?;
         tx.prepare("INSERT INTO bodies(record, body) VALUES (?1, ?2) ON CONFLICT(record) DO UPDATE SET body = ?2")?
             .execute((open.id.as_bytes(), ready.body))?;
         open.dirty = false;
@@ -315,12 +328,11 @@ pub(crate) struct ReadRow {
     pub(crate) values: Json,
     pub(crate) conflicts: Vec<Json>,
     pub(crate) problems: Vec<Json>,
-    pub(crate) search: String,
+    pub(crate) listing: Listing,
 }
 
 /// Reads the merged record under `form`, of which `rendition` is: shown values, conflicts, what breaks the form's rules.
 fn read_row(form: &Arc<Form>, open: &OpenRecord, rendition: &Rendition) -> ReadRow {
-    let definition = form.definition();
     let evaluation = form.evaluate(rendition.values(), EvalTime::new(open.changed_s, &open.id));
     let conflicts = rendition
         .conflicts()
@@ -332,31 +344,8 @@ fn read_row(form: &Arc<Form>, open: &OpenRecord, rendition: &Rendition) -> ReadR
         .iter()
         .map(|problem| json!({ "path": problem.path.to_string(), "message": problem.message }))
         .collect();
-    let search = search_text(definition, &evaluation.shown);
-    ReadRow { values: form.values_to_json(&evaluation.shown), conflicts, problems, search }
-}
-
-fn search_text(definition: &FormDefinition, values: &Values) -> String {
-    let mut words = String::new();
-    let mut add = |scalar: Option<&Scalar>| match scalar {
-        Some(Scalar::Text(text)) => {
-            words.push_str(&text.to_lowercase());
-            words.push(' ');
-        }
-        Some(Scalar::Integer(number)) => words.push_str(&format!("{number} ")),
-        None => {}
-    };
-    for field in definition.fields.iter().filter(|field| field.search || field.list) {
-        match &field.repeat {
-            None => add(values.fields.get(&field.path)),
-            Some(repeat) => {
-                for row in values.rows.get(repeat).map_or(&[][..], Vec::as_slice) {
-                    add(row.fields.get(&field.path));
-                }
-            }
-        }
-    }
-    words.chars().take(SEARCH_CHARS_MAX).collect()
+    let listing = Listing::of(form, &evaluation.shown);
+    ReadRow { values: form.values_to_json(&evaluation.shown), conflicts, problems, listing }
 }
 
 /// Who writes under an actor.
@@ -390,4 +379,6 @@ pub(crate) fn received_ms(tx: &Connection, change: &ChangeHash) -> Result<Option
 pub(crate) struct LastReview {
     pub(crate) mark: ReviewMark,
     pub(crate) reopened: Option<Vec<String>>,
+    /// When, milliseconds since 1970 UTC.
+    pub(crate) time_ms: i64,
 }

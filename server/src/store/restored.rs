@@ -244,7 +244,9 @@ impl Store {
         let Ok(admitted) = intake::admit(Arc::make_mut(&mut open.document), form.definition(), bytes, None) else {
             return Ok(false);
         };
-        let accepted = Accepted { hash, bytes, time_s: admitted.time_s, received_ms: entry.received_ms, stated: None };
+        let user = records::author(tx, admitted.actor)?.map(|author| author.user);
+        let accepted =
+            Accepted { hash, bytes, time_s: admitted.time_s, received_ms: entry.received_ms, stated: None, user };
         self.append_change(tx, &mut open, &accepted)?;
         self.save_record(tx, &mut open)?;
         let sql = "UPDATE quarantine SET admitted_ms = ?2, admitted_as = ?1 WHERE hash = ?1 AND admitted_as IS NULL";

@@ -56,8 +56,9 @@ pub(crate) fn of_record(tx: &Connection, record: RecordId) -> Result<Vec<ReviewR
 pub(crate) fn last(tx: &Connection, record: RecordId) -> Result<Option<LastReview>, StoreError> {
     let Some(last) = of_record(tx, record)?.pop() else { return Ok(None) };
     let reopened = (last.decision == Decision::Return).then(|| last.fields.clone());
+    let time_ms = last.time_ms;
     let mark = ReviewMark { decision: last.decision, heads: last.heads, submission: last.submission };
-    Ok(Some(LastReview { mark, reopened }))
+    Ok(Some(LastReview { mark, reopened, time_ms }))
 }
 
 /// What an author with `roles` may do after the last decision.

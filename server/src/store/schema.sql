@@ -54,11 +54,32 @@ CREATE TABLE records (
   id BLOB PRIMARY KEY, kind TEXT NOT NULL, created_version TEXT NOT NULL, unit TEXT NOT NULL REFERENCES units(code),
   feed INTEGER NOT NULL REFERENCES feeds(id), salt BLOB NOT NULL, state TEXT NOT NULL, submission TEXT,
   heads BLOB NOT NULL, values_json TEXT NOT NULL, conflicts_json TEXT NOT NULL, problems_json TEXT NOT NULL,
-  conflict_count INTEGER NOT NULL, problem_count INTEGER NOT NULL, search TEXT NOT NULL,
-  received_ms INTEGER NOT NULL, changed_s INTEGER NOT NULL, serial INTEGER NOT NULL
+  conflict_count INTEGER NOT NULL, problem_count INTEGER NOT NULL,
+  received_ms INTEGER NOT NULL, changed_s INTEGER NOT NULL
 ) STRICT;
-CREATE INDEX records_kind ON records(kind, serial);
-CREATE INDEX records_serial ON records(serial);
+CREATE INDEX records_kind ON records(kind, id);
+-- What lists, counts and the map read: one narrow row a record (docs/adr/0011). cells: JSON of the list columns by path,
+-- sensitive ones masked. lat_e5, lon_e5: 1/100,000 degree. indexed: digest of what search and links hold. serial: grows
+-- with every write, over all records. Of a purged record number and id stay, under the kind ''. The words that a
+-- record is found by are in the table `lexicon`, which each database has in its own form (sql/search.rs).
+CREATE TABLE listed (
+  n INTEGER PRIMARY KEY, record BLOB NOT NULL UNIQUE, kind TEXT NOT NULL, unit TEXT NOT NULL, state TEXT NOT NULL,
+  conflicts INTEGER NOT NULL, problems INTEGER NOT NULL, first_ms INTEGER NOT NULL, received_ms INTEGER NOT NULL,
+  changed_s INTEGER NOT NULL, reviewed_ms INTEGER, cells TEXT NOT NULL, lat_e5 INTEGER, lon_e5 INTEGER,
+  indexed BLOB NOT NULL, serial INTEGER NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX listed_serial ON listed(serial);
+-- Who wrote in which record.
+CREATE TABLE writers (
+  user BLOB NOT NULL, record BLOB NOT NULL, PRIMARY KEY (user, record)
+) STRICT, WITHOUT ROWID;
+-- Which record names which other in an answer.
+CREATE TABLE links (
+  target BLOB NOT NULL, record BLOB NOT NULL, path TEXT NOT NULL, PRIMARY KEY (target, record, path)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX links_record ON links(record);
+-- Until when a user has seen on the page of the day what came in.
+CREATE TABLE seen (user BLOB PRIMARY KEY REFERENCES users(id), seen_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE bodies (record BLOB PRIMARY KEY REFERENCES records(id), body BLOB NOT NULL) STRICT;
 CREATE TABLE statements (
   device BLOB NOT NULL, number INTEGER NOT NULL, hash BLOB NOT NULL, bytes BLOB NOT NULL, signature BLOB NOT NULL,

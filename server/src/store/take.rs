@@ -137,6 +137,7 @@ impl Store {
                         time_s: admitted.time_s,
                         received_ms: change.received_ms,
                         stated: Some((change.device, change.statement, change.index)),
+                        user: Some(change.user),
                     };
                     return Ok(Fate::Accepted(self.append_change(tx, record, &accepted)?));
                 }

@@ -49,6 +49,12 @@ pub(crate) fn with_ancestors(tx: &Connection, code: &str) -> Result<Vec<String>,
     Ok(path)
 }
 
+/// Every unit, by code.
+pub(crate) fn all(tx: &Connection) -> Result<Vec<Unit>, StoreError> {
+    let mut statement = tx.prepare("SELECT code, name, parent, division FROM units ORDER BY code")?;
+    Ok(statement.query_map((), unit_of)?.collect::<Result<_, _>>()?)
+}
+
 /// The roles of `user`, each with its unit, sorted.
 pub(crate) fn roles(tx: &Connection, user: UserId) -> Result<Vec<(Role, String)>, StoreError> {
     let mut statement = tx.prepare("SELECT role, unit FROM user_roles WHERE user = ?1")?;
@@ -201,10 +207,6 @@ impl Store {
     /// # Errors
     /// What the database said.
     pub fn units(&self) -> Result<Vec<Unit>, StoreError> {
-        self.read(|tx| {
-            let mut statement = tx.prepare("SELECT code, name, parent, division FROM units ORDER BY code")?;
-            let units = statement.query_map((), unit_of)?.collect::<Result<_, _>>()?;
-            Ok(units)
-        })
+        self.read(all)
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use fieldbook_core::access::{Area, Role};
 use fieldbook_core::ids::RecordId;
-use fieldbook_server::store::{ListQuery, RecordPage, RecordRow, Store, StoreError, UserRow};
+use fieldbook_server::store::{FilterText, ListQuery, RecordPage, RecordRow, Store, StoreError, UserRow};
 
 use super::forms::{HIDDEN, KINDS};
 use super::office::{self, Held, USERS};
@@ -101,12 +101,15 @@ fn query(world: &mut World) -> ListQuery {
         ..ListQuery::default()
     };
     match world.chance.below(6) {
-        0 => query.state = Some(STATES[world.chance.below(STATES.len())].to_owned()),
-        1 => query.unit = Some(UNITS[world.chance.below(UNITS.len())].to_owned()),
+        0 => {
+            let state = Some(STATES[world.chance.below(STATES.len())].to_owned());
+            query.filter = FilterText { state, ..FilterText::default() }.parse().unwrap_or_default();
+        }
+        1 => query.filter.unit = Some(UNITS[world.chance.below(UNITS.len())].to_owned()),
         // The beginning of a text, as somebody types it.
-        2 => query.text = Some(format!("W{}", 1 + world.chance.below(world.model.written.len()))),
-        3 => query.conflicts = Some(world.chance.one_in(2)),
-        4 => query.problems = Some(world.chance.one_in(2)),
+        2 => query.filter.text = Some(format!("W{}", 1 + world.chance.below(world.model.written.len()))),
+        3 => query.filter.conflicts = Some(world.chance.one_in(2)),
+        4 => query.filter.problems = Some(world.chance.one_in(2)),
         _ => {}
     }
     query
@@ -184,6 +187,14 @@ impl<'w> Reader<'w> {
                 Ok(_) => Err(self.wrong(format_args!("a list of {kind}, which is outside of their scope"))),
             };
         }
+        let elsewhere = |unit: &String| unit != "R" && !self.reach.iter().any(|(reached, _)| reached == unit);
+        if query.filter.unit.as_ref().is_some_and(elsewhere) {
+            return match self.store.list(self.user.id, kind, query) {
+                Err(StoreError::Problem(problem)) if problem.word == "unit_unknown" => Ok(()),
+                Err(error) => Err(error.into()),
+                Ok(_) => Err(self.wrong(format_args!("a list of {:?}, where they have no role", query.filter.unit))),
+            };
+        }
         let rows = self.walk(kind, query)?;
         for row in &rows {
             let page = pages.get(&row.id).ok_or_else(|| self.wrong(format_args!("{} in a list of {kind}", row.id)))?;
@@ -197,7 +208,7 @@ impl<'w> Reader<'w> {
         let listed: BTreeSet<&str> = rows.iter().map(|row| row.id.as_str()).collect();
         let mut wanted = BTreeSet::new();
         for page in pages.values().filter(|page| fits_query(page, query)) {
-            if query.text.as_ref().is_none_or(|text| self.is_found(page, text)) {
+            if query.filter.text.as_ref().is_none_or(|text| self.is_found(page, text)) {
                 wanted.insert(page.id.as_str());
             }
         }
@@ -276,10 +287,11 @@ impl<'w> Reader<'w> {
 
 /// Whether a list by this query shows the record of this page, but for what it searches.
 fn fits_query(page: &RecordPage, query: &ListQuery) -> bool {
-    query.state.as_ref().is_none_or(|state| page.state == *state)
-        && query.unit.as_ref().is_none_or(|unit| page.unit == *unit || unit == "R")
-        && query.conflicts.is_none_or(|some| page.conflicts.is_empty() != some)
-        && query.problems.is_none_or(|some| page.problems.is_empty() != some)
+    let filter = &query.filter;
+    (filter.states.is_empty() || filter.states.iter().any(|state| page.state == state.word()))
+        && filter.unit.as_ref().is_none_or(|unit| page.unit == *unit || unit == "R")
+        && filter.conflicts.is_none_or(|some| page.conflicts.is_empty() != some)
+        && filter.problems.is_none_or(|some| page.problems.is_empty() != some)
 }
 
 /// Whether one row may stand before another.

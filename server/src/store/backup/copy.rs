@@ -1,7 +1,7 @@
 //! Every row of one database into another, in one transaction.
 
 use crate::sql::{Connection, Stored, Table, Values};
-use crate::store::{SCHEMA_VERSION, StoreError, meta, migrate};
+use crate::store::{SCHEMA_VERSION, StoreError, listed, meta, migrate, set_meta};
 
 use super::archive::Header;
 
@@ -48,9 +48,14 @@ pub(super) fn make(tx: &Connection, header: &Header) -> Result<(), StoreError> {
     Ok(tx.defer_references()?)
 }
 
-/// After the last row: numbers go on above those that came, and the tables become those of this version.
+/// After the last row: numbers go on above those that came, the words that records are found by are to be made when the store
+/// is opened, and the tables become those of this version.
 pub(super) fn finish(tx: &Connection, tables: &[Table]) -> Result<(), StoreError> {
     tx.count_on(tables)?;
+    if tables.iter().any(|table| table.name == "listed") {
+        tx.execute("UPDATE listed SET indexed = ?1", [[0_u8; 0]])?;
+        set_meta(tx, listed::TO_INDEX, b"1")?;
+    }
     migrate::steps(tx)
 }
 

@@ -81,8 +81,8 @@ impl Scene {
 
     /// All that the store shows of the record, and whether it holds together.
     fn shown(&self) -> Vec<String> {
-        let text = "SELECT heads, state || values_json || conflicts_json || problems_json || search || changed_s \
-                    FROM records";
+        let text = "SELECT heads, records.state || values_json || conflicts_json || problems_json || cells || records.changed_s \
+                    FROM records JOIN listed ON record = id";
         self.server
             .store
             .read(|tx| {

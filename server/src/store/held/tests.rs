@@ -86,7 +86,7 @@ async fn exchanges_of_two_processes_write_beside_each_other() {
     assert_eq!(fate, Fate::Accepted(1));
     other.commit().unwrap();
     log.commit().unwrap();
-    let text = "SELECT count(*), count(DISTINCT serial) FROM records";
+    let text = "SELECT count(*), count(DISTINCT serial) FROM listed";
     let counts: (i64, i64) =
         second.read(|tx| Ok(tx.query_row(text, (), |row| Ok((row.get(0)?, row.get(1)?)))?)).unwrap();
     assert_eq!(counts, (2, 2));
