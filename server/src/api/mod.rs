@@ -1,4 +1,4 @@
-//! The router: `/healthz`, `/sync/1` for phones, `/api/v1` for supervisors.
+//! The router: `/healthz`, `/sync/1` for phones, `/api/v1` for supervisors, all else their console.
 
 mod decisions;
 mod error;
@@ -24,6 +24,7 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::console;
 use crate::limiter::Limiter;
 use crate::store::{Problem, Store, StoreError};
 use crate::sync_http;
@@ -45,8 +46,8 @@ pub(crate) struct App {
 /// Every address that the server answers.
 pub fn router(store: Arc<Store>) -> Router {
     let app = App { store, limiter: Arc::new(Limiter::default()), exchanges: Arc::new(Semaphore::new(EXCHANGES_MAX)) };
-    let (console, document) = console().split_for_parts();
-    let console = console
+    let (api, document) = api().split_for_parts();
+    let api = api
         .route("/openapi.json", get(move || async move { Json(document) }))
         .fallback(error::no_such_address)
         .method_not_allowed_fallback(error::no_such_address)
@@ -54,11 +55,12 @@ pub fn router(store: Arc<Store>) -> Router {
         .layer(middleware::from_fn_with_state(app.clone(), confirmed))
         .layer(middleware::from_fn(error::localise));
     Router::new()
-        .nest("/api/v1", console)
+        .nest("/api/v1", api)
         .route("/healthz", get(healthz))
         .route("/sync/1", post(sync_http::exchange))
         .route("/sync/1/enrol", post(sync_http::enrol))
         .route("/sync/1/segments/{name}", get(sync_http::segment))
+        .fallback(get(console::file))
         .with_state(app)
 }
 
@@ -72,7 +74,7 @@ async fn confirmed(State(app): State<App>, request: Request, next: Next) -> Resp
 }
 
 /// The supervisors' API, to be nested under `/api/v1`.
-fn console() -> OpenApiRouter<App> {
+fn api() -> OpenApiRouter<App> {
     #[derive(OpenApi)]
     #[openapi(info(title = "Fieldbook 走访本", description = "The supervisors' API"), servers((url = "/api/v1")))]
     struct Head;
@@ -103,7 +105,7 @@ fn console() -> OpenApiRouter<App> {
 /// # Errors
 /// What the serialiser said.
 pub fn openapi_json() -> Result<String, serde_json::Error> {
-    serde_json::to_string_pretty(&console().into_openapi()).map(|text| text + "\n")
+    serde_json::to_string_pretty(&api().into_openapi()).map(|text| text + "\n")
 }
 
 impl App {
