@@ -6,6 +6,7 @@
 
 mod apart;
 mod api;
+mod browser_tls;
 pub mod cli;
 mod clock_text;
 mod code;

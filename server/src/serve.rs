@@ -18,6 +18,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 
+use crate::browser_tls;
 use crate::store::{Problem, Store, StoreError};
 
 /// Connections open at once; more wait to be accepted.
@@ -73,7 +74,9 @@ impl Bound {
 /// # Errors
 /// `listen_failed`, `plain_only_loopback`, or what the store said.
 pub async fn bind(store: &Store, options: &ServeOptions) -> Result<Bound, StoreError> {
-    let bound = bind_at(&options.listen, options.plain_http, || store.identity().tls()).await?;
+    let reached = [Some(options.listen.as_str()), options.address.as_deref()];
+    let reached: Vec<&str> = reached.into_iter().flatten().collect();
+    let bound = bind_at(&options.listen, options.plain_http, || browser_tls::config(store, &reached)).await?;
     let local = bound.local;
     // Nobody can reach `0.0.0.0`: without --address, links keep the address of an earlier start, or ask for one.
     let reachable = (!local.ip().is_unspecified()).then(|| local.to_string());
@@ -90,10 +93,10 @@ pub async fn bind(store: &Store, options: &ServeOptions) -> Result<Bound, StoreE
 ///
 /// # Errors
 /// `listen_failed`, `plain_only_loopback`.
-pub(crate) async fn bind_at(
+pub(crate) async fn bind_at<E: std::fmt::Display>(
     listen: &str,
     plain_http: bool,
-    tls: impl FnOnce() -> Result<rustls::ServerConfig, rustls::Error>,
+    tls: impl FnOnce() -> Result<rustls::ServerConfig, E>,
 ) -> Result<Bound, StoreError> {
     let failed = |error: &dyn std::fmt::Display| {
         StoreError::from(Problem::new("listen_failed").with("address", listen).with("detail", error))
