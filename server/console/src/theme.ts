@@ -7,6 +7,8 @@ import { theme } from 'antd';
  */
 export const consoleTheme: ThemeConfig = {
   algorithm: theme.compactAlgorithm,
+  // With hashes every selector is a `:where(…)`, which Chromium 87 does not know.
+  hashed: false,
   token: {
     colorPrimary: '#0b4f94',
     colorLink: '#0b4f94',
@@ -26,12 +28,13 @@ export const consoleTheme: ThemeConfig = {
     colorBorder: '#b9c0c8',
     colorBorderSecondary: '#dfe3e8',
     fontSize: 14,
+    fontSizeSM: 13,
     borderRadius: 4,
     fontFamily: '"Microsoft YaHei", "PingFang SC", "Noto Sans CJK SC", "Source Han Sans SC", system-ui, sans-serif',
     motion: !navigator.webdriver && !window.matchMedia('(prefers-reduced-motion: reduce)').matches,
   },
   components: {
-    Table: { cellPaddingBlockSM: 5, cellPaddingInlineSM: 8, headerColor: '#333a42' },
-    Menu: { itemHeight: 32 },
+    Table: { cellPaddingBlockSM: 3, cellPaddingInlineSM: 8, headerColor: '#333a42' },
+    Menu: { itemHeight: 30, itemSelectedBg: '#e3eefb', itemSelectedColor: '#08386a' },
   },
 };

@@ -45,6 +45,7 @@ test('one record, changed after its approval', async ({ page }) => {
 
 test('returning with reasons', async ({ page }) => {
   await page.goto(`/records/household/${BROKEN}`);
+  await expect(page.getByRole('button', { name: '退回' })).toBeEnabled();
   await page.keyboard.press('r');
   await expect(page.getByRole('dialog')).toBeVisible();
   await accessible(page);

@@ -26,7 +26,11 @@ export interface Section {
 
 type Group = KindForm['groups'][number];
 
-const isShown = (field: Field): boolean => !['note', 'phone', 'meta'].includes(field.field_type);
+/** Notes and what the app fills are no answers; what a form computes without a label is its own business. */
+function isShown(field: Field): boolean {
+  if (['note', 'phone', 'meta'].includes(field.field_type)) return false;
+  return !field.calculated || Object.values(field.label).some((label) => label !== '');
+}
 
 function parent(path: string): string {
   const at = path.lastIndexOf('/');
