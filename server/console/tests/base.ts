@@ -61,7 +61,7 @@ export async function signIn(page: Page, who: Login): Promise<void> {
   const login = page.getByLabel('登录名');
   if (await login.isEditable()) await login.fill(who.login);
   await page.getByLabel('密码', { exact: true }).fill(who.password);
-  await page.getByRole('button', { name: /登\s*录/ }).click();
+  await page.getByRole('button', { name: /^登\s*录$/ }).click();
 }
 
 /** What the styles of a browser of 2020 cannot be: without these a rule is lost there. */

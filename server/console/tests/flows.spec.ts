@@ -188,7 +188,7 @@ test('a view stands in its address', async ({ page, browser, stage }) => {
   await expect(page).toHaveURL(/state=draft/);
   await page.getByRole('columnheader', { name: '收到时间' }).click();
   await page.getByRole('button', { name: '显示的列' }).click();
-  await page.getByRole('checkbox', { name: '修改时间' }).check();
+  await page.getByRole('checkbox', { name: '修改时间' }).click();
   await expect(page.getByRole('columnheader', { name: '修改时间' })).toBeVisible();
   const names = await page.locator('a.row-link').allTextContents();
   const other = await signedIn(browser, stage, 1);

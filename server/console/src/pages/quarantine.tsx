@@ -81,8 +81,10 @@ function Opened({ id, close }: { id: number; close: () => void }) {
       const admitted = await answer(api.POST('/quarantine/{id}/admit', { params: { path: { id: String(id) } } }));
       const taken = admitted.changes.filter((change) => change.taken_as).length;
       message.success(t('quarantine.admitted', { count: taken }));
-      await queryClient.invalidateQueries();
+      // It waits no more: asking for it again would find nothing.
       close();
+      queryClient.removeQueries({ queryKey: ['quarantined', id] });
+      await queryClient.invalidateQueries({ predicate: ({ queryKey }) => queryKey[0] !== 'quarantined' });
     } catch (failure) {
       setError(failure);
       message.error(sentence(failure));

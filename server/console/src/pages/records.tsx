@@ -91,13 +91,17 @@ interface TableProps_ {
 function RecordTable({ form, rows, loading, filters, change }: TableProps_) {
   const { t } = useTranslation();
   const [search] = useSearchParams();
-  const { state } = useLocation();
+  const { state, key } = useLocation();
+  const focused = useRef('');
   const columns = useColumns(form, filters);
   const cameFrom = (state as { from?: string } | null)?.from;
   useEffect(() => {
     // Back from a record: the eye and the keyboard go on where they were.
-    if (rows && cameFrom) document.getElementById(`row-${cameFrom}`)?.focus();
-  }, [rows, cameFrom]);
+    // Once: a list that is fetched again must not take the focus from where it has gone since.
+    if (!rows || !cameFrom || focused.current === key) return;
+    focused.current = key;
+    document.getElementById(`row-${cameFrom}`)?.focus();
+  }, [rows, cameFrom, key]);
   const sorted: TableProps<Row>['onChange'] = (_pages, _filters, sorter) => {
     const one = Array.isArray(sorter) ? sorter[0] : sorter;
     const name = String(one?.columnKey ?? '');

@@ -6,6 +6,7 @@ import { ApiProblem, answer, api, type Shapes } from '../api/client';
 import { say, type Key } from '../i18n';
 import { fieldLabel, fieldsByPath, withoutRows, type KindForm } from '../logic/values';
 import { Failed } from './failed';
+import { answerId } from './form-view';
 import { DECISIONS } from './timeline';
 
 type Page = Shapes['RecordPage'];
@@ -119,7 +120,10 @@ export function Decisions({ page, form, decisions }: Props) {
         <ul className="why-not mark-problem">
           {page.problems.map((problem) => (
             <li key={`${problem.path} ${problem.message}`}>
-              {fieldLabel(fields.get(withoutRows(problem.path)), problem.label)}：{problem.message}
+              <Button type="link" size="small" onClick={() => document.getElementById(answerId(problem.path))?.scrollIntoView({ block: 'center' })}>
+                {fieldLabel(fields.get(withoutRows(problem.path)), problem.label)}
+              </Button>
+              {problem.message}
             </li>
           ))}
         </ul>

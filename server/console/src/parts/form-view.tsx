@@ -106,6 +106,9 @@ function Answers({ items, marks }: { items: Item[]; marks: Marks }) {
   );
 }
 
+/** Where an answer stands on the page. */
+export const answerId = (path: string): string => `answer ${path}`;
+
 function OneAnswer({ item, marks }: { item: Item; marks: Marks }) {
   const { t } = useTranslation();
   const field = withoutRows(item.path);
@@ -116,7 +119,7 @@ function OneAnswer({ item, marks }: { item: Item; marks: Marks }) {
   const problem = marks.problems.get(item.path);
   const names = ['answer', text.length > WIDE_CHARS && 'wide', conflict && 'in-conflict', problem !== undefined && 'has-problem', marks.returned.has(field) && 'opened'];
   return (
-    <div className={names.filter(Boolean).join(' ')}>
+    <div id={answerId(item.path)} className={names.filter(Boolean).join(' ')}>
       <dt>
         {label}
         {item.field.calculated && <span title={t('record.calculated')}> ƒ</span>}
