@@ -20,6 +20,9 @@ const RecordPage = lazy(() => import('./pages/record'));
 const Quarantine = lazy(() => import('./pages/quarantine'));
 const Devices = lazy(() => import('./pages/devices'));
 
+// Most visits go there: it comes while the server is asked who this is.
+void import('./pages/records');
+
 const later = (page: React.ReactNode) => <Suspense fallback={<Wait />}>{page}</Suspense>;
 
 const router = createBrowserRouter([

@@ -32,7 +32,9 @@ test('by keyboard alone: search, open, approve, on to the next, back', async ({ 
   await expect(page.getByRole('button', { name: '通过' })).toBeEnabled();
   await page.keyboard.press('a');
   await expect(page).toHaveURL(new RegExp((next ?? '').replace('row-', '')));
+  await expect(page.getByText('第 3 份')).toBeVisible();
   await page.keyboard.press('k');
+  await expect(page.getByText('第 2 份')).toBeVisible();
   await expect(page.locator('.record-head .state')).toContainText('已通过');
   await page.keyboard.press('u');
   await expect(page).toHaveURL(/\/records\/household\?/);

@@ -20,6 +20,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router, middleware};
 use tokio::sync::Semaphore;
+use tower_http::compression::CompressionLayer;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -53,7 +54,8 @@ pub fn router(store: Arc<Store>) -> Router {
         .method_not_allowed_fallback(error::no_such_address)
         .layer(DefaultBodyLimit::max(API_BODY_BYTES_MAX))
         .layer(middleware::from_fn_with_state(app.clone(), confirmed))
-        .layer(middleware::from_fn(error::localise));
+        .layer(middleware::from_fn(error::localise))
+        .layer(CompressionLayer::new());
     Router::new()
         .nest("/api/v1", api)
         .route("/healthz", get(healthz))

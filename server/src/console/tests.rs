@@ -55,6 +55,14 @@ async fn a_page_has_a_nonce_of_its_own_or_says_that_it_was_not_built() {
 }
 
 #[tokio::test]
+async fn answers_of_the_api_come_compressed() {
+    let answer = get(&TestServer::new(), "/api/v1/openapi.json").await;
+    assert_eq!(answer.status(), StatusCode::OK);
+    assert_eq!(answer.headers()["content-encoding"], "gzip");
+    assert_eq!(to_bytes(answer.into_body(), 1 << 20).await.unwrap()[..2], [0x1f, 0x8b]);
+}
+
+#[tokio::test]
 async fn hashed_files_come_compressed_and_are_kept() {
     let server = TestServer::new();
     for path in Files::iter().filter(|path| path.starts_with("assets/") && path.ends_with(".js")) {
