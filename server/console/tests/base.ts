@@ -18,6 +18,8 @@ export const expected: { messages: RegExp[] } = { messages: [] };
 
 export const test = playwright.extend<{ quiet: void; page: Page }, { stage: Stage }>({
   stage: [
+    // Playwright reads from the pattern which fixtures this one needs: none.
+    // oxlint-disable-next-line no-empty-pattern
     async ({}, use) => {
       const stage = await setUp(RECORDS);
       await use(stage);
