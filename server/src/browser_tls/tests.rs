@@ -70,8 +70,7 @@ fn shown(server: &TestServer, addresses: &[&str], schemes: Vec<SignatureScheme>)
         client.read_tls(&mut wire.as_slice()).unwrap();
         client.process_new_packets().unwrap();
     }
-    let found = verifier.1.lock().unwrap().clone();
-    found
+    verifier.1.lock().unwrap().clone()
 }
 
 #[test]
