@@ -151,7 +151,7 @@ test('a session that ended asks again and keeps what was typed', async ({ page, 
   await page.context().clearCookies();
   await page.getByRole('dialog').getByRole('button', { name: /退\s*回/ }).click();
   const again = page.getByRole('dialog', { name: '登录已到期' });
-  await expect(again).toBeVisible();
+  await expect(again.getByLabel('密码', { exact: true })).toBeFocused();
   await accessible(page);
   await picture(page, 'session-ended');
   await signIn(page, stage.supervisors[0] as Login);

@@ -47,7 +47,7 @@ test('returning with reasons', async ({ page }) => {
   await page.goto(`/records/household/${BROKEN}`);
   await expect(page.getByRole('button', { name: '退回' })).toBeEnabled();
   await page.keyboard.press('r');
-  await expect(page.getByRole('dialog')).toBeVisible();
+  await expect(page.getByLabel('原因（填写人会看到）')).toBeFocused();
   await accessible(page);
   await picture(page, 'record-return');
 });

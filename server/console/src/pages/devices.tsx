@@ -4,6 +4,7 @@ import { useTranslation } from 'react-i18next';
 
 import { answer, api, type Shapes } from '../api/client';
 import { queryClient, useDevices, useUnits } from '../api/queries';
+import { focusOnOpen } from '../logic/focus';
 import { moment } from '../logic/values';
 import { Failed } from '../parts/failed';
 
@@ -103,7 +104,7 @@ function Revoke({ device, close }: { device: Device; close: () => void }) {
   };
   const sure = typed.trim() === device.user_name;
   return (
-    <Modal open title={t('device.revoke_title', { name: device.name })} onCancel={close} okText={t('device.revoke')} confirmLoading={busy} closable={{ 'aria-label': t('close') }}
+    <Modal open afterOpenChange={focusOnOpen('revoke-name')} title={t('device.revoke_title', { name: device.name })} onCancel={close} okText={t('device.revoke')} confirmLoading={busy} closable={{ 'aria-label': t('close') }}
       okButtonProps={{ danger: true, disabled: !sure }} onOk={() => void revoke()}>
       <p>{t('device.revoke_text')}</p>
       <Form layout="vertical">

@@ -5,7 +5,7 @@ import { useState } from 'react';
 
 import { answer, api, type Shapes } from '../api/client';
 import { queryClient, useKind, useKinds, useQuarantine, useQuarantined, useUnits } from '../api/queries';
-import type { Key } from '../i18n';
+import { pick, type Key } from '../i18n';
 import { fieldLabel, fieldsByPath, moment, shown, withoutRows } from '../logic/values';
 import { Failed, sentence } from '../parts/failed';
 import { Wait } from '../parts/wait';
@@ -30,7 +30,7 @@ export default function Quarantine() {
   const items = useQuarantine(after);
   const kinds = useKinds();
   const units = useUnits();
-  const kindTitle = (kind: string) => kinds.data?.find((known) => known.kind === kind)?.title ?? kind;
+  const kindTitle = (kind: string) => pick(kinds.data?.find((known) => known.kind === kind)?.titles, kind);
   const unitName = (unit: string) => units.data?.find((known) => known.code === unit)?.name ?? unit;
   const columns: TableColumnsType<Item> = [
     {

@@ -5,6 +5,7 @@ import { Link, useLocation, useNavigate, useParams, useSearchParams } from 'reac
 
 import { answer, api, type Shapes } from '../api/client';
 import { queryClient, reveal, useKind, useRecord } from '../api/queries';
+import { pick } from '../i18n';
 import { filtersOf } from '../logic/filters';
 import { movedOn } from '../logic/history';
 import { useKeys } from '../logic/keys';
@@ -121,7 +122,7 @@ function Head({ page, form, neighbours, go, up }: HeadProps) {
   return (
     <div className="record-head">
       <Button onClick={up} aria-keyshortcuts="u">
-        ← {form.title}
+        ← {pick(form.titles, form.title)}
       </Button>
       <h1>{titleOf(page, form)}</h1>
       <StateTag state={page.state} />

@@ -5,6 +5,7 @@ import { Link, useLocation, useNavigate, useParams, useSearchParams } from 'reac
 
 import type { Shapes } from '../api/client';
 import { useKind, useRecords } from '../api/queries';
+import { pick } from '../i18n';
 import { filterParams, filtersOf, searchOf, SORT_DEFAULT, type Filters } from '../logic/filters';
 import { useKeys } from '../logic/keys';
 import { forgetWalks } from '../logic/walk';
@@ -47,7 +48,7 @@ export default function Records() {
   if (form.error) return <Failed error={form.error} again={() => void form.refetch()} />;
   return (
     <div className="records" ref={table}>
-      <h1>{form.data?.title ?? '…'}</h1>
+      <h1>{form.data ? pick(form.data.titles, form.data.title) : '…'}</h1>
       <RecordFilters form={form.data} filters={filters} columns={columnsOf(form.data, search)} change={change} />
       {list.error ? (
         <Failed error={list.error} again={() => void list.refetch()} />

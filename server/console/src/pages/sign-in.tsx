@@ -4,6 +4,7 @@ import { useTranslation } from 'react-i18next';
 
 import { answer, api, type Shapes } from '../api/client';
 import { queryClient } from '../api/queries';
+import { focusOnOpen } from '../logic/focus';
 import { session } from '../logic/session';
 import { Failed } from '../parts/failed';
 import { language, setLanguage } from '../i18n';
@@ -64,7 +65,7 @@ export function SignInPage() {
 export function SignInAgain({ login }: { login: string }) {
   const { t } = useTranslation();
   return (
-    <Modal open closable={false} footer={null} title={t('session.ended')} width={380} mask={{ closable: false }}>
+    <Modal open afterOpenChange={focusOnOpen('password')} closable={false} footer={null} title={t('session.ended')} width={380} mask={{ closable: false }}>
       <p>{t('session.ended_text')}</p>
       <SignInForm
         login={login}

@@ -1,9 +1,10 @@
 import { App, Button, Checkbox, Form, Input, Modal, Select, Space } from 'antd';
-import { useState } from 'react';
+import { useMemo, useState } from 'react';
 import { useTranslation } from 'react-i18next';
 
 import { ApiProblem, answer, api, type Shapes } from '../api/client';
-import { say, type Key } from '../i18n';
+import { pick, say, type Key } from '../i18n';
+import { focusOnOpen } from '../logic/focus';
 import { fieldLabel, fieldsByPath, withoutRows, type KindForm } from '../logic/values';
 import { Failed } from './failed';
 import { answerId } from './form-view';
@@ -137,6 +138,16 @@ export function Decisions({ page, form, decisions }: Props) {
   );
 }
 
+/** The fields that somebody can mend, each with the group that it stands in: several have the same label. */
+function fieldOptions(form: KindForm): { value: string; label: string }[] {
+  const groups = new Map(form.groups.map((group) => [group.path, pick(group.label, '')]));
+  const open = form.fields.filter((field) => !field.calculated && field.field_type !== 'note');
+  return open.map((field) => {
+    const group = groups.get(field.path.slice(0, Math.max(0, field.path.lastIndexOf('/'))));
+    return { value: field.path, label: [fieldLabel(field, field.path), group].filter(Boolean).join(' · ') };
+  });
+}
+
 /** Why, and which fields are open again. */
 function Reasons({ page, form, decisions, decision }: Props & { decision: 'return' | 'void' }) {
   const { t } = useTranslation();
@@ -144,10 +155,10 @@ function Reasons({ page, form, decisions, decision }: Props & { decision: 'retur
   const broken = [...new Set([...page.problems, ...page.conflicts].map((one) => withoutRows(one.path)))];
   const [fields, setFields] = useState(() => (decision === 'return' ? broken : []));
   const add = (key: Key): void => setReasons((before) => (before.trim() === '' ? t(key) : `${before.trimEnd()}\n${t(key)}`));
-  const options = form.fields.filter((field) => !field.calculated && field.field_type !== 'note').map((field) => ({ value: field.path, label: `${fieldLabel(field, field.path)} (${field.path})` }));
+  const options = useMemo(() => fieldOptions(form), [form]);
   return (
     <Modal
-      open title={t(`decide.${decision}_title`)} onCancel={decisions.close} width={600} confirmLoading={decisions.busy} closable={{ 'aria-label': t('close') }}
+      open afterOpenChange={focusOnOpen('reasons')} title={t(`decide.${decision}_title`)} onCancel={decisions.close} width={600} confirmLoading={decisions.busy} closable={{ 'aria-label': t('close') }}
       okText={t(`decide.${decision}`)} okButtonProps={{ disabled: reasons.trim() === '', danger: decision === 'void' }}
       onOk={() => void decisions.decide(decision, reasons.trim(), fields)}
     >
@@ -165,7 +176,7 @@ function Reasons({ page, form, decisions, decision }: Props & { decision: 'retur
         </Space>
         {decision === 'return' && (
           <Form.Item label={t('decide.fields')} htmlFor="fields" extra={t('decide.fields_hint')} style={{ marginTop: 12 }}>
-            <Select id="fields" aria-label={t('decide.fields')} mode="multiple" allowClear value={fields} onChange={setFields} options={options} showSearch={{ optionFilterProp: 'label' }} maxTagTextLength={12} />
+            <Select id="fields" aria-label={t('decide.fields')} mode="multiple" allowClear value={fields} onChange={setFields} options={options} showSearch={{ optionFilterProp: 'label' }} />
           </Form.Item>
         )}
       </Form>

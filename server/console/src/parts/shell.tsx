@@ -5,7 +5,7 @@ import { Link, Outlet, useLocation, useNavigate } from 'react-router';
 
 import { ApiProblem, answer, api } from '../api/client';
 import { queryClient, useKinds, useMe, useUnits } from '../api/queries';
-import { language, setLanguage } from '../i18n';
+import { language, pick, setLanguage } from '../i18n';
 import { connection, useConnectionLost } from '../logic/connection';
 import { useKeys } from '../logic/keys';
 import { session, useSessionEnded } from '../logic/session';
@@ -133,7 +133,7 @@ function Navigation() {
     key: `/records/${kind.kind}`,
     label: (
       <Link to={`/records/${kind.kind}`} className="nav-kind">
-        <span>{kind.title}</span>
+        <span>{pick(kind.titles, kind.title)}</span>
         {waiting(kind.states) > 0 && (
           <span className="count" title={t('nav.waiting', { count: waiting(kind.states) })}>
             {waiting(kind.states)}
