@@ -83,7 +83,6 @@ function Opened({ id, close }: { id: number; close: () => void }) {
       message.success(t('quarantine.admitted', { count: taken }));
       // It waits no more: asking for it again would find nothing.
       close();
-      queryClient.removeQueries({ queryKey: ['quarantined', id] });
       await queryClient.invalidateQueries({ predicate: ({ queryKey }) => queryKey[0] !== 'quarantined' });
     } catch (failure) {
       setError(failure);

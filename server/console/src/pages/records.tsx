@@ -150,7 +150,7 @@ function useColumns(form: KindForm | undefined, filters: Filters): TableColumnsT
     const made = names.map((name) => {
       const field = fields.get(name);
       if (!field) return { key: name, ...fixed[name] };
-      return { key: name, title: fieldLabel(field, name), width: 150, render: (_: unknown, row: Row) => shown(form, field, (row.values as Record<string, unknown>)[name]) };
+      return { key: name, title: fieldLabel(field, name), width: 136, render: (_: unknown, row: Row) => shown(form, field, (row.values as Record<string, unknown>)[name]) };
     });
     const [first, ...others] = made;
     if (!first) return [];

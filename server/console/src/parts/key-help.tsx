@@ -3,7 +3,7 @@ import { useTranslation } from 'react-i18next';
 
 import type { Key } from '../i18n';
 
-/** Every shortcut, by where it works. A test presses each. */
+/** Every shortcut, by where it works. */
 const HELP: [Key, [string, Key][]][] = [
   ['keys.everywhere', [['?', 'keys.help'], ['1', 'keys.home'], ['2', 'keys.quarantine'], ['3', 'keys.devices']]],
   ['keys.list', [['j ↓', 'keys.next_row'], ['k ↑', 'keys.previous_row'], ['Enter', 'keys.open'], ['/', 'keys.search'], ['n', 'keys.next_page']]],
