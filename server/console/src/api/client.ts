@@ -4,7 +4,7 @@ import createClient, { type Middleware } from 'openapi-fetch';
 import { language } from '../i18n';
 import { connection } from '../logic/connection';
 import { session } from '../logic/session';
-import type { components, paths } from './schema';
+import type { components, paths } from './generated/schema';
 
 /** Shapes of what the API takes and gives. */
 export type Shapes = components['schemas'];

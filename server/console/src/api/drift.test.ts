@@ -9,5 +9,5 @@ import { expect, test } from 'vitest';
 
 test('the client is the one that docs/openapi.json makes: `npm run api` writes it', async () => {
   const made = await openapiTs(pathToFileURL(resolve('../../docs/openapi.json')));
-  expect(readFileSync('src/api/schema.d.ts', 'utf8')).toBe(COMMENT_HEADER + astToString(made));
+  expect(readFileSync('src/api/generated/schema.d.ts', 'utf8')).toBe(COMMENT_HEADER + astToString(made));
 });
