@@ -1,7 +1,10 @@
 # Every command of the project; CI calls nothing else.
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: help setup demo test restore-drill package bench bench-sync bench-console lint kotlin postgres fuzz simulate simulate-coverage simulate-mutants
+CONSOLE = server/console
+# The Node that setup.sh fetched, where the system's own is too old.
+NODE_PATH_FIRST = if [ -d $(CURDIR)/target/node/node_modules/.bin ]; then export PATH=$(CURDIR)/target/node/node_modules/.bin:$$PATH; fi;
+.PHONY: help setup console console-test demo test restore-drill package bench bench-sync bench-console lint kotlin postgres fuzz simulate simulate-coverage simulate-mutants
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' Makefile | column -t -s:
@@ -9,7 +12,24 @@ help: ## this list
 setup: ## install what is missing (apt, as root) or name it
 	@tests/scripts/setup.sh
 
-demo: setup ## one visit, two phones, one supervisor: separate processes, a bad network, under 10 minutes
+# Built anew only where a source is newer: `cargo build` alone never needs Node.
+console: $(CONSOLE)/dist/index.html ## the supervisors' pages, for the server's next build
+
+CONSOLE_SOURCES = $(shell find $(CONSOLE)/src $(CONSOLE)/public $(CONSOLE)/scripts -type f) $(wildcard $(CONSOLE)/*.json $(CONSOLE)/*.ts $(CONSOLE)/index.html)
+$(CONSOLE)/node_modules/.package-lock.json: $(CONSOLE)/package-lock.json
+	@tests/scripts/setup.sh node
+	$(NODE_PATH_FIRST) cd $(CONSOLE) && npm ci --no-audit --no-fund --loglevel=error
+	touch $@
+
+$(CONSOLE)/dist/index.html: $(CONSOLE)/node_modules/.package-lock.json $(CONSOLE_SOURCES)
+	$(NODE_PATH_FIRST) cd $(CONSOLE) && npm run --silent build
+
+console-test: console ## the console's logic, and every page in a real browser; pictures go to docs/pictures
+	@tests/scripts/setup.sh browser
+	cargo build --quiet -p fieldbook-server -p fieldbook-tests --bin fieldbook-server --bin fieldbook-phone
+	$(NODE_PATH_FIRST) cd $(CONSOLE) && npm run --silent test && npm run --silent browser
+
+demo: setup console ## one visit, two phones, one supervisor: separate processes, a bad network, under 10 minutes
 	cargo build --quiet --release -p fieldbook-server -p fieldbook-tests --bins
 	target/release/fieldbook-demo $(if $(ONCE),--once)
 
@@ -21,6 +41,7 @@ test: setup ## everything that CI checks
 	cargo build --quiet --workspace --all-targets
 	cargo test --workspace --quiet
 	$(MAKE) --no-print-directory postgres
+	$(MAKE) --no-print-directory console-test
 	$(MAKE) --no-print-directory kotlin
 
 # Left out: what has no server process.
@@ -34,7 +55,7 @@ restore-drill: setup ## a server is set up, used, backed up, lost, restored and 
 	cargo build --quiet -p fieldbook-server -p fieldbook-tests --bins
 	cargo test --quiet -p fieldbook-tests --test suite -- operations::drill --nocapture
 
-package: setup ## the server as a Debian package, under target/package
+package: setup console ## the server as a Debian package, under target/package
 	server/packaging/deb.sh
 
 kotlin: setup ## the bindings on a JVM, against a real server

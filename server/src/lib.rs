@@ -2,7 +2,7 @@
 //!
 //! `store` is the one encrypted database; `exchange` runs the sync machine of `fieldbook-core` on it,
 //! `sync_http` carries that over HTTP; `api` is
-//! what supervisors use; `cli` is everything an administrator does at a terminal.
+//! what supervisors use, `console` its pages; `cli` is everything an administrator does at a terminal.
 
 mod apart;
 mod api;
@@ -10,6 +10,7 @@ mod certificates;
 pub mod cli;
 mod clock_text;
 mod code;
+mod console;
 mod data_folder;
 pub mod exchange;
 pub mod hub;

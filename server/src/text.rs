@@ -516,6 +516,11 @@ const CATALOGUE: &[(&str, &str, &str)] = &[
         "服务器刚从备份恢复，等待管理员确认：查看 restored，再运行 restored confirm。",
         "The server was restored and waits for its administrator: see `restored`, then run `restored confirm`.",
     ),
+    (
+        "console_not_built",
+        "这个程序里没有审核台的网页。请在源码目录运行 make console，再重新构建服务器；手机同步和接口不受影响。",
+        "This program was built without the console's pages. Run `make console` in the sources and build the server again; phones and the API work as they are.",
+    ),
     ("not_awaiting", "没有待确认的恢复。", "No restore waits to be confirmed."),
     ("file_exists", "{path} 已存在。", "{path} exists already."),
     (

@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Installs what building and testing need and is missing: through apt as root, else names it in one line.
+# `setup.sh node` and `setup.sh browser` add what the console's build and its tests need.
 set -euo pipefail
+more=${1:-}
 # Where Debian keeps servers; an ordinary user's path leaves it out.
 PATH=$PATH:/usr/sbin
 
@@ -10,11 +12,20 @@ declare -A package_of=(
   [nginx]=nginx-light
 )
 
+case $more in
+  node) package_of+=([node]=nodejs [npm]=npm) ;;
+  browser) package_of+=([node]=nodejs [npm]=npm [fc-list]=fontconfig) ;;
+esac
+
 missing=()
 for tool in "${!package_of[@]}"; do
   command -v "$tool" >/dev/null 2>&1 || missing+=("${package_of[$tool]}")
 done
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null 2>&1 || missing+=(postgresql)
+if [ "$more" = browser ]; then
+  command -v chromium-headless-shell >/dev/null 2>&1 || command -v chromium >/dev/null 2>&1 || missing+=(chromium-headless-shell)
+  fc-list 2>/dev/null | grep -q 'Noto Sans CJK' || missing+=(fonts-noto-cjk)
+fi
 if [ ${#missing[@]} -gt 0 ]; then
   mapfile -t missing < <(printf '%s\n' "${missing[@]}" | sort -u)
   if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
@@ -37,4 +48,20 @@ have=$(rustc --version | cut -d' ' -f2)
 if [ "$(printf '%s\n%s\n' "$wanted" "$have" | sort -V | head -n 1)" != "$wanted" ]; then
   echo "setup: Rust $have is too old: $wanted or newer is needed" >&2
   exit 1
+fi
+
+# A distribution's Node may be too old for the console's build: then one of its own comes from npm, under target/.
+node_wanted=${NODE_WANTED:-20.19}
+node_fits() {
+  local have
+  have=$(node --version 2>/dev/null | tr -d v)
+  [ -n "$have" ] && [ "$(printf '%s\n%s\n' "$node_wanted" "$have" | sort -V | head -n 1)" = "$node_wanted" ]
+}
+if [ -n "$more" ] && ! node_fits; then
+  PATH=$PWD/target/node/node_modules/.bin:$PATH
+  if ! node_fits; then
+    echo "setup: Node $node_wanted or newer is needed: npm puts one into target/node"
+    npm install --silent --no-audit --no-fund --prefix target/node node@22 >/dev/null
+    node_fits || { echo "setup: no Node $node_wanted or newer to be had (nodejs.org)" >&2; exit 1; }
+  fi
 fi

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
-use fieldbook_core::forms::{Choice, Field, Form, Labels, Merge, Sensitivity};
+use fieldbook_core::forms::{Choice, Field, Form, Labels, Merge, Sensitivity, SurveyItem};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -62,6 +62,18 @@ pub(crate) struct FieldBody {
     unit: Option<String>,
 }
 
+/// A group or repeat of a form: what a screen shows under one heading.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct GroupBody {
+    /// Path without rows.
+    path: String,
+    /// Label by language; empty where the form gives none.
+    #[schema(value_type = BTreeMap<String, String>)]
+    label: Labels,
+    /// It has rows.
+    repeat: bool,
+}
+
 /// A choice.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ChoiceBody {
@@ -82,6 +94,8 @@ pub(crate) struct KindPage {
     languages: Vec<String>,
     /// Fields, in the order of the form.
     fields: Vec<FieldBody>,
+    /// Groups and repeats, in the order of the form.
+    groups: Vec<GroupBody>,
     /// Repeats, in the order of the form.
     repeats: Vec<String>,
     /// Choice lists by name.
@@ -135,6 +149,19 @@ fn field_body(field: &Field) -> FieldBody {
     }
 }
 
+/// The groups among `items` and in them, each before what it holds.
+fn group_bodies(items: &[SurveyItem], found: &mut Vec<GroupBody>) {
+    for item in items {
+        let (path, label, repeat, inner) = match item {
+            SurveyItem::Question(_) => continue,
+            SurveyItem::Group(group) => (&group.path, &group.label, false, &group.items),
+            SurveyItem::Repeat(repeat) => (&repeat.path, &repeat.label, true, &repeat.items),
+        };
+        found.push(GroupBody { path: path.clone(), label: label.clone(), repeat });
+        group_bodies(inner, found);
+    }
+}
+
 fn choice_body(choice: &Choice) -> ChoiceBody {
     ChoiceBody { name: choice.name.clone(), label: choice.label.clone() }
 }
@@ -165,10 +192,13 @@ pub(crate) async fn kind(
     let (form, counts) = app.ask(move |store| Ok((store.visible_form(user, &kind)?, store.counts(user)?))).await?;
     let definition = form.definition();
     let choices = definition.choices.iter();
+    let mut groups = Vec::new();
+    group_bodies(&definition.items, &mut groups);
     Ok(Json(KindPage {
         kind: kind_body(&form, form_language(language(&headers)), &counts),
         languages: definition.languages.clone(),
         fields: definition.fields.iter().map(field_body).collect(),
+        groups,
         repeats: definition.repeats.iter().map(|(path, _)| path.clone()).collect(),
         choices: choices.map(|(name, list)| (name.clone(), list.iter().map(choice_body).collect())).collect(),
     }))

@@ -1,4 +1,4 @@
-//! The router: `/healthz`, `/sync/1` for phones, `/api/v1` for supervisors.
+//! The router: `/healthz`, `/sync/1` for phones, `/api/v1` for supervisors, all else their console.
 
 mod account;
 mod decisions;
@@ -24,10 +24,12 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router, middleware};
 use tokio::sync::Semaphore;
+use tower_http::compression::CompressionLayer;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::console;
 use crate::limiter::{LOGIN_ATTEMPTS_MAX, Limiter};
 use crate::store::{Problem, Store, StoreError, UserRow};
 use crate::sync_http;
@@ -49,21 +51,23 @@ pub(crate) struct App {
 /// Every address that the server answers.
 pub fn router(store: Arc<Store>) -> Router {
     let app = App { store, limiter: Arc::new(Limiter::default()), exchanges: Arc::new(Semaphore::new(EXCHANGES_MAX)) };
-    let (console, document) = console().split_for_parts();
-    let console = console
+    let (api, document) = api().split_for_parts();
+    let api = api
         .route("/openapi.json", get(move || async move { Json(document) }))
         .fallback(error::no_such_address)
         .method_not_allowed_fallback(error::no_such_address)
         .layer(DefaultBodyLimit::max(API_BODY_BYTES_MAX))
         .layer(middleware::from_fn_with_state(app.clone(), confirmed))
         .layer(middleware::from_fn(session::own_site))
-        .layer(middleware::from_fn(error::localise));
+        .layer(middleware::from_fn(error::localise))
+        .layer(CompressionLayer::new());
     Router::new()
-        .nest("/api/v1", console)
+        .nest("/api/v1", api)
         .route("/healthz", get(healthz))
         .route("/sync/1", post(sync_http::exchange))
         .route("/sync/1/enrol", post(sync_http::enrol))
         .route("/sync/1/segments/{name}", get(sync_http::segment))
+        .fallback(get(console::file))
         .with_state(app)
 }
 
@@ -77,7 +81,7 @@ async fn confirmed(State(app): State<App>, request: Request, next: Next) -> Resp
 }
 
 /// The supervisors' API, to be nested under `/api/v1`.
-fn console() -> OpenApiRouter<App> {
+fn api() -> OpenApiRouter<App> {
     #[derive(OpenApi)]
     #[openapi(info(title = "Fieldbook 走访本", description = "The supervisors' API"), servers((url = "/api/v1")))]
     struct Head;
@@ -123,7 +127,7 @@ fn console() -> OpenApiRouter<App> {
 /// # Errors
 /// What the serialiser said.
 pub fn openapi_json() -> Result<String, serde_json::Error> {
-    serde_json::to_string_pretty(&console().into_openapi()).map(|text| text + "\n")
+    serde_json::to_string_pretty(&api().into_openapi()).map(|text| text + "\n")
 }
 
 impl App {

@@ -1,0 +1,55 @@
+import { QueryClientProvider } from '@tanstack/react-query';
+import { App as AntApp, ConfigProvider } from 'antd';
+import en from 'antd/locale/en_US';
+import zh from 'antd/locale/zh_CN';
+import { lazy, Suspense } from 'react';
+import { useTranslation } from 'react-i18next';
+import { createBrowserRouter, Navigate, RouterProvider } from 'react-router';
+
+import { queryClient } from './api/queries';
+import { language } from './i18n';
+import { nonce } from './logic/nonce';
+import { Home } from './pages/home';
+import { NotFound } from './pages/not-found';
+import { Shell } from './parts/shell';
+import { Wait } from './parts/wait';
+import { consoleTheme } from './theme';
+
+const Records = lazy(() => import('./pages/records'));
+const RecordPage = lazy(() => import('./pages/record'));
+const Quarantine = lazy(() => import('./pages/quarantine'));
+const Devices = lazy(() => import('./pages/devices'));
+
+// Most visits go there: it comes while the server is asked who this is.
+void import('./pages/records');
+
+const later = (page: React.ReactNode) => <Suspense fallback={<Wait />}>{page}</Suspense>;
+
+const router = createBrowserRouter([
+  {
+    element: <Shell />,
+    children: [
+      { path: '/', element: <Home /> },
+      { path: '/records/:kind', element: later(<Records />) },
+      { path: '/records/:kind/:id', element: later(<RecordPage />) },
+      { path: '/quarantine', element: later(<Quarantine />) },
+      { path: '/devices', element: later(<Devices />) },
+      { path: '/index.html', element: <Navigate to="/" replace /> },
+      { path: '*', element: <NotFound /> },
+    ],
+  },
+]);
+
+/** The whole console. */
+export function App() {
+  useTranslation();
+  return (
+    <ConfigProvider locale={language() === 'en' ? en : zh} theme={consoleTheme} csp={{ nonce: nonce() }} componentSize="small">
+      <AntApp message={{ maxCount: 3 }}>
+        <QueryClientProvider client={queryClient}>
+          <RouterProvider router={router} />
+        </QueryClientProvider>
+      </AntApp>
+    </ConfigProvider>
+  );
+}

@@ -1,0 +1,122 @@
+import { App, Button, Table, type TableColumnsType } from 'antd';
+import { useTranslation } from 'react-i18next';
+import { Link, useSearchParams } from 'react-router';
+import { useState } from 'react';
+
+import { answer, api, type Shapes } from '../api/client';
+import { queryClient, useKind, useKinds, useQuarantine, useQuarantined, useUnits } from '../api/queries';
+import { pick, type Key } from '../i18n';
+import { fieldLabel, fieldsByPath, moment, shown, withoutRows } from '../logic/values';
+import { Failed, sentence } from '../parts/failed';
+import { Wait } from '../parts/wait';
+
+type Item = Shapes['QuarantineItem'];
+
+/** Reasons that the server gives. */
+const REASONS = ['after_submission', 'foreign_unit', 'role', 'revoked', 'depends_on_quarantined', 'approved'] as const;
+/** Items on a page, as the server gives them. */
+const PAGE_MAX = 200;
+
+function reasonKey(reason: string): Key {
+  return `quarantine.reason.${REASONS.find((known) => known === reason) ?? 'other'}`;
+}
+
+/** Changes that their authors were not allowed to make: kept apart, until somebody admits them. */
+export default function Quarantine() {
+  const { t } = useTranslation();
+  const [search, setSearch] = useSearchParams();
+  const after = Number(search.get('after') ?? 0) || 0;
+  const open = Number(search.get('open') ?? 0) || undefined;
+  const items = useQuarantine(after);
+  const kinds = useKinds();
+  const units = useUnits();
+  const kindTitle = (kind: string) => pick(kinds.data?.find((known) => known.kind === kind)?.titles, kind);
+  const unitName = (unit: string) => units.data?.find((known) => known.code === unit)?.name ?? unit;
+  const columns: TableColumnsType<Item> = [
+    {
+      key: 'received', title: t('column.received'), width: 140,
+      render: (_, item) => <Link to={`?${new URLSearchParams({ ...Object.fromEntries(search), open: String(item.id) })}`} className="row-link">{moment(item.received_ms)}</Link>,
+    },
+    { key: 'from', title: t('quarantine.from'), width: 110, dataIndex: 'user_name' },
+    { key: 'kind', title: t('quarantine.kind'), render: (_, item) => kindTitle(item.kind) },
+    { key: 'unit', title: t('column.unit'), render: (_, item) => unitName(item.unit) },
+    { key: 'reason', title: t('quarantine.why'), render: (_, item) => t(reasonKey(item.reason)) },
+  ];
+  if (items.error) return <Failed error={items.error} again={() => void items.refetch()} />;
+  const rows = items.data;
+  return (
+    <>
+      <h1>{t('nav.quarantine')}</h1>
+      <p>{t('quarantine.about')}</p>
+      <div className="two">
+        <div>
+          <Table<Item> size="small" rowKey="id" columns={columns} dataSource={rows} loading={!rows} pagination={false} locale={{ emptyText: t('quarantine.empty') }} />
+          {rows && rows.length === PAGE_MAX && (
+            <div className="pager">
+              <Button onClick={() => setSearch({ after: String(rows[rows.length - 1]?.id ?? 0) })}>{t('records.next')}</Button>
+            </div>
+          )}
+        </div>
+        {open !== undefined && <Opened key={open} id={open} close={() => setSearch(after ? { after: String(after) } : {})} />}
+      </div>
+    </>
+  );
+}
+
+function Opened({ id, close }: { id: number; close: () => void }) {
+  const { t } = useTranslation();
+  const { message } = App.useApp();
+  const item = useQuarantined(id);
+  const form = useKind(item.data?.kind);
+  const [busy, setBusy] = useState(false);
+  const [error, setError] = useState<unknown>();
+  if (item.error) return <Failed error={item.error} again={() => void item.refetch()} />;
+  if (!item.data || !form.data) return <Wait />;
+  const { record, kind, writes, fields, admissible, reason, user_name } = item.data;
+  const known = fieldsByPath(form.data);
+  const admit = async (): Promise<void> => {
+    setBusy(true);
+    setError(undefined);
+    try {
+      const admitted = await answer(api.POST('/quarantine/{id}/admit', { params: { path: { id: String(id) } } }));
+      const taken = admitted.changes.filter((change) => change.taken_as).length;
+      message.success(t('quarantine.admitted', { count: taken }));
+      // It waits no more: asking for it again would find nothing.
+      close();
+      await queryClient.invalidateQueries({ predicate: ({ queryKey }) => queryKey[0] !== 'quarantined' });
+    } catch (failure) {
+      setError(failure);
+      message.error(sentence(failure));
+    } finally {
+      setBusy(false);
+    }
+  };
+  return (
+    <section className="card" aria-label={t('quarantine.one')}>
+      <h2>{t('quarantine.one')}</h2>
+      <p>
+        {user_name}：{t(reasonKey(reason))}
+      </p>
+      {fields.length > 0 && <p className="by">{t('quarantine.fields', { fields: fields.map((path) => fieldLabel(known.get(withoutRows(path)), path)).join('、') })}</p>}
+      <dl className="answers">
+        {writes.map((one) => (
+          <div className="answer wide" key={one.path}>
+            <dt>{fieldLabel(known.get(withoutRows(one.path)), one.path)}</dt>
+            <dd>{shown(form.data, known.get(withoutRows(one.path)), one.value)}</dd>
+          </div>
+        ))}
+      </dl>
+      <p style={{ marginTop: 8 }}>
+        <Link to={`/records/${kind}/${record}`}>{t('quarantine.record')}</Link>
+      </p>
+      {!admissible && <p className="warn">{t('quarantine.not_admissible')}</p>}
+      <div className="decisions">
+        <Button type="primary" disabled={!admissible} loading={busy} onClick={() => void admit()}>
+          {t('quarantine.admit')}
+        </Button>
+        <Button onClick={close}>{t('quarantine.leave')}</Button>
+      </div>
+      {error !== undefined && <Failed error={error} />}
+    </section>
+  );
+}

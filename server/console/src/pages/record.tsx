@@ -1,0 +1,179 @@
+import { App, Button } from 'antd';
+import { useEffect, useState } from 'react';
+import { useTranslation } from 'react-i18next';
+import { Link, useLocation, useNavigate, useParams, useSearchParams } from 'react-router';
+
+import { answer, api, type Shapes } from '../api/client';
+import { queryClient, reveal, useKind, useRecord } from '../api/queries';
+import { pick } from '../i18n';
+import { filtersOf } from '../logic/filters';
+import { movedOn } from '../logic/history';
+import { useKeys } from '../logic/keys';
+import { useNeighbours, type Neighbours } from '../logic/walk';
+import { answerAt, moment, shown as asText, type KindForm } from '../logic/values';
+import { Conflicts } from '../parts/conflicts';
+import { Decisions, useDecisions } from '../parts/decisions';
+import { Failed, sentence } from '../parts/failed';
+import { FormView } from '../parts/form-view';
+import { MovedOn } from '../parts/moved-on';
+import { StateTag } from '../parts/state-tag';
+import { Timeline } from '../parts/timeline';
+import { Wait } from '../parts/wait';
+
+type Page = Shapes['RecordPage'];
+
+/** One record among those of a list. */
+export default function RecordPage() {
+  const { kind = '', id = '' } = useParams();
+  const [search] = useSearchParams();
+  const neighbours = useNeighbours(kind, filtersOf(search), id);
+  const { next } = neighbours;
+  useEffect(() => {
+    if (next) void queryClient.prefetchQuery({ queryKey: ['record', next], queryFn: () => answer(api.GET('/records/{id}', { params: { path: { id: next } } })) });
+  }, [next]);
+  return <OneRecord key={id} id={id} kind={kind} neighbours={neighbours} />;
+}
+
+/**
+ * The record as it is on the screen, and the latest. They differ when it moved on while it was read: the screen keeps
+ * what was read, since decisions are pinned to it, until the reader asks for the latest.
+ */
+function useShown(id: string) {
+  const record = useRecord(id);
+  const [kept, setKept] = useState<Page>();
+  const latest = record.data;
+  const fresh = record.isFetchedAfterMount;
+  useEffect(() => {
+    if (!latest) return;
+    setKept((before) => (before && fresh && movedOn(before, latest) && before !== latest ? before : latest));
+  }, [latest, fresh]);
+  const take = async (): Promise<void> => {
+    const { data } = await record.refetch();
+    if (data) setKept(data);
+  };
+  const moved = kept && latest && fresh ? movedOn(kept, latest) : undefined;
+  return { record, page: kept ?? latest, moved, take };
+}
+
+interface Props {
+  id: string;
+  kind: string;
+  neighbours: Neighbours;
+}
+
+function OneRecord({ id, kind, neighbours }: Props) {
+  const { t } = useTranslation();
+  const form = useKind(kind);
+  const { record, page, moved, take } = useShown(id);
+  const address = useLocation().search;
+  const navigate = useNavigate();
+  const [empty, setEmpty] = useState(false);
+  const go = (to: string | undefined) => (to === undefined ? undefined : () => void navigate(`/records/${kind}/${to}${address}`));
+  const up = () => void navigate(`/records/${kind}${address}`, { state: { from: id } });
+  const decided = async (): Promise<void> => {
+    await take();
+    await queryClient.invalidateQueries({ queryKey: ['records'] });
+    await queryClient.invalidateQueries({ queryKey: ['kinds'] });
+  };
+  const decisions = useDecisions({ page, decided, next: go(neighbours.next), refresh: () => void record.refetch() });
+  const focus = (place: string) => () => document.getElementById(place)?.focus();
+  useKeys({
+    j: go(neighbours.next), ArrowRight: go(neighbours.next), k: go(neighbours.previous), ArrowLeft: go(neighbours.previous),
+    u: up, a: decisions.approve, r: decisions.askReturn, v: decisions.askVoid, e: () => setEmpty(!empty),
+    c: focus('conflicts'), t: focus('timeline'), n: moved ? () => void take() : undefined,
+  });
+  const error = record.error ?? form.error;
+  if (error && !page) return <Failed error={error} again={() => void record.refetch()} />;
+  if (!page || !form.data) return <Wait />;
+  return (
+    <>
+      <Head page={page} form={form.data} neighbours={neighbours} go={go} up={up} />
+      <div className="record">
+        <Reading page={page} form={form.data} empty={empty} setEmpty={setEmpty} />
+        <aside className="record-side" aria-label={t('record.side')}>
+          {moved && <MovedOn moved={moved} form={form.data} take={() => void take()} />}
+          <Decisions page={page} form={form.data} decisions={decisions} />
+          <Conflicts page={page} form={form.data} resolved={() => void decided()} />
+          <Timeline page={page} form={form.data} />
+        </aside>
+      </div>
+    </>
+  );
+}
+
+/** What the record is called: its form's list columns. */
+function titleOf(page: Page, form: KindForm): string {
+  const listed = form.fields.filter((field) => field.list && !field.repeat).slice(0, 2);
+  const texts = listed.map((field) => asText(form, field, answerAt(page.values, field.path)));
+  return texts.filter((text) => text !== '—').join(' · ') || page.id.slice(0, 8);
+}
+
+interface HeadProps {
+  page: Page;
+  form: KindForm;
+  neighbours: Neighbours;
+  go: (id: string | undefined) => (() => void) | undefined;
+  up: () => void;
+}
+
+function Head({ page, form, neighbours, go, up }: HeadProps) {
+  const { t } = useTranslation();
+  const place = neighbours.at > 0 ? t('record.place', { at: neighbours.at, of: `${neighbours.loaded}${neighbours.more ? '+' : ''}` }) : '';
+  return (
+    <div className="record-head">
+      <Button onClick={up} aria-keyshortcuts="u">
+        ← {pick(form.titles, form.title)}
+      </Button>
+      <h1>{titleOf(page, form)}</h1>
+      <StateTag state={page.state} />
+      <span>{page.unit_name}</span>
+      <span className="by">{t('record.received', { time: moment(page.received_ms) })}</span>
+      <span className="space" />
+      <span className="by">{place}</span>
+      <Button disabled={!neighbours.previous} onClick={go(neighbours.previous)} aria-keyshortcuts="k">
+        {t('record.previous')}
+      </Button>
+      <Button disabled={!neighbours.next} onClick={go(neighbours.next)} aria-keyshortcuts="j">
+        {t('record.next')}
+      </Button>
+    </div>
+  );
+}
+
+interface ReadingProps {
+  page: Page;
+  form: KindForm;
+  empty: boolean;
+  setEmpty: (empty: boolean) => void;
+}
+
+/** The answers in the shape of the form; masked ones can be shown, and the server logs that. */
+function Reading({ page, form, empty, setEmpty }: ReadingProps) {
+  const { t } = useTranslation();
+  const { message } = App.useApp();
+  const [clear, setClear] = useState<{ heads: string; values: unknown; fields: string[] }>();
+  const heads = page.heads.join();
+  const show = async (field: string): Promise<void> => {
+    const fields = [...(clear?.heads === heads ? clear.fields : []), field];
+    try {
+      const seen = await reveal(page.id, fields);
+      if (seen.heads.join() === heads) setClear({ heads, values: seen.values, fields });
+      else message.warning(t('record.reveal_moved'));
+    } catch (error) {
+      message.error(sentence(error));
+    }
+  };
+  const open = clear?.heads === heads ? clear : undefined;
+  return (
+    <div>
+      <FormView form={form} page={page} values={open?.values ?? page.values} clear={open?.fields ?? []} show={(field) => void show(field)} empty={empty} />
+      <p className="by">
+        <Button type="link" onClick={() => setEmpty(!empty)} aria-keyshortcuts="e">
+          {empty ? t('record.hide_empty') : t('record.show_empty')}
+        </Button>
+        {t('record.versions', { created: page.created_version, shown: page.form_version })}{' '}
+        <Link to={`/records/${page.kind}?unit=${page.unit}`}>{t('record.same_unit')}</Link>
+      </p>
+    </div>
+  );
+}

@@ -1,0 +1,169 @@
+import { Button, Table, type TableColumnsType, type TableProps } from 'antd';
+import { useEffect, useMemo, useRef } from 'react';
+import { useTranslation } from 'react-i18next';
+import { Link, useLocation, useNavigate, useParams, useSearchParams } from 'react-router';
+
+import type { Shapes } from '../api/client';
+import { useKind, useRecords } from '../api/queries';
+import { pick } from '../i18n';
+import { filterParams, filtersOf, searchOf, SORT_DEFAULT, type Filters } from '../logic/filters';
+import { useKeys } from '../logic/keys';
+import { forgetWalks } from '../logic/walk';
+import { fieldLabel, fieldsByPath, moment, shown, type KindForm } from '../logic/values';
+import { Failed } from '../parts/failed';
+import { RecordFilters } from '../parts/record-filters';
+import { StateTag } from '../parts/state-tag';
+
+type Row = Shapes['RecordRow'];
+
+/** Columns besides the form's own, in their order. */
+export const FIXED_COLUMNS = ['state', 'unit', 'conflicts', 'problems', 'received', 'changed'] as const;
+const HIDDEN_AT_FIRST = ['changed'];
+
+/** The columns that the address asks for, else the usual ones. */
+export function columnsOf(form: KindForm | undefined, search: URLSearchParams): string[] {
+  const asked = search.get('columns');
+  if (asked !== null) return asked.split(',').filter((name) => name !== '');
+  const listed = (form?.fields ?? []).filter((field) => field.list && !field.repeat).map((field) => field.path);
+  return [...listed, ...FIXED_COLUMNS.filter((name) => !HIDDEN_AT_FIRST.includes(name))];
+}
+
+/** Records of one kind. */
+export default function Records() {
+  const { kind = '' } = useParams();
+  const { t } = useTranslation();
+  const [search, setSearch] = useSearchParams();
+  const filters = filtersOf(search);
+  const form = useKind(kind);
+  const list = useRecords(kind, filters);
+  const navigate = useNavigate();
+  const table = useRef<HTMLDivElement>(null);
+  const change = (wanted: Partial<Filters>): void =>
+    setSearch(searchOf({ ...filters, after: undefined, ...wanted }, search), { replace: 'text' in wanted });
+  useRowKeys(table);
+  useEffect(forgetWalks, []);
+  const next = list.data?.next ?? undefined;
+  const goNext = next === undefined ? undefined : () => void navigate(`?${searchOf({ ...filters, after: next }, search)}`);
+  useKeys({ n: goNext });
+  if (form.error) return <Failed error={form.error} again={() => void form.refetch()} />;
+  return (
+    <div className="records" ref={table}>
+      <h1>{form.data ? pick(form.data.titles, form.data.title) : '…'}</h1>
+      <RecordFilters form={form.data} filters={filters} columns={columnsOf(form.data, search)} change={change} />
+      {list.error ? (
+        <Failed error={list.error} again={() => void list.refetch()} />
+      ) : (
+        <RecordTable form={form.data} rows={list.data?.records} loading={list.isFetching && !list.data} filters={filters} change={change} />
+      )}
+      <div className="pager">
+        <span>{t('records.on_page', { count: list.data?.records.length ?? 0 })}</span>
+        {filters.after !== undefined && <Button onClick={() => void navigate(-1)}>{t('records.back')}</Button>}
+        {filters.after !== undefined && <Button onClick={() => change({})}>{t('records.first')}</Button>}
+        <Button disabled={!goNext} onClick={goNext} aria-keyshortcuts="n">
+          {t('records.next')}
+        </Button>
+      </div>
+    </div>
+  );
+}
+
+/** Up and down go from row to row: each row's link takes the focus, so that it is seen and Enter opens it. */
+function useRowKeys(table: React.RefObject<HTMLDivElement | null>): void {
+  const step = (by: number): void => {
+    const links = [...(table.current?.querySelectorAll<HTMLAnchorElement>('a.row-link') ?? [])];
+    const at = links.findIndex((link) => link === document.activeElement);
+    const wanted = at < 0 ? (by > 0 ? 0 : links.length - 1) : at + by;
+    links[Math.max(0, Math.min(links.length - 1, wanted))]?.focus();
+  };
+  useKeys({
+    j: () => step(1), ArrowDown: () => step(1), k: () => step(-1), ArrowUp: () => step(-1),
+    '/': () => document.getElementById('record-search')?.focus(),
+  });
+}
+
+interface TableProps_ {
+  form: KindForm | undefined;
+  rows: Row[] | undefined;
+  loading: boolean;
+  filters: Filters;
+  change: (wanted: Partial<Filters>) => void;
+}
+
+function RecordTable({ form, rows, loading, filters, change }: TableProps_) {
+  const { t } = useTranslation();
+  const [search] = useSearchParams();
+  const { state, key } = useLocation();
+  const focused = useRef('');
+  const columns = useColumns(form, filters);
+  const cameFrom = (state as { from?: string } | null)?.from;
+  useEffect(() => {
+    // Back from a record: the eye and the keyboard go on where they were.
+    // Once: a list that is fetched again must not take the focus from where it has gone since.
+    if (!rows || !cameFrom || focused.current === key) return;
+    focused.current = key;
+    document.getElementById(`row-${cameFrom}`)?.focus();
+  }, [rows, cameFrom, key]);
+  const sorted: TableProps<Row>['onChange'] = (_pages, _filters, sorter) => {
+    const one = Array.isArray(sorter) ? sorter[0] : sorter;
+    const name = String(one?.columnKey ?? '');
+    change({ sort: one?.order === 'ascend' ? name : one?.order === 'descend' ? `-${name}` : SORT_DEFAULT });
+  };
+  const empty = Object.keys(filterParams(filters)).length > 0 ? t('records.none_found') : t('records.none');
+  return (
+    <Table<Row>
+      size="small"
+      rowKey="id"
+      columns={columns}
+      dataSource={rows}
+      loading={loading}
+      pagination={false}
+      onChange={sorted}
+      showSorterTooltip={false}
+      scroll={{ y: 'calc(100vh - 214px)', x: 'max-content' }}
+      locale={{ emptyText: empty }}
+      key={search.get('columns')}
+    />
+  );
+}
+
+function useColumns(form: KindForm | undefined, filters: Filters): TableColumnsType<Row> {
+  const { t, i18n } = useTranslation();
+  const { search: address } = useLocation();
+  const [search] = useSearchParams();
+  const wanted = columnsOf(form, search).join();
+  const sort = filters.sort ?? SORT_DEFAULT;
+  return useMemo(() => {
+    const fields = fieldsByPath(form);
+    const order = (name: string) =>
+      sort === name ? ('ascend' as const) : sort === `-${name}` ? ('descend' as const) : null;
+    const count = (number: number, word: string, sign: string) =>
+      number > 0 ? <span className={word}><span aria-hidden="true">{sign}</span> {number}</span> : '';
+    const fixed: Record<string, TableColumnsType<Row>[number]> = {
+      state: { title: t('column.state'), width: 96, sorter: true, sortOrder: order('state'), render: (_, row) => <StateTag state={row.state} /> },
+      unit: { title: t('column.unit'), width: 150, sorter: true, sortOrder: order('unit'), dataIndex: 'unit_name' },
+      conflicts: { title: t('column.conflicts'), width: 66, render: (_, row) => count(row.conflicts, 'conflict-count', '⇄') },
+      problems: { title: t('column.problems'), width: 66, render: (_, row) => count(row.problems, 'problem-count', '!') },
+      received: { title: t('column.received'), width: 140, sorter: true, sortOrder: order('received'), render: (_, row) => moment(row.received_ms) },
+      changed: { title: t('column.changed'), width: 140, sorter: true, sortOrder: order('changed'), render: (_, row) => moment(row.changed_ms) },
+    };
+    const names = wanted.split(',').filter((name) => name in fixed || fields.has(name));
+    const made = names.map((name) => {
+      const field = fields.get(name);
+      if (!field) return { key: name, ...fixed[name] };
+      return { key: name, title: fieldLabel(field, name), width: 136, render: (_: unknown, row: Row) => shown(form, field, (row.values as Record<string, unknown>)[name]) };
+    });
+    const [first, ...others] = made;
+    if (!first) return [];
+    const inner = 'render' in first && first.render ? first.render : (_: unknown, row: Row) => row.unit_name;
+    const linked = {
+      ...first, fixed: 'left' as const,
+      render: (value: unknown, row: Row, at: number) => (
+        <Link className="row-link" id={`row-${row.id}`} to={`/records/${row.kind}/${row.id}${address}`}>
+          {inner(value, row, at) as React.ReactNode}
+        </Link>
+      ),
+    };
+    return [linked, ...others];
+    // The language changes titles and values.
+  }, [form, wanted, sort, address, t, i18n.language]);
+}

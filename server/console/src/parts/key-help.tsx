@@ -1,0 +1,42 @@
+import { Modal } from 'antd';
+import { useTranslation } from 'react-i18next';
+
+import type { Key } from '../i18n';
+
+/** Every shortcut, by where it works. */
+const HELP: [Key, [string, Key][]][] = [
+  ['keys.everywhere', [['?', 'keys.help'], ['1', 'keys.home'], ['2', 'keys.quarantine'], ['3', 'keys.devices']]],
+  ['keys.list', [['j ↓', 'keys.next_row'], ['k ↑', 'keys.previous_row'], ['Enter', 'keys.open'], ['/', 'keys.search'], ['n', 'keys.next_page']]],
+  ['keys.record', [
+    ['j →', 'keys.next'], ['k ←', 'keys.previous'], ['a', 'keys.approve'], ['r', 'keys.return'], ['v', 'keys.void'],
+    ['c', 'keys.conflict'], ['e', 'keys.empty'], ['t', 'keys.history'], ['n', 'keys.latest'], ['u', 'keys.up'],
+  ]],
+];
+
+/** What each key does. */
+export function KeyHelp({ open, close }: { open: boolean; close: () => void }) {
+  const { t } = useTranslation();
+  return (
+    <Modal open={open} onCancel={close} footer={null} title={t('keys.title')} width={620} closable={{ 'aria-label': t('close') }}>
+      <div className="key-help">
+        {HELP.map(([title, keys]) => (
+          <section key={title}>
+            <h2>{t(title)}</h2>
+            <dl>
+              {keys.map(([key, does]) => (
+                <div key={key}>
+                  <dt>
+                    {key.split(' ').map((one) => (
+                      <kbd key={one}>{one}</kbd>
+                    ))}
+                  </dt>
+                  <dd>{t(does)}</dd>
+                </div>
+              ))}
+            </dl>
+          </section>
+        ))}
+      </div>
+    </Modal>
+  );
+}

@@ -1,0 +1,91 @@
+import { Button } from 'antd';
+import { useMemo, useState } from 'react';
+import { useTranslation } from 'react-i18next';
+
+import type { Shapes } from '../api/client';
+import { events, WROTE_SHOWN_MAX } from '../logic/history';
+import { fieldLabel, fieldsByPath, moment, shown, withoutRows, type KindForm } from '../logic/values';
+import { Written } from './conflicts';
+import { stateKey } from './state-tag';
+
+type Wrote = Shapes['WrotePage'];
+
+/** The word of a decision in the catalogue. */
+export const DECISIONS = ['approve', 'return', 'void', 'archive'] as const;
+
+/** Who did what to the record, newest first. */
+export function Timeline({ page, form }: { page: Shapes['RecordPage']; form: KindForm }) {
+  const { t } = useTranslation();
+  const all = useMemo(() => events(page), [page]);
+  return (
+    <section className="card" id="timeline" tabIndex={-1} aria-labelledby="timeline-title">
+      <h2 id="timeline-title">{t('timeline.title', { count: all.length })}</h2>
+      <ol className="timeline">
+        {all.map((event) =>
+          event.change ? (
+            <li key={event.change.change}>
+              <Written by={event.change} />
+              {event.change.admitted_for && <div className="by">{t('timeline.admitted')}</div>}
+              <WroteList wrote={event.change.wrote} form={form} />
+            </li>
+          ) : (
+            <Decided key={event.review.time_ms} review={event.review} form={form} />
+          ),
+        )}
+      </ol>
+    </section>
+  );
+}
+
+function Decided({ review, form }: { review: Shapes['ReviewPage']; form: KindForm }) {
+  const { t } = useTranslation();
+  const word = DECISIONS.find((known) => known === review.decision) ?? 'approve';
+  const fields = fieldsByPath(form);
+  return (
+    <li className="decided">
+      <strong>{t(`decided.${word}`)}</strong>
+      <div className="by">
+        {review.reviewer_name} · {moment(review.time_ms)}
+      </div>
+      {review.reasons && <div>{review.reasons}</div>}
+      {review.fields.length > 0 && <div className="by">{t('decided.fields', { fields: review.fields.map((path) => fieldLabel(fields.get(path), path)).join('、') })}</div>}
+    </li>
+  );
+}
+
+/** What one save wrote. */
+export function WroteList({ wrote, form }: { wrote: Wrote[]; form: KindForm }) {
+  const { t } = useTranslation();
+  const [all, setAll] = useState(false);
+  const fields = useMemo(() => fieldsByPath(form), [form]);
+  const shownOnes = all ? wrote : wrote.slice(0, WROTE_SHOWN_MAX);
+  return (
+    <ul className="wrote">
+      {shownOnes.map((one, at) => (
+        <li key={`${one.path} ${at}`}>
+          <OneWrote one={one} form={form} field={fields.get(withoutRows(one.path))} />
+        </li>
+      ))}
+      {wrote.length > shownOnes.length && (
+        <li>
+          <Button type="link" size="small" onClick={() => setAll(true)}>
+            {t('timeline.more', { count: wrote.length - shownOnes.length })}
+          </Button>
+        </li>
+      )}
+    </ul>
+  );
+}
+
+function OneWrote({ one, form, field }: { one: Wrote; form: KindForm; field: KindForm['fields'][number] | undefined }) {
+  const { t } = useTranslation();
+  if (one.path === '_submitted') return <span>{one.value === null ? t('timeline.taken_back') : t('timeline.submitted', { state: t(stateKey('submitted')) })}</span>;
+  if (one.path.endsWith('/_removed') || one.path.endsWith('_removed')) return <span>{t('timeline.row_removed')}</span>;
+  const value = shown(form, field, one.value);
+  return (
+    <>
+      <span className="field">{field ? fieldLabel(field, one.path) : one.label}：</span>
+      {one.chosen === false ? <del>{value}</del> : one.value === null ? t('timeline.cleared') : value}
+    </>
+  );
+}

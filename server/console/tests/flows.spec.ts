@@ -1,0 +1,254 @@
+/** What supervisors do, and what happens to them: on a real server, with phones that write meanwhile. */
+import { accessible, expect, expected, listen, picture, signedIn, signIn, test } from './base';
+import { familyId, type Login, type Stage } from './stage';
+
+/** Households of 泽曲镇 that are handed in, one for each test. */
+const HANDED_IN = { keyboard: 6, both: 7, onward: 8, lost: 9, ended: 11, reveal: 12, voided: 13 };
+/** Households of 泽曲镇 that are not handed in yet. */
+const OPEN = { chosen: 10, third: 15, moved: 20 };
+
+/** Two phones write different yearly incomes into one household, in fen, without hearing of each other. */
+function disagree(stage: Stage, number: number, incomes: [number, number]): void {
+  const [first, second] = ['duojie', 'maxiuying'].map((login) => stage.phones.get(login));
+  if (!first || !second) throw new Error('two phones are needed');
+  first.sync();
+  second.sync();
+  first.feed(['edit'], [{ id: familyId(number), set: { 'economy/annual_income': incomes[0] } }]);
+  second.feed(['edit'], [{ id: familyId(number), set: { 'economy/annual_income': incomes[1] } }]);
+  first.sync();
+  second.sync();
+}
+
+test('by keyboard alone: search, open, approve, on to the next, back', async ({ page }) => {
+  await page.goto('/records/household?state=submitted&sort=received');
+  await expect(page.locator('a.row-link').first()).toBeVisible();
+  await page.keyboard.press('j');
+  await page.keyboard.press('j');
+  await expect(page.locator('a.row-link').nth(1)).toBeFocused();
+  const opened = await page.locator('a.row-link').nth(1).textContent();
+  const next = await page.locator('a.row-link').nth(2).getAttribute('id');
+  await page.keyboard.press('Enter');
+  await expect(page.getByRole('heading', { level: 1 })).toContainText(opened ?? '');
+  await expect(page.getByRole('button', { name: '通过' })).toBeEnabled();
+  await page.keyboard.press('a');
+  await expect(page).toHaveURL(new RegExp((next ?? '').replace('row-', '')));
+  await expect(page.getByText('第 3 份')).toBeVisible();
+  await page.keyboard.press('k');
+  await expect(page.getByText('第 2 份')).toBeVisible();
+  await expect(page.locator('.record-head .state')).toContainText('已通过');
+  await page.keyboard.press('u');
+  await expect(page.getByRole('searchbox')).toBeVisible();
+  await page.keyboard.press('/');
+  await page.keyboard.type('绝无此人');
+  await expect(page.getByText('没有符合条件的档案。')).toBeVisible();
+  await expect(page).toHaveURL(/text=/);
+});
+
+test('one click settles a disagreement, on the phones too', async ({ page, stage }) => {
+  disagree(stage, OPEN.chosen, [1_900_000, 2_000_000]);
+  await page.goto(`/records/household/${familyId(OPEN.chosen)}`);
+  await page.getByRole('button', { name: '家庭年总收入：采用 19,000.00 元' }).click();
+  await expect(page.getByText(/^分歧 \d+ 处$/)).toHaveCount(0);
+  await expect(page.locator('.timeline > li').first()).toContainText('李措毛');
+  const phone = stage.phones.get('maxiuying');
+  phone?.sync();
+  expect(phone?.run('show', familyId(OPEN.chosen))).toContain('1900000');
+});
+
+test('a third value is typed in yuan', async ({ page, stage }) => {
+  disagree(stage, OPEN.third, [1_900_000, 2_000_000]);
+  await page.goto(`/records/household/${familyId(OPEN.third)}`);
+  await page.getByRole('button', { name: '都不对，另填一个值' }).click();
+  const box = page.getByLabel('家庭年总收入：另填的值');
+  await box.fill('19,500.505');
+  await expect(page.getByRole('button', { name: /写\s*入/ })).toBeDisabled();
+  await box.fill('19,500.50');
+  await box.press('Enter');
+  await expect(page.getByText('已定下，手机下次同步后可见。')).toBeVisible();
+  await expect(page.locator('.form-view')).toContainText('19,500.50 元');
+});
+
+test('two supervisors at once: the second hears what the first decided', async ({ page, browser, stage }) => {
+  expected.messages = [/409/];
+  const address = `/records/household/${familyId(HANDED_IN.both)}`;
+  const other = await signedIn(browser, stage, 1);
+  const said = listen(other);
+  for (const one of [page, other]) {
+    await one.goto(address);
+    await expect(one.getByRole('button', { name: '通过' })).toBeEnabled();
+  }
+  await other.getByRole('button', { name: '退回' }).click();
+  await other.getByLabel('原因（填写人会看到）').fill('请补充收入证明');
+  await other.getByRole('dialog').getByRole('button', { name: /退\s*回/ }).click();
+  await expect(other.locator('.record-head .state')).toContainText('已退回');
+  await page.keyboard.press('a');
+  await expect(page.getByText('这份档案刚刚有变化')).toBeVisible();
+  await expect(page.locator('.moved')).toContainText('张海燕');
+  await expect(page.locator('.moved')).toContainText('请补充收入证明');
+  await accessible(page);
+  await picture(page, 'record-decided-by-another');
+  await page.getByRole('button', { name: '查看最新内容' }).click();
+  await expect(page.locator('.record-head .state')).toContainText('已退回');
+  expect(said).toEqual([]);
+  await other.context().close();
+});
+
+test('a record that changes while it is read is not approved unread', async ({ page, stage }) => {
+  expected.messages = [/409/];
+  const id = familyId(OPEN.moved);
+  const [first, second] = [stage.phones.get('duojie'), stage.phones.get('maxiuying')];
+  second?.sync();
+  second?.feed(['edit'], [{ id, set: { 'basic/address': '措日更村1社3号' } }]);
+  first?.feed(['edit'], [{ id, set: { 'economy/other_income': 12_000 }, submit: true }]);
+  first?.sync();
+  await page.goto(`/records/household/${id}`);
+  await expect(page.getByRole('button', { name: '通过' })).toBeEnabled();
+  second?.sync();
+  await page.keyboard.press('a');
+  await expect(page.locator('.moved')).toContainText('措日更村1社3号');
+  await expect(page.locator('.form-view')).not.toContainText('措日更村1社3号');
+  await accessible(page);
+  await picture(page, 'record-moved-on');
+  await page.keyboard.press('n');
+  await expect(page.locator('.form-view')).toContainText('措日更村1社3号');
+  await page.keyboard.press('a');
+  await expect(page.locator('.record-head .state')).not.toContainText('已提交');
+});
+
+test('a record that changes while it is open says so by itself', async ({ page, stage }) => {
+  const id = familyId(OPEN.moved + 5);
+  await page.goto(`/records/household/${id}`);
+  await expect(page.locator('.form-view')).toBeVisible();
+  const phone = stage.phones.get('duojie');
+  phone?.feed(['edit'], [{ id, set: { 'basic/address': '智格日村2社8号' } }]);
+  phone?.sync();
+  await expect(page.locator('.moved')).toContainText('智格日村2社8号', { timeout: 20_000 });
+});
+
+test('a lost connection is said, what was typed stays, and it goes on by itself', async ({ page, stage }) => {
+  expected.messages = [/Failed to load resource|net::ERR/];
+  await page.goto(`/records/household/${familyId(HANDED_IN.lost)}`);
+  await page.getByRole('button', { name: '退回' }).click();
+  await page.getByLabel('原因（填写人会看到）').fill('请补充户口簿照片');
+  await stage.stop();
+  await page.getByRole('dialog').getByRole('button', { name: /退\s*回/ }).click();
+  await expect(page.getByRole('dialog').getByRole('alert')).toContainText('连不上服务器');
+  await expect(page.getByText('连接已断开')).toBeVisible();
+  await accessible(page);
+  await picture(page, 'connection-lost');
+  await stage.start();
+  await expect(page.getByText('连接已断开')).toBeHidden({ timeout: 20_000 });
+  await expect(page.getByLabel('原因（填写人会看到）')).toHaveValue('请补充户口簿照片');
+  await page.getByRole('dialog').getByRole('button', { name: /退\s*回/ }).click();
+  await expect(page.getByText('已退回').first()).toBeVisible();
+});
+
+test('a session that ended asks again and keeps what was typed', async ({ page, stage }) => {
+  expected.messages = [/401/];
+  await page.goto(`/records/household/${familyId(HANDED_IN.ended)}`);
+  await page.getByRole('button', { name: '退回' }).click();
+  await page.getByLabel('原因（填写人会看到）').fill('请核对身份证号码');
+  await page.context().clearCookies();
+  await page.getByRole('dialog').getByRole('button', { name: /退\s*回/ }).click();
+  const again = page.getByRole('dialog', { name: '登录已到期' });
+  await expect(again.getByLabel('密码', { exact: true })).toBeFocused();
+  await accessible(page);
+  await picture(page, 'session-ended');
+  await signIn(page, stage.supervisors[0] as Login);
+  await expect(again).toBeHidden();
+  await expect(page.getByLabel('原因（填写人会看到）')).toHaveValue('请核对身份证号码');
+  await page.getByRole('dialog').getByRole('button', { name: /退\s*回/ }).click();
+  await expect(page.getByText('已退回').first()).toBeVisible();
+});
+
+test('a masked value is shown when asked for', async ({ page }) => {
+  await page.goto(`/records/household/${familyId(HANDED_IN.reveal)}`);
+  const number = page.locator('.answer', { hasText: '身份证号码' }).first();
+  await expect(number).toContainText('**');
+  await number.getByRole('button').click();
+  await expect(number).toContainText(/632323\d{11}[\dX]/);
+  await expect(page.locator('.answer', { hasText: '健康状况' }).first()).toContainText('***');
+});
+
+test('a record is voided with a reason, and says so', async ({ page }) => {
+  await page.goto(`/records/household/${familyId(HANDED_IN.voided)}`);
+  await expect(page.getByRole('button', { name: '作废' })).toBeEnabled();
+  await page.keyboard.press('v');
+  const dialog = page.getByRole('dialog');
+  await expect(dialog.getByRole('button', { name: /^作\s*废$/ })).toBeDisabled();
+  await dialog.getByRole('button', { name: '+ 重复建档' }).click();
+  await dialog.getByRole('button', { name: /^作\s*废$/ }).click();
+  await page.goto(`/records/household/${familyId(HANDED_IN.voided)}`);
+  await expect(page.locator('.record-head .state')).toContainText('已作废');
+  await expect(page.locator('.timeline')).toContainText('重复建档');
+});
+
+test('a view stands in its address', async ({ page, browser, stage }) => {
+  await page.goto('/records/household');
+  await page.getByRole('combobox', { name: '状态' }).click();
+  await page.getByTitle(/^草稿 \d+$/).click();
+  await expect(page).toHaveURL(/state=draft/);
+  await page.getByRole('columnheader', { name: '收到时间' }).click();
+  await page.getByRole('button', { name: '显示的列' }).click();
+  await page.getByRole('checkbox', { name: '修改时间' }).click();
+  await expect(page.getByRole('columnheader', { name: '修改时间' })).toBeVisible();
+  const names = await page.locator('a.row-link').allTextContents();
+  const other = await signedIn(browser, stage, 1);
+  await other.goto(page.url());
+  await expect(other.getByRole('columnheader', { name: '修改时间' })).toBeVisible();
+  await expect(other.locator('a.row-link').first()).toBeVisible();
+  expect(await other.locator('a.row-link').allTextContents()).toEqual(names);
+  await other.context().close();
+});
+
+test('pages follow each other without a gap', async ({ page }) => {
+  await page.goto('/records/household?sort=changed');
+  await expect(page.locator('a.row-link').first()).toBeVisible();
+  const first = await page.locator('a.row-link').evaluateAll((links) => links.map((link) => link.id));
+  await page.getByRole('button', { name: '下一页' }).click();
+  await expect(page).toHaveURL(/after=/);
+  await expect(page.locator('a.row-link').first()).not.toHaveId(first[0] ?? '');
+  const second = await page.locator('a.row-link').evaluateAll((links) => links.map((link) => link.id));
+  expect(second.filter((id) => first.includes(id))).toEqual([]);
+  await page.getByRole('button', { name: '上一页' }).click();
+  await expect(page.locator('a.row-link').first()).toHaveId(first[0] ?? '');
+});
+
+test('English', async ({ page }) => {
+  await page.goto(`/records/household/${familyId(HANDED_IN.reveal)}`);
+  await page.getByRole('button', { name: 'English' }).click();
+  await expect(page.getByRole('heading', { name: 'Registered worker', exact: true })).toBeVisible();
+  await expect(page.locator('body')).toContainText('Handed in'.replace('Handed in', 'Submitted'));
+  await accessible(page);
+  await picture(page, 'record-english');
+});
+
+test('a quarantined change is admitted', async ({ page, stage }) => {
+  const phone = stage.phones.get('duojie');
+  const id = familyId(30);
+  phone?.sync();
+  phone?.feed(['edit'], [{ id, set: { 'basic/address': '团结村9社1号' } }]);
+  stage.administer('user', 'role', 'duojie', '--take', 'field@632323100');
+  phone?.sync();
+  stage.administer('user', 'role', 'duojie', '--give', 'field@632323100');
+  phone?.sync();
+  await page.goto('/quarantine');
+  await page.getByRole('row', { name: /多杰/ }).getByRole('link').click();
+  await expect(page.getByText('团结村9社1号')).toBeVisible();
+  await page.getByRole('button', { name: /接\s*收/ }).click();
+  await expect(page.getByText(/已接收 \d+ 项修改/)).toBeVisible();
+  await page.goto(`/records/household/${id}`);
+  await expect(page.locator('.form-view')).toContainText('团结村9社1号');
+});
+
+test('a device is revoked after its name was typed', async ({ page }) => {
+  await page.goto('/devices');
+  await page.getByRole('button', { name: '停用王建国的设备' }).click();
+  const dialog = page.getByRole('dialog');
+  await expect(dialog.getByRole('button', { name: /^停\s*用$/ })).toBeDisabled();
+  await dialog.getByRole('textbox').fill('王建国');
+  await accessible(page);
+  await picture(page, 'device-revoke');
+  await dialog.getByRole('button', { name: /^停\s*用$/ }).click();
+  await expect(page.getByRole('row', { name: /王建国/ })).toContainText('已停用');
+});
