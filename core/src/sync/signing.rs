@@ -126,13 +126,13 @@ pub fn verify_head(server_key: &[u8; 32], head: &SignedHead) -> bool {
 /// A root's word that `successor` takes over from it in this log.
 #[must_use]
 pub fn announce_root(root: &dyn Signer, log: LogId, successor: &[u8; 32]) -> [u8; 64] {
-    sign(root, ROOT, &[&log.as_bytes()[..], successor].concat())
+    sign(root, ROOT, &[log.as_bytes(), &successor[..]].concat())
 }
 
 /// Is this the word of the root `root`?
 #[must_use]
 pub fn root_is_announced(root: &[u8; 32], log: LogId, successor: &[u8; 32], signature: &[u8; 64]) -> bool {
-    verify(root, ROOT, &[&log.as_bytes()[..], successor].concat(), signature)
+    verify(root, ROOT, &[log.as_bytes(), &successor[..]].concat(), signature)
 }
 
 /// What says in one exchange that its device is revoked.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use fieldbook_core::client::net::{CancelFlag, Network, SERVER_NAME, ServerAddress, SystemNetwork};
-use fieldbook_tests::demo::stage::{Phone, Server};
+use fieldbook_tests::demo::stage::Server;
 
 use super::{link_in, narratives, writes};
 use crate::phone::World;
