@@ -158,7 +158,7 @@ impl Filler {
             self.store.import(&self.writer, "bench_household", &unit, &households).map_err(said)?;
             self.store.import(&self.writer, "visit", &unit, &visits).map_err(said)?;
             (made, batch_number) = (made + size, batch_number + 1);
-            if made % 20_000 == 0 {
+            if made.is_multiple_of(20_000) {
                 eprintln!("{made} records");
             }
         }
@@ -183,13 +183,12 @@ impl Filler {
         for id in ids.iter().skip(1).take(100) {
             let read = heads(*id)?;
             for phone in ["13900000001", "13900000002"] {
-                let (who, edits) =
-                    (if phone.ends_with('1') { &self.boss } else { &self.boss }, set("phone", phone.to_owned()));
-                self.store.edit_record(who, *id, &read, |_, _| Ok(edits.clone())).map_err(said)?;
+                let edits = set("phone", phone.to_owned());
+                self.store.edit_record(&self.boss, *id, &read, |_, _| Ok(edits.clone())).map_err(said)?;
             }
         }
-        for (row, id) in list.records.iter().zip(&ids).skip(101).filter(|(row, _)| row.state == "submitted") {
-            let _ = row;
+        let submitted = list.records.iter().zip(&ids).skip(101).filter(|(row, _)| row.state == "submitted");
+        for (_, id) in submitted {
             let (decision, reasons) = (fieldbook_core::access::Decision::Return, "x".to_owned());
             let asked = Asked { decision, heads: heads(*id)?, reasons, fields: Vec::new() };
             self.store.decide(&self.boss, *id, &asked).map_err(said)?;

@@ -46,7 +46,7 @@ impl ApiError {
             word: self.problem.word.to_owned(),
             title: text::problem(language, &self.problem),
             status: self.status.as_u16(),
-            changed: self.problem.changed,
+            changed: self.problem.changed.into_vec(),
         }
     }
 

@@ -137,7 +137,7 @@ impl Reading<'_> {
         // Nothing is approved or closed that was not read.
         let whole = matches!(asked.decision, Decision::Approve | Decision::Archive);
         if whole && document.heads() != self.heads {
-            let changed = differences::since(self.tx, self.open, self.form, self.heads)?;
+            let changed = differences::since(self.tx, self.open, self.form, self.heads)?.into_boxed_slice();
             return Err(Problem { changed, ..Problem::new("heads_moved") }.into());
         }
         if asked.decision == Decision::Approve { self.check_approval() } else { Ok(()) }

@@ -19,7 +19,7 @@ pub struct Problem {
     /// The answer that was not taken: its reason has words of its own in each language, and is the text's `{detail}`.
     pub answer: Option<ValueError>,
     /// What was written in a record since the version that the caller names.
-    pub changed: Vec<ChangedField>,
+    pub changed: Box<[ChangedField]>,
 }
 
 /// A field that somebody wrote since a record was read.
@@ -39,7 +39,7 @@ impl Problem {
     /// A problem that names nothing.
     #[must_use]
     pub fn new(word: &'static str) -> Self {
-        Self { word, args: Vec::new(), answer: None, changed: Vec::new() }
+        Self { word, args: Vec::new(), answer: None, changed: Box::default() }
     }
 
     /// Names one more thing.

@@ -91,10 +91,10 @@ impl Office {
         let known = Known {
             id,
             unit: ["a", "b", "6301"][pick(7) % 3],
-            name: (number % 11 != 0).then(|| NAMES[pick(5) % NAMES.len()]),
-            id_no: (number % 5 != 0).then(|| format!("6301021990{:08}", pick(104_729) % 100_000_000)),
-            stage: (number % 4 != 0).then(|| STAGES[pick(13) % STAGES.len()]),
-            amount: (number % 3 != 0).then(|| i64::try_from(pick(37) % 17).unwrap()),
+            name: (!number.is_multiple_of(11)).then(|| NAMES[pick(5) % NAMES.len()]),
+            id_no: (!number.is_multiple_of(5)).then(|| format!("6301021990{:08}", pick(104_729) % 100_000_000)),
+            stage: (!number.is_multiple_of(4)).then(|| STAGES[pick(13) % STAGES.len()]),
+            amount: (!number.is_multiple_of(3)).then(|| i64::try_from(pick(37) % 17).unwrap()),
             other: (number % 6 == 5).then(|| self.known[number / 2].id),
             first_ms: self.server.clock.0.load(Ordering::SeqCst),
         };
@@ -104,7 +104,7 @@ impl Office {
         edits.extend(known.amount.map(|amount| set("amount", Scalar::Integer(amount))));
         edits.extend(known.other.map(|other| text("other", &other.to_string())));
         edits.push(text("place", &format!("{:.5} 101.77777", 36.0 + number as f64 / 100.0)));
-        if number % 2 == 0 {
+        if number.is_multiple_of(2) {
             edits.push(Edit::Submit { at: "2026-06-01T00:00:00+08:00".to_owned() });
         }
         self.store().import(writer, "case", known.unit, &[NewRecord { id, edits }]).unwrap();
