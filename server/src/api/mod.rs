@@ -1,7 +1,10 @@
 //! The router: `/healthz`, `/sync/1` for phones, `/api/v1` for supervisors.
 
 mod decisions;
+mod doubles;
 mod error;
+mod exchanges;
+mod forms;
 mod kinds;
 mod moves;
 mod records;
@@ -21,7 +24,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router, middleware};
 use tokio::sync::Semaphore;
 use utoipa::OpenApi;
-use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
 use utoipa_axum::routes;
 
 use crate::limiter::Limiter;
@@ -96,6 +99,19 @@ fn console() -> OpenApiRouter<App> {
         .routes(routes!(supervise::devices))
         .routes(routes!(supervise::revoke))
         .routes(routes!(supervise::units))
+        .routes(routes!(doubles::list))
+        .routes(routes!(doubles::decided))
+        .routes(routes!(doubles::page))
+        .routes(routes!(doubles::confirm))
+        .routes(routes!(doubles::reject))
+        .routes(routes!(doubles::undo))
+        .routes(routes!(exchanges::list))
+        .routes(routes!(exchanges::page))
+        .routes(routes!(forms::list))
+        .routes(routes!(forms::preview).layer(DefaultBodyLimit::max(forms::UPLOAD_BYTES_MAX)))
+        .routes(routes!(forms::run))
+        .routes(routes!(forms::run_published))
+        .routes(routes!(forms::publish))
 }
 
 /// The OpenAPI document of the supervisors' API, as JSON.

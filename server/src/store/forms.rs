@@ -110,7 +110,7 @@ impl Store {
     }
 
     /// Evaluates every record of a kind under its newest form, a few at a time so that phones are not kept waiting.
-    fn read_again(&self, kind: &str) -> Result<(), StoreError> {
+    pub(crate) fn read_again(&self, kind: &str) -> Result<(), StoreError> {
         let mut after = [0_u8; 16];
         loop {
             let last = self.write(|tx| {

@@ -6,7 +6,9 @@ mod backup;
 mod console;
 mod devices;
 mod documents;
+mod doubles;
 mod error;
+mod exchanges;
 mod feeds;
 mod foreseen;
 mod forms;
@@ -15,6 +17,7 @@ mod listing;
 mod mask;
 mod moves;
 mod page;
+mod previews;
 mod purge;
 mod quarantine;
 mod records;
@@ -43,10 +46,19 @@ pub use admit::AdmittedChange;
 pub use backup::restore_backup;
 pub use console::Asked;
 pub use devices::{DeviceRow, EnrolCode};
+pub use doubles::{
+    ApartPair, DoubleDecision, DoubleDecisions, DoubleField, DoublePage, DoubleRecord, DoubleRow, DoublesList,
+    DoublesQuery,
+};
 pub use error::{Problem, StoreError};
+pub use exchanges::{ExchangeList, ExchangePage, ExchangeRecord, ExchangeRow, ExchangesQuery};
 pub use forms::{FormRow, Published};
 pub use listing::{ListQuery, RecordLine, RecordList, RecordRow};
 pub use page::RecordPage;
+pub use previews::{
+    FormDifference, FormKind, FormVersion, PreviewPage, PreviewedForm, PublishedForm, RefusedStep, RunChoice, RunPage,
+    RunQuestion, RunStep, SheetNote, Tried,
+};
 pub use restored::RestoredState;
 pub use supervise::{QuarantineItem, QuarantinePage};
 pub(crate) use sync_log::{StoreLog, id_range, one_id};
