@@ -1,5 +1,7 @@
 //! Every sentence that a user reads: zh-Hans first, English beside it. `{name}` stands for what the caller names.
 
+mod desk;
+
 use crate::store::{Problem, StoreError};
 
 /// Language of texts.
@@ -39,7 +41,8 @@ impl Language {
 /// The text of `word` with its `{name}`s filled in; the word itself when the catalogue lacks it.
 #[must_use]
 pub fn text(language: Language, word: &str, args: &[(&'static str, String)]) -> String {
-    let Some((_, chinese, english)) = CATALOGUE.iter().find(|(known, ..)| *known == word) else {
+    let mut all = CATALOGUE.iter().chain(desk::CATALOGUE);
+    let Some((_, chinese, english)) = all.find(|(known, ..)| *known == word) else {
         return word.to_owned();
     };
     let mut filled = match language {

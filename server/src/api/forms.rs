@@ -15,7 +15,7 @@ use super::session::Caller;
 use crate::store::{FormKind, PreviewPage, Problem, PublishedForm, RunPage, RunStep, Tried};
 
 /// Bytes of an uploaded workbook.
-pub(super) const UPLOAD_BYTES_MAX: usize = 8 * 1024 * 1024;
+pub(crate) const UPLOAD_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// What is uploaded.
 #[derive(Debug, Deserialize, IntoParams)]

@@ -13,6 +13,8 @@ mod supervise;
 
 use error::ApiError;
 pub(crate) use error::form_language;
+#[cfg(test)]
+pub(crate) use forms::UPLOAD_BYTES_MAX;
 
 use std::sync::Arc;
 

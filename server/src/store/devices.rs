@@ -3,13 +3,13 @@
 use crate::sql;
 use crate::sql::{Connection, OptionalExtension, Row};
 use fieldbook_core::access::Area;
-use fieldbook_core::ids::{ChangeHash, DeviceId, UserId};
+use fieldbook_core::ids::{ActorId, ChangeHash, DeviceId, UserId};
 use fieldbook_core::limits::DEVICE_NAME_CHARS_MAX;
-use fieldbook_core::protocol::{EnrolAnswer, Verdict};
+use fieldbook_core::protocol::{EnrolAnswer, Notice, Verdict};
 use fieldbook_core::sync::to_cbor;
 use sha2::{Digest, Sha256};
 
-use super::{Problem, Store, StoreError, UserRow, meta, restored, units, users};
+use super::{Problem, Store, StoreError, UserRow, feeds, meta, restored, units, users};
 use crate::apart::{self, Line};
 use crate::code;
 
@@ -225,10 +225,10 @@ fn untouched(tx: &Connection, device: [u8; 16], key: &[u8; 32]) -> Result<bool, 
 }
 
 /// Notes a verdict for a device, unless one on the same change waits already.
-pub(crate) fn put_verdict(tx: &Connection, device: DeviceId, verdict: &Verdict) -> Result<(), StoreError> {
+pub(crate) fn put_verdict(tx: &Connection, device: DeviceId, verdict: &Verdict) -> Result<bool, StoreError> {
     let mut known = tx.prepare("SELECT 1 FROM verdicts WHERE device = ?1 AND hash = ?2")?;
     if known.exists((device.as_bytes(), verdict.change.as_bytes()))? {
-        return Ok(());
+        return Ok(false);
     }
     let number: u64 = tx
         .prepare("UPDATE devices SET verdict = verdict + 1 WHERE id = ?1 RETURNING verdict")?
@@ -239,7 +239,7 @@ pub(crate) fn put_verdict(tx: &Connection, device: DeviceId, verdict: &Verdict) 
         verdict.change.as_bytes(),
         to_cbor(verdict),
     ))?;
-    Ok(())
+    Ok(true)
 }
 
 /// What a device was still to be told about a change no longer holds.
@@ -247,4 +247,32 @@ pub(crate) fn drop_verdict(tx: &Connection, device: DeviceId, change: &ChangeHas
     let sql = "DELETE FROM verdicts WHERE device = ?1 AND hash = ?2";
     tx.prepare(sql)?.execute((device.as_bytes(), change.as_bytes()))?;
     Ok(())
+}
+
+impl Store {
+    /// Gives `actor` to a device and user for ever, and tells so in the general feed of `unit`. False if it belongs to
+    /// another device or user.
+    pub(crate) fn claim(
+        &self,
+        tx: &Connection,
+        actor: ActorId,
+        device: DeviceId,
+        user: &UserRow,
+        unit: &str,
+    ) -> Result<bool, StoreError> {
+        let text = "SELECT device, user FROM actors WHERE actor = ?1";
+        let held: Option<([u8; 16], [u8; 16])> =
+            tx.query_row(text, [actor.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+        if let Some(held) = held {
+            return Ok(held == (device.0, user.id.0));
+        }
+        tx.execute(
+            "INSERT INTO actors(actor, device, user) VALUES (?1, ?2, ?3)",
+            (actor.as_bytes(), device.as_bytes(), user.id.as_bytes()),
+        )?;
+        let feed = feeds::feed_for(tx, unit, Area::General)?;
+        let notice = Notice::Actor { actor, device, user: user.id, name: user.name.clone() };
+        feeds::append_notice(tx, &feed, self.now_ms(), None, &notice)?;
+        Ok(true)
+    }
 }

@@ -195,7 +195,7 @@ fn row_of(form: &Form, row: &Row<'_>) -> sql::Result<(RecordRow, Stored, Vec<u8>
 }
 
 /// The list columns of a record's values, sensitive ones masked.
-fn columns(form: &Form, values: &Json) -> Json {
+pub(crate) fn columns(form: &Form, values: &Json) -> Json {
     let listed = form.definition().fields.iter().filter(|field| field.list && field.repeat.is_none());
     let mut found = serde_json::Map::new();
     for field in listed {

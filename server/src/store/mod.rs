@@ -17,6 +17,7 @@ mod listing;
 mod mask;
 mod moves;
 mod page;
+mod persons;
 mod previews;
 mod purge;
 mod quarantine;
@@ -51,6 +52,7 @@ pub use doubles::{
     DoublesQuery,
 };
 pub use error::{Problem, StoreError};
+pub(crate) use exchanges::Report;
 pub use exchanges::{ExchangeList, ExchangePage, ExchangeRecord, ExchangeRow, ExchangesQuery};
 pub use forms::{FormRow, Published};
 pub use listing::{ListQuery, RecordLine, RecordList, RecordRow};
@@ -101,6 +103,9 @@ pub struct Store {
     forms: forms::FormCache,
     documents: documents::Documents,
     actors: console::ServerActors,
+    /// Secret of the index of persons.
+    person_key: [u8; 32],
+    previews: previews::Desk,
     /// Held by whoever seals.
     sealing: Mutex<()>,
     seal_at: Sealing,
@@ -206,6 +211,7 @@ impl Store {
             }
         };
         let identity = Identity::load_or_make(&tx, random.as_ref())?;
+        let person_key = persons::secret(&tx, random.as_ref())?;
         tx.commit()?;
         let actors = console::ServerActors::new(random.as_ref());
         let store = Self {
@@ -221,6 +227,8 @@ impl Store {
             forms: forms::FormCache::default(),
             documents: documents::Documents::default(),
             actors,
+            person_key,
+            previews: previews::Desk::default(),
             sealing: Mutex::new(()),
             seal_at: Sealing::default(),
         };

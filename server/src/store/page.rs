@@ -11,7 +11,7 @@ use serde_json::Value as Json;
 use utoipa::ToSchema;
 
 use super::records::{self, OpenRecord};
-use super::{Store, StoreError, console, devices, listing, mask, quarantine, reviews, sessions, units};
+use super::{Store, StoreError, console, devices, doubles, listing, mask, quarantine, reviews, sessions, units};
 use crate::clock_text::shanghai;
 
 /// Who wrote something.
@@ -87,7 +87,7 @@ pub struct ProblemPage {
 /// A decision.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct ReviewPage {
-    /// `approve`, `return`, `void` or `archive`.
+    /// `approve`, `return`, `void`, `archive` or `reinstate`.
     pub decision: String,
     /// Who decided.
     pub reviewer: String,
@@ -103,6 +103,8 @@ pub struct ReviewPage {
     pub time: String,
     /// The same, milliseconds since 1970 UTC.
     pub time_ms: i64,
+    /// With `void`: this record is a double of that one, which stays.
+    pub same_as: Option<String>,
 }
 
 /// One answer that a change wrote.
@@ -176,6 +178,8 @@ pub struct RecordPage {
     pub history: Vec<ChangePage>,
     /// When its latest change arrived, milliseconds since 1970 UTC.
     pub received_ms: i64,
+    /// Records that are void because they are doubles of this one.
+    pub doubles: Vec<String>,
 }
 
 /// Milliseconds by which a claimed time may differ from the receipt without being doubted.
@@ -297,6 +301,7 @@ fn review_pages(tx: &Connection, record: RecordId) -> Result<Vec<ReviewPage>, St
         heads: hex_all(&row.heads),
         time: shanghai(row.time_ms),
         time_ms: row.time_ms,
+        same_as: row.same_as.map(|record| record.to_string()),
     };
     Ok(rows.into_iter().map(page).collect())
 }
@@ -400,6 +405,7 @@ impl Store {
             reviews: review_pages(tx, open.id)?,
             history,
             received_ms: open.received_ms,
+            doubles: doubles::confirmed_of(tx, open.id)?,
         })
     }
 

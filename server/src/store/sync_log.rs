@@ -5,11 +5,11 @@ use std::sync::MutexGuard;
 
 use crate::sql;
 use crate::sql::{Connection, OptionalExtension, Row};
-use fieldbook_core::access::{Area, FeedId};
+use fieldbook_core::access::FeedId;
 use fieldbook_core::document::Document;
 use fieldbook_core::ids::{ActorId, ChangeHash, DeviceId, LogId, RecordId, UserId};
 use fieldbook_core::protocol::limits::{CHANGE_PREFIX_BYTES, DEVICE_FEEDS_MAX, RECORD_PREFIX_BYTES};
-use fieldbook_core::protocol::{CreatedUnder, Entry, HostedDevice, Notice, Point, Returned, Segment, Verdict};
+use fieldbook_core::protocol::{CreatedUnder, Entry, HostedDevice, Point, Returned, Segment, Verdict, VerdictKind};
 use fieldbook_core::sync::cursors::CursorPoint;
 use fieldbook_core::sync::segment::Sealed;
 use fieldbook_core::sync::server::{
@@ -18,9 +18,10 @@ use fieldbook_core::sync::server::{
 use fieldbook_core::sync::{LogError, LogErrorKind, chain, from_cbor};
 use sha2::{Digest, Sha256};
 
+use super::exchanges::Report;
 use super::foreseen::{Foreseen, Gathered, RECORD_BYTES_MAX, RECORDS_MAX};
 use super::records::OpenRecord;
-use super::{Store, StoreError, devices, feeds, hubs, moves, restored, segments, units, users};
+use super::{Store, StoreError, devices, feeds, hubs, moves, quarantine, restored, segments, units, users};
 
 /// Change of a device's clock error that is worth a write.
 const CLOCK_STEP_MS: u64 = 60 * 1000;
@@ -50,6 +51,8 @@ pub(crate) struct StoreLog<'a> {
     /// The records that this transaction has changed: each is saved once, at its end.
     open: Vec<OpenRecord>,
     pub(super) foreseen: Foreseen,
+    /// What the exchange did so far.
+    pub(crate) report: Report,
     sealing: Option<MutexGuard<'a, ()>>,
 }
 
@@ -61,6 +64,7 @@ impl<'a> StoreLog<'a> {
             reader: Some(store.take_reader()?),
             open: Vec::new(),
             foreseen: Foreseen::default(),
+            report: Report::default(),
             sealing: None,
         })
     }
@@ -110,7 +114,7 @@ impl<'a> StoreLog<'a> {
                 let writer = self.writer.as_deref().ok_or_else(|| LogError::other("no transaction"))?;
                 let ready = self.foreseen.row(open.id);
                 let saved = self.store.save_record_as(writer, &mut open, ready);
-                saved.map_err(|error| self.store.looked_into(error))?;
+                self.report.saved(open.id, saved.map_err(|error| self.store.looked_into(error))?);
             }
         }
         Ok(())
@@ -196,14 +200,25 @@ impl ServerLog for StoreLog<'_> {
     fn commit(&mut self) -> Result<(), LogError> {
         let flushed = self.flush();
         let Some(writer) = &self.writer else { return Err(LogError::other("no transaction")) };
-        let ended = flushed.and_then(|()| Ok(writer.commit().map_err(|error| self.store.looked_into(error.into()))?));
+        let reported = flushed.and_then(|()| {
+            let written = self.report.write(writer, self.store.now_ms());
+            Ok(written.map_err(|error| self.store.looked_into(error))?)
+        });
+        let ended = reported.and_then(|report| {
+            writer.commit().map_err(|error| self.store.looked_into(error.into()))?;
+            Ok(report)
+        });
         self.rollback();
-        ended
+        if let Some(report) = ended? {
+            self.report = report;
+        }
+        Ok(())
     }
 
     fn rollback(&mut self) {
         self.open.clear();
         self.foreseen = Foreseen::default();
+        self.report.rollback();
         if let Some(writer) = self.writer.take() {
             writer.rollback();
         }
@@ -334,8 +349,12 @@ impl ServerLog for StoreLog<'_> {
             self.flush()?;
         }
         let mut open = at.map(|at| self.open.remove(at));
+        self.report.judging(change);
         let writer = self.writer.as_deref().ok_or_else(|| LogError::other("no transaction"))?;
         let fate = self.store.take_change(writer, &mut open, &mut self.foreseen, change);
+        if matches!(fate, Ok(Fate::Accepted(_))) {
+            self.report.accepted(open.as_ref().is_some_and(|open| open.created));
+        }
         if let Some(open) = open {
             self.open.insert(at.unwrap_or(self.open.len()), open);
         }
@@ -388,7 +407,18 @@ impl ServerLog for StoreLog<'_> {
     }
 
     fn put_verdict(&mut self, device: &DeviceId, verdict: &Verdict) -> Result<(), LogError> {
-        self.write(|tx| devices::put_verdict(tx, *device, verdict))
+        let received_ms = self.report.judged_ms();
+        let new = self.write(|tx| {
+            let told = devices::put_verdict(tx, *device, verdict)?;
+            match received_ms.filter(|_| verdict.kind == VerdictKind::Quarantined) {
+                Some(received_ms) => quarantine::is_new(tx, &verdict.change, received_ms),
+                None => Ok(told),
+            }
+        })?;
+        if new {
+            self.report.not_taken(*device, verdict);
+        }
+        Ok(())
     }
 
     fn verdicts(&mut self, device: &DeviceId, after: u64, limit: usize) -> Result<Vec<(u64, Verdict)>, LogError> {
@@ -555,33 +585,5 @@ impl ServerLog for StoreLog<'_> {
         let mut key = [0; 32];
         self.store.random.fill(&mut key);
         Ok(key)
-    }
-}
-
-impl Store {
-    /// Gives `actor` to a device and user for ever, and tells so in the general feed of `unit`. False if it belongs to
-    /// another device or user.
-    pub(crate) fn claim(
-        &self,
-        tx: &Connection,
-        actor: ActorId,
-        device: DeviceId,
-        user: &super::UserRow,
-        unit: &str,
-    ) -> Result<bool, StoreError> {
-        let text = "SELECT device, user FROM actors WHERE actor = ?1";
-        let held: Option<([u8; 16], [u8; 16])> =
-            tx.query_row(text, [actor.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
-        if let Some(held) = held {
-            return Ok(held == (device.0, user.id.0));
-        }
-        tx.execute(
-            "INSERT INTO actors(actor, device, user) VALUES (?1, ?2, ?3)",
-            (actor.as_bytes(), device.as_bytes(), user.id.as_bytes()),
-        )?;
-        let feed = feeds::feed_for(tx, unit, Area::General)?;
-        let notice = Notice::Actor { actor, device, user: user.id, name: user.name.clone() };
-        feeds::append_notice(tx, &feed, self.now_ms(), None, &notice)?;
-        Ok(true)
     }
 }

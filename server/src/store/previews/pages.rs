@@ -62,7 +62,7 @@ pub struct SheetNote {
 /// One difference to the last published version.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct FormDifference {
-    /// Stable word: `added`, `removed`, `retyped`, `moved_into_repeat`, `label`, `hint`, `choices_added`,
+    /// Stable word: `added`, `removed`, `retyped`, `regrouped`, `label`, `hint`, `choices_added`,
     /// `choices_removed`, `choice_labels`, `required`, `relevant`, `constraint`, `calculation`, `merge`, `sensitivity`,
     /// `writers`, `check`, `identity`, `occasion`, `list`, `search`, `unit`, `order`, `title`, `languages`.
     pub change: String,
