@@ -115,7 +115,7 @@ impl From<client::HistoryView> for HistoryEntry {
 /// A supervisor's decision on a record.
 #[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
 pub struct Review {
-    /// `approve`, `return`, `void` or `archive`.
+    /// `approve`, `return`, `void`, `archive` or `reinstate`.
     pub decision: String,
     /// Reasons in the reviewer's words.
     pub reasons: String,
@@ -125,12 +125,14 @@ pub struct Review {
     pub reviewer: String,
     /// When, milliseconds since 1970 UTC by the server's clock.
     pub time_ms: i64,
+    /// With `void`: this record is a double of that one, which stays.
+    pub same_as: Option<String>,
 }
 
 impl From<client::ReviewView> for Review {
     fn from(review: client::ReviewView) -> Self {
-        let client::ReviewView { decision, reasons, fields, reviewer, time_ms } = review;
-        Self { decision, reasons, fields, reviewer, time_ms }
+        let client::ReviewView { decision, reasons, fields, reviewer, time_ms, same_as } = review;
+        Self { decision, reasons, fields, reviewer, time_ms, same_as: same_as.map(|record| record.to_string()) }
     }
 }
 

@@ -91,8 +91,27 @@ word_enum!(
         Void = 2 "void",
         /// Closed and kept.
         Archive = 3 "archive",
+        /// No longer void: what the record was before holds again.
+        Reinstate = 4 "reinstate",
     }
 );
+
+impl Decision {
+    /// Which of a record's decisions stands, given all of them in the order of its feed: a void that was taken back is as
+    /// if it had never been.
+    #[must_use]
+    pub fn standing(all: &[Self]) -> Option<usize> {
+        let mut standing: Vec<(usize, Self)> = Vec::new();
+        for (at, decision) in all.iter().enumerate() {
+            if *decision != Self::Reinstate {
+                standing.push((at, *decision));
+            } else if standing.last().is_some_and(|(_, last)| *last == Self::Void) {
+                standing.pop();
+            }
+        }
+        standing.last().map(|(at, _)| *at)
+    }
+}
 
 impl Role {
     /// The areas whose feeds this role may read.

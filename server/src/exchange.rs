@@ -8,7 +8,7 @@ use fieldbook_core::protocol::{EnrolAnswer, EnrolRequest, ErrorAnswer, ErrorKind
 use fieldbook_core::sync::server::{Session, Traffic};
 use fieldbook_core::sync::{LogError, signing};
 
-use crate::store::{Store, StoreError, StoreLog};
+use crate::store::{Report, Store, StoreError, StoreLog};
 
 /// Advice to come back when the store failed.
 const UNAVAILABLE_RETRY_MS: u64 = 60_000;
@@ -61,13 +61,21 @@ pub fn enrol(store: &Store, body: &[u8]) -> Result<EnrolAnswer, ErrorAnswer> {
 /// the network is slow.
 pub struct Exchange {
     session: Session,
+    report: Report,
 }
 
 impl Exchange {
     /// An exchange of which nothing has arrived yet.
     #[must_use]
     pub fn new(store: &Store) -> Self {
-        Self { session: Session::new(Arc::new(store.identity().signing().clone())) }
+        Self { session: Session::new(Arc::new(store.identity().signing().clone())), report: Report::default() }
+    }
+
+    /// The store as this exchange sees it, with what it did so far.
+    fn log<'s>(&mut self, store: &'s Store) -> Result<StoreLog<'s>, StoreError> {
+        let mut log = StoreLog::new(store)?;
+        log.report = std::mem::take(&mut self.report);
+        Ok(log)
     }
 
     /// The device, once the request is verified.
@@ -87,8 +95,10 @@ impl Exchange {
     /// # Errors
     /// An [`ErrorAnswer`] while the request is not verified: it is the whole answer.
     pub fn receive(&mut self, store: &Store, bytes: &[u8]) -> Result<(), ErrorAnswer> {
-        let mut log = StoreLog::new(store)?;
-        self.session.receive(&mut log, store.now_ms(), bytes)
+        let mut log = self.log(store)?;
+        let received = self.session.receive(&mut log, store.now_ms(), bytes);
+        self.report = std::mem::take(&mut log.report);
+        received
     }
 
     /// The request body has ended: the first frame of the answer, and the second if there is one. A failure until here
@@ -97,7 +107,7 @@ impl Exchange {
     /// # Errors
     /// An [`ErrorAnswer`], which is the whole answer.
     pub fn begin_answer(&mut self, store: &Store) -> Result<(Vec<u8>, Option<Vec<u8>>), ErrorAnswer> {
-        let mut log = StoreLog::new(store)?;
+        let mut log = self.log(store)?;
         let now_ms = store.now_ms();
         if let (Some(device), Some(time_ms)) = (self.session.device(), self.session.device_time_ms()) {
             log.note_clock(device, time_ms.saturating_sub(now_ms))?;

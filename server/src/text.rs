@@ -1,5 +1,6 @@
 //! Every sentence that a user reads: zh-Hans first, English beside it. `{name}` stands for what the caller names.
 
+mod desk;
 mod operations;
 
 use crate::store::{Problem, StoreError};
@@ -41,7 +42,7 @@ impl Language {
 /// The text of `word` with its `{name}`s filled in; the word itself when the catalogue lacks it.
 #[must_use]
 pub fn text(language: Language, word: &str, args: &[(&'static str, String)]) -> String {
-    let mut all = CATALOGUE.iter().chain(operations::CATALOGUE);
+    let mut all = CATALOGUE.iter().chain(desk::CATALOGUE).chain(operations::CATALOGUE);
     let Some((_, chinese, english)) = all.find(|(known, ..)| *known == word) else {
         return word.to_owned();
     };

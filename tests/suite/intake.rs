@@ -28,6 +28,7 @@ fn field(path: &str, field_type: FieldType, repeat: Option<&str>) -> Field {
         writers: Vec::new(),
         check: None,
         identity: false,
+        occasion: false,
         list: false,
         search: false,
         calculated: false,

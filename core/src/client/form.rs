@@ -251,7 +251,7 @@ impl FormHandle {
             return Ok(Vec::new());
         }
         let here = |other: &str| other.parse::<FieldPath>().is_ok_and(|other| other.row == path.row);
-        let found = persons(open.form.definition(), open.session.values(), &open.unit);
+        let found = persons(&open.form, open.session.values(), &open.unit);
         let Some(person) = found.into_iter().find(|person| here(&person.path)) else { return Ok(Vec::new()) };
         let hits = self.book.store.read(|view| Ok::<_, Fault>(view.person(&person.key)?))?;
         Ok(hits.into_iter().filter(|hit| hit.record != self.record || hit.path != person.path).collect())

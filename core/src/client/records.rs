@@ -224,6 +224,7 @@ fn review_view(review: Review) -> ReviewView {
         fields: review.fields,
         reviewer: review.reviewer_name,
         time_ms: review.time_ms,
+        same_as: review.same_as,
     }
 }
 

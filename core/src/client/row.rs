@@ -5,7 +5,7 @@ use serde_json::{Map, Value as Json, json};
 
 use crate::document::{Conflict, Document, Rendition, ReviewMark, state_of};
 use crate::forms::{
-    Check, EvalTime, Field, FieldPath, FieldType, Form, FormDefinition, Problem, Row, Scalar, Sensitivity, Values,
+    EvalTime, Field, FieldPath, FieldType, Form, FormDefinition, Identity, Person, Problem, Scalar, Sensitivity, Values,
 };
 use crate::store::{PersonEntry, PersonKey, ReadRow};
 
@@ -39,7 +39,7 @@ pub(super) fn read_row(
         problem_count: count(evaluation.problems.len()),
         problems: problems_json(&evaluation.problems, language).to_string(),
         search: search_texts(definition, values),
-        persons: persons(definition, values, unit),
+        persons: persons(form, values, unit),
         heads: heads.to_vec(),
     }
 }
@@ -145,50 +145,17 @@ fn search_texts(definition: &FormDefinition, values: &Values) -> Vec<String> {
     texts
 }
 
-/// The persons whom a record is about: one for the record itself and one for each row of a repeat that marks fields as
-/// identity; by ID number, else by name, birth date and unit.
-pub(super) fn persons(definition: &FormDefinition, values: &Values, unit: &str) -> Vec<PersonEntry> {
-    let identifying: Vec<&Field> = definition.fields.iter().filter(|field| field.identity).collect();
-    let mut found = Vec::new();
-    let here: Vec<&Field> = identifying.iter().copied().filter(|field| field.repeat.is_none()).collect();
-    found.extend(person(&here, None, unit, |path| values.fields.get(path)));
-    for (repeat, _) in &definition.repeats {
-        let fields: Vec<&Field> =
-            identifying.iter().copied().filter(|field| field.repeat.as_deref() == Some(repeat)).collect();
-        if fields.is_empty() {
-            continue;
-        }
-        for row in values.rows.get(repeat).into_iter().flatten() {
-            found.extend(person(&fields, Some((repeat, row)), unit, |path| row.fields.get(path)));
-        }
-    }
-    found
-}
-
-fn person<'v>(
-    fields: &[&Field],
-    place: Option<(&String, &Row)>,
-    unit: &str,
-    answer: impl Fn(&str) -> Option<&'v Scalar>,
-) -> Option<PersonEntry> {
-    let path = |field: &Field| match place {
-        Some((repeat, row)) => FieldPath::in_row(&field.path, repeat, row.id).to_string(),
-        None => field.path.clone(),
+/// The persons whom a record is about: by ID number, else by name, birth date and unit.
+pub(super) fn persons(form: &Form, values: &Values, unit: &str) -> Vec<PersonEntry> {
+    let entry = |person: Person| PersonEntry {
+        key: match person.identity {
+            Identity::IdNumber(number) => PersonKey::IdNumber(number),
+            Identity::NameAndBirth { name, birth_date } => {
+                PersonKey::NameAndBirth { name, birth_date, unit: unit.to_owned() }
+            }
+        },
+        path: person.path.to_string(),
+        title: person.name,
     };
-    let first = |wanted: &dyn Fn(&Field) -> bool| {
-        fields.iter().filter(|field| wanted(field)).find_map(|field| answer(&field.path).map(|v| (*field, text_of(v))))
-    };
-    let number = first(&|field| field.check == Some(Check::IdNumber));
-    let name = first(&|field| field.field_type == FieldType::Text && field.check.is_none());
-    let title = name.as_ref().map(|(_, name)| name.clone()).unwrap_or_default();
-    if let Some((field, number)) = number {
-        return Some(PersonEntry { key: PersonKey::IdNumber(number), path: path(field), title });
-    }
-    let (_, birth_date) = first(&|field| field.field_type == FieldType::Date)?;
-    let (field, name) = name?;
-    Some(PersonEntry {
-        key: PersonKey::NameAndBirth { name, birth_date, unit: unit.to_owned() },
-        path: path(field),
-        title,
-    })
+    form.persons(values).into_iter().map(entry).collect()
 }

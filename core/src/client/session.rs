@@ -5,11 +5,12 @@ use std::path::Path;
 use super::ErrorKind;
 use super::error::Fault;
 use super::text::Text;
+use crate::access::Decision;
 use crate::document::{Document, ReviewMark};
 use crate::ids::ActorId;
 use crate::ports::{Clock, Disk, KeyVault, Random};
 use crate::protocol::Review;
-use crate::store::{Store, View, Write};
+use crate::store::{ReviewRow, Store, View, Write};
 
 /// Bytes of the database key.
 pub(super) const DATABASE_KEY_BYTES: usize = 32;
@@ -112,11 +113,16 @@ pub(super) fn doubt_own_actors(write: &Write<'_>) -> Result<(), Fault> {
     Ok(write.put_setting(OWN_ACTORS, &[])?)
 }
 
-/// The last review of a record, with the submission that it read.
+/// The review of a record that stands, with the submission that it read.
 pub(super) fn last_review(view: View<'_>, document: &Document) -> Result<Option<ReviewMark>, Fault> {
-    let Some(row) = view.reviews(&document.record().id)?.pop() else { return Ok(None) };
-    let review: Review =
-        minicbor::decode(&row.bytes).map_err(|error| Fault::internal(format!("stored review: {error}")))?;
+    let mut rows = view.reviews(&document.record().id)?;
+    let review = |row: &ReviewRow| {
+        minicbor::decode::<Review>(&row.bytes).map_err(|error| Fault::internal(format!("stored review: {error}")))
+    };
+    let mut reviews = rows.iter().map(review).collect::<Result<Vec<_>, _>>()?;
+    let decisions: Vec<Decision> = reviews.iter().map(|review| review.decision).collect();
+    let Some(at) = Decision::standing(&decisions) else { return Ok(None) };
+    let (row, review) = (rows.swap_remove(at), reviews.swap_remove(at));
     let known = review.heads.iter().all(|head| document.contains(head));
     let submission = if known { document.submission_at(&review.heads) } else { row.submission };
     Ok(Some(ReviewMark { decision: review.decision, heads: review.heads, submission }))

@@ -95,7 +95,7 @@ pub struct HistoryView {
 /// A supervisor's decision on a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReviewView {
-    /// `approve`, `return`, `void` or `archive`.
+    /// `approve`, `return`, `void`, `archive` or `reinstate`.
     pub decision: String,
     /// Reasons in the reviewer's words.
     pub reasons: String,
@@ -105,6 +105,8 @@ pub struct ReviewView {
     pub reviewer: String,
     /// When, milliseconds since 1970 UTC by the server's clock.
     pub time_ms: i64,
+    /// With `void`: this record is a double of that one, which stays.
+    pub same_as: Option<RecordId>,
 }
 
 /// A save, or a part of one, that the server did not take.

@@ -20,6 +20,7 @@ pub(crate) fn field(path: &str, field_type: FieldType, repeat: Option<&str>) -> 
         writers: Vec::new(),
         check: None,
         identity: false,
+        occasion: false,
         list: false,
         search: false,
         calculated: field_type == FieldType::Calculate,
@@ -553,4 +554,17 @@ fn a_change_behind_an_approval_or_an_archive_shows() {
     assert_eq!(after(Decision::Approve, &later), RecordState::Amended);
     assert_eq!(after(Decision::Archive, &later), RecordState::Amended);
     assert_eq!(after(Decision::Void, &later), RecordState::Voided);
+    use Decision::{Approve, Reinstate, Return, Void};
+    for (all, stands) in [
+        (vec![], None),
+        (vec![Approve], Some(0)),
+        (vec![Approve, Void], Some(1)),
+        (vec![Approve, Void, Reinstate], Some(0)),
+        (vec![Void, Reinstate], None),
+        (vec![Approve, Void, Reinstate, Return], Some(3)),
+        (vec![Approve, Void, Reinstate, Void], Some(3)),
+        (vec![Approve, Reinstate], Some(0)),
+    ] {
+        assert_eq!(Decision::standing(&all), stands, "{all:?}");
+    }
 }

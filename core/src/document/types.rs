@@ -123,20 +123,21 @@ pub struct ReviewMark {
     pub submission: Option<String>,
 }
 
-/// Derives the state from the current heads (sorted), the current submission text and the last review.
+/// Derives the state from the current heads (sorted), the current submission text and the review that stands
+/// ([`Decision::standing`]).
 #[must_use]
 pub fn state_of(heads: &[ChangeHash], submission: Option<&str>, last: Option<&ReviewMark>) -> RecordState {
     let submitted = submission.is_some();
     match last {
-        None if submitted => RecordState::Submitted,
-        None => RecordState::Draft,
-        Some(review) => match review.decision {
+        Some(review) if review.decision != Decision::Reinstate => match review.decision {
             Decision::Void => RecordState::Voided,
             Decision::Approve if review.heads == heads => RecordState::Approved,
             Decision::Archive if review.heads == heads => RecordState::Archived,
             Decision::Approve | Decision::Archive => RecordState::Amended,
             Decision::Return if review.submission.as_deref() == submission => RecordState::Returned,
-            Decision::Return => RecordState::Submitted,
+            Decision::Return | Decision::Reinstate => RecordState::Submitted,
         },
+        _ if submitted => RecordState::Submitted,
+        _ => RecordState::Draft,
     }
 }

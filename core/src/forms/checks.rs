@@ -53,15 +53,12 @@ pub(crate) fn verify(check: Check, answer: &str, today: i64) -> Option<Message> 
 /// # Errors
 /// The message key of what is wrong.
 pub fn id_number(number: &str, today: i64) -> Result<IdNumberFacts, MessageKey> {
-    const WEIGHTS: [u32; 17] = [7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2];
-    const CHECK: &[u8; 11] = b"10X98765432";
     let bytes: [u8; 18] = number.as_bytes().try_into().map_err(|_| MessageKey::IdNumberForm)?;
     let [digits @ .., last] = bytes;
     if !digits.iter().all(u8::is_ascii_digit) || !(last.is_ascii_digit() || last == b'X') || digits[0] == b'0' {
         return Err(MessageKey::IdNumberForm);
     }
-    let sum: u32 = digits.iter().zip(WEIGHTS).map(|(d, w)| u32::from(d - b'0') * w).sum();
-    if CHECK[(sum % 11) as usize] != last {
+    if id_check_character(&digits) != Some(char::from(last)) {
         return Err(MessageKey::IdNumberChecksum);
     }
     let number = |range: std::ops::Range<usize>| {
@@ -71,6 +68,17 @@ pub fn id_number(number: &str, today: i64) -> Result<IdNumberFacts, MessageKey> 
         .filter(|day| *day <= today && number(6..10) >= 1800)
         .ok_or(MessageKey::IdNumberDate)?;
     Ok(IdNumberFacts { birth_day, male: number(16..17) % 2 == 1 })
+}
+
+/// The check character of an ID number's 17 digits; `None` if they are not digits.
+pub(crate) fn id_check_character(digits: &[u8]) -> Option<char> {
+    const WEIGHTS: [u32; 17] = [7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2];
+    const CHECK: &[u8; 11] = b"10X98765432";
+    if digits.len() != WEIGHTS.len() || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let sum: u32 = digits.iter().zip(WEIGHTS).map(|(digit, weight)| u32::from(digit - b'0') * weight).sum();
+    CHECK.get((sum % 11) as usize).copied().map(char::from)
 }
 
 /// Checks a unified social credit code (GB 32100): 18 of `0-9A-HJ-NPQRTUWXY`, weights 3^(i−1) mod 31.

@@ -120,6 +120,33 @@ pub enum FieldType {
     Meta,
 }
 
+impl FieldType {
+    /// The word in the API: `text`, `select_one`, `datetime` …
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Integer => "integer",
+            Self::Decimal => "decimal",
+            Self::Date => "date",
+            Self::Time => "time",
+            Self::DateTime => "datetime",
+            Self::SelectOne => "select_one",
+            Self::SelectMultiple => "select_multiple",
+            Self::Rank => "rank",
+            Self::Geopoint => "geopoint",
+            Self::Geotrace => "geotrace",
+            Self::Geoshape => "geoshape",
+            Self::Blob => "blob",
+            Self::Barcode => "barcode",
+            Self::Acknowledge => "acknowledge",
+            Self::Calculate => "calculate",
+            Self::Note => "note",
+            Self::Meta => "meta",
+        }
+    }
+}
+
 /// One field of a form: what is stored, merged, checked and who may write it.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
 pub struct Field {
@@ -165,6 +192,9 @@ pub struct Field {
     /// What the numbers count, such as `fen` (`fb:unit`).
     #[n(13)]
     pub unit: Option<String>,
+    /// Part of the occasion for which a person has one record of the kind (`fb:occasion`), such as a year.
+    #[n(14)]
+    pub occasion: bool,
 }
 
 /// One choice of a list.

@@ -136,6 +136,20 @@ impl Form {
         self.repeats.contains_key(path)
     }
 
+    /// The label of the repeat at `path` in `language`.
+    #[must_use]
+    pub fn repeat_label(&self, path: &str, language: &str) -> Option<&str> {
+        fn find<'a>(items: &'a [SurveyItem], path: &str) -> Option<&'a Labels> {
+            items.iter().find_map(|item| match item {
+                SurveyItem::Repeat(repeat) if repeat.path == path => Some(&repeat.label),
+                SurveyItem::Repeat(repeat) => find(&repeat.items, path),
+                SurveyItem::Group(group) => find(&group.items, path),
+                SurveyItem::Question(_) => None,
+            })
+        }
+        self.pick(find(&self.definition.items, path)?, language)
+    }
+
     /// The number of rows of the repeat at `path` is fixed by `repeat_count`.
     #[must_use]
     pub fn is_counted(&self, path: &str) -> bool {

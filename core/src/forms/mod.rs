@@ -4,6 +4,7 @@
 mod answer;
 pub mod catalogue;
 pub mod checks;
+mod compare;
 #[cfg(feature = "xlsform")]
 mod compile;
 mod definition;
@@ -16,13 +17,18 @@ mod json;
 pub mod limits;
 mod logic;
 mod path;
+mod person;
 mod references;
 mod session;
 mod values;
 
 pub use answer::{Answer, ValueError};
+pub use compare::{Difference, DifferenceKind, differences};
 #[cfg(feature = "xlsform")]
-pub use compile::{Compiled, SheetError, builtin, compile, compile_path, compile_path_with_warnings, compile_sheets};
+pub use compile::{
+    Compiled, SheetError, builtin, compile, compile_path, compile_path_with_warnings, compile_sheets,
+    compile_with_warnings,
+};
 pub use definition::{
     Check, Choice, Field, FieldType, FormDefinition, GroupItem, Labels, Merge, QuestionItem, RepeatItem, Sensitivity,
     SurveyItem,
@@ -31,5 +37,6 @@ pub use evaluate::{EvalTime, Evaluation, Problem, ProblemKind};
 pub use faults::{FaultKind, FormFault};
 pub use form::{BrokenRule, Form};
 pub use path::{FieldPath, PathError};
+pub use person::{Identity, Person};
 pub use session::{DraftError, FormSession, OfferedChoice, Question, QuestionKind};
 pub use values::{Edit, Row, Scalar, Values};

@@ -82,4 +82,7 @@ pub struct Review {
     /// When, milliseconds since 1970 UTC, by the server's clock.
     #[n(7)]
     pub time_ms: i64,
+    /// With `Void`: this record is a double of that one, which stays.
+    #[n(8)]
+    pub same_as: Option<RecordId>,
 }

@@ -181,10 +181,10 @@ pub(crate) async fn edit(
     Ok(Json(heads_body(&heads.await?)))
 }
 
-/// Decides on the record as read: `approve` it, `return` it to its author with reasons, `archive` an approved one, or
-/// `void` it with reasons, so that it counts nowhere.
+/// Decides on the record as read: `approve` it, `return` it to its author with reasons, `archive` an approved one,
+/// `void` it with reasons, so that it counts nowhere, or `reinstate` a void one, which is then again what it was.
 #[utoipa::path(post, path = "/records/{id}/{decision}", tag = "decisions",
-    params(("id" = String, Path), ("decision" = String, Path, description = "`approve`, `return`, `archive` or `void`")),
+    params(("id" = String, Path), ("decision" = String, Path, description = "`approve`, `return`, `archive`, `void` or `reinstate`")),
     request_body = DecisionRequest, responses((status = 200, body = StateBody),
         (status = 403, body = ProblemBody, description = "`not_supervisor`"),
         (status = 404, body = ProblemBody, description = "`record_unknown`, `address_not_here`"),

@@ -97,7 +97,12 @@ impl From<QueryRejection> for ApiError {
 fn status_of(word: &str) -> StatusCode {
     match word {
         "record_unknown" | "kind_unknown" | "quarantine_unknown" | "device_unknown" | "unit_unknown"
-        | "session_unknown" => StatusCode::NOT_FOUND,
+        | "session_unknown" | "double_unknown" | "exchange_unknown" | "preview_unknown" => StatusCode::NOT_FOUND,
+        "not_publisher" => StatusCode::FORBIDDEN,
+        "form_moved" | "form_version_taken" | "form_area_changed" | "form_unit_narrower" => StatusCode::CONFLICT,
+        "upload_too_large" => StatusCode::PAYLOAD_TOO_LARGE,
+        "workbook_refused" | "run_too_long" => StatusCode::UNPROCESSABLE_ENTITY,
+        "busy" => StatusCode::SERVICE_UNAVAILABLE,
         "awaiting_confirmation" => StatusCode::SERVICE_UNAVAILABLE,
         "not_supervisor" | "not_your_field" | "not_auditor" => StatusCode::FORBIDDEN,
         "heads_moved"

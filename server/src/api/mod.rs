@@ -2,8 +2,11 @@
 
 mod account;
 mod decisions;
+mod doubles;
 mod error;
+mod exchanges;
 mod filter;
+mod forms;
 mod kinds;
 mod many;
 mod moves;
@@ -14,6 +17,8 @@ mod supervise;
 
 use error::ApiError;
 pub(crate) use error::form_language;
+#[cfg(test)]
+pub(crate) use forms::UPLOAD_BYTES_MAX;
 
 use std::sync::Arc;
 
@@ -26,7 +31,7 @@ use axum::{Json, Router, middleware};
 use tokio::sync::Semaphore;
 use tower_http::compression::CompressionLayer;
 use utoipa::OpenApi;
-use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
 use utoipa_axum::routes;
 
 use crate::console;
@@ -120,6 +125,19 @@ fn api() -> OpenApiRouter<App> {
         .routes(routes!(supervise::devices))
         .routes(routes!(supervise::revoke))
         .routes(routes!(supervise::units))
+        .routes(routes!(doubles::list))
+        .routes(routes!(doubles::decided))
+        .routes(routes!(doubles::page))
+        .routes(routes!(doubles::confirm))
+        .routes(routes!(doubles::reject))
+        .routes(routes!(doubles::undo))
+        .routes(routes!(exchanges::list))
+        .routes(routes!(exchanges::page))
+        .routes(routes!(forms::list))
+        .routes(routes!(forms::preview).layer(DefaultBodyLimit::max(forms::UPLOAD_BYTES_MAX)))
+        .routes(routes!(forms::run))
+        .routes(routes!(forms::run_published))
+        .routes(routes!(forms::publish))
 }
 
 /// The OpenAPI document of the supervisors' API, as JSON.

@@ -89,7 +89,11 @@ pub(crate) fn may_see(tx: &Connection, user: UserId, record: RecordId) -> Result
 }
 
 /// The record and the user's roles at it, if `user` may decide on it.
-fn decidable(tx: &Connection, user: UserId, record: RecordId) -> Result<(OpenRecord, Vec<Role>), StoreError> {
+pub(crate) fn decidable(
+    tx: &Connection,
+    user: UserId,
+    record: RecordId,
+) -> Result<(OpenRecord, Vec<Role>), StoreError> {
     let open = readable(tx, user, record)?;
     let roles = units::roles_at(tx, user, &open.feed.id.unit)?;
     if roles.iter().any(|role| role.supervises()) {
@@ -157,6 +161,7 @@ pub(crate) fn allows(state: RecordState, decision: Decision) -> bool {
         Decision::Return => matches!(state, Submitted | Approved | Amended),
         Decision::Void => state != Voided,
         Decision::Archive => state == Approved,
+        Decision::Reinstate => state == Voided,
     }
 }
 
@@ -303,6 +308,7 @@ impl Store {
                 reviewer: user.id,
                 reviewer_name: user.name.clone(),
                 time_ms: now_ms,
+                same_as: None,
             };
             self.append_review(tx, &mut open, &review)?;
             audit(tx, now_ms, Some(user.id), asked.decision.word(), &record.to_string(), "")?;

@@ -252,10 +252,10 @@ fn untouched(tx: &Connection, device: [u8; 16], key: &[u8; 32]) -> Result<bool, 
 }
 
 /// Notes a verdict for a device, unless one on the same change waits already.
-pub(crate) fn put_verdict(tx: &Connection, device: DeviceId, verdict: &Verdict) -> Result<(), StoreError> {
+pub(crate) fn put_verdict(tx: &Connection, device: DeviceId, verdict: &Verdict) -> Result<bool, StoreError> {
     let mut known = tx.prepare("SELECT 1 FROM verdicts WHERE device = ?1 AND hash = ?2")?;
     if known.exists((device.as_bytes(), verdict.change.as_bytes()))? {
-        return Ok(());
+        return Ok(false);
     }
     let number: u64 = tx
         .prepare("UPDATE devices SET verdict = verdict + 1 WHERE id = ?1 RETURNING verdict")?
@@ -266,7 +266,7 @@ pub(crate) fn put_verdict(tx: &Connection, device: DeviceId, verdict: &Verdict) 
         verdict.change.as_bytes(),
         to_cbor(verdict),
     ))?;
-    Ok(())
+    Ok(true)
 }
 
 /// What a device was still to be told about a change no longer holds.

@@ -6,15 +6,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::sql::{Connection, OptionalExtension};
 use fieldbook_core::access::Area;
 use fieldbook_core::forms::Form;
-use fieldbook_core::ids::RecordId;
+use fieldbook_core::ids::{RecordId, UserId};
 use fieldbook_core::limits::FORM_BYTES_MAX;
 use fieldbook_core::protocol::Notice;
 use sha2::{Digest, Sha256};
 
-use super::{Problem, Store, StoreError, feeds, records, units};
+use super::{Problem, Store, StoreError, feeds, persons, records, units};
 
 /// Parsed forms kept in memory; a kind and version never changes once published.
 const FORMS_KEPT_MAX: usize = 256;
+
+/// In `meta`, before a blank and a kind: its records are still to be read under this version.
+const READ_AGAIN: &str = "read_again";
 
 /// Records that are evaluated anew in one transaction.
 const READ_AGAIN_AT_ONCE: i64 = 100;
@@ -101,7 +104,7 @@ impl Store {
                 Some(code) => units::wanted_unit(tx, code)?,
                 None => units::root(tx)?.ok_or_else(|| Problem::new("no_units"))?,
             };
-            self.publish_in(tx, form, &at.code)
+            self.publish_in(tx, form, &at.code, None)
         })?;
         if published != Published::Known {
             self.read_again(&form.definition().kind)?;
@@ -109,8 +112,44 @@ impl Store {
         Ok(published)
     }
 
-    /// Evaluates every record of a kind under its newest form, a few at a time so that phones are not kept waiting.
-    fn read_again(&self, kind: &str) -> Result<(), StoreError> {
+    /// Kinds whose records are still to be read under their newest form, with its version.
+    pub(crate) fn to_read_again(tx: &Connection) -> Result<Vec<(String, String)>, StoreError> {
+        let text = "SELECT key, value FROM meta WHERE key >= ?1 AND key < ?2";
+        let mut statement = tx.prepare(text)?;
+        let (from, to) = (format!("{READ_AGAIN} "), format!("{READ_AGAIN}!"));
+        let rows = statement.query_map((from, to), |row| Ok((row.get::<String>(0)?, row.get::<Vec<u8>>(1)?)))?;
+        let mut found = Vec::new();
+        for row in rows {
+            let (key, version) = row?;
+            if let Some((_, kind)) = key.split_once(' ') {
+                found.push((kind.to_owned(), String::from_utf8_lossy(&version).into_owned()));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Evaluates every record of a kind under its newest form, a few at a time so that phones are not kept waiting. What
+    /// ends before its end is done again at the next start.
+    ///
+    /// # Errors
+    /// What the database said.
+    pub(crate) fn read_again(&self, kind: &str) -> Result<(), StoreError> {
+        let key = format!("{READ_AGAIN} {kind}");
+        let version = self.write(|tx| {
+            let marks = |form: &Arc<Form>| form.definition().fields.iter().any(|field| field.identity);
+            if !self.current_form(tx, kind)?.as_ref().is_some_and(marks) {
+                persons::forget_kind(tx, kind)?;
+            }
+            super::meta(tx, &key)
+        })?;
+        self.read_all(kind)?;
+        self.write(|tx| {
+            tx.execute("DELETE FROM meta WHERE key = ?1 AND value = ?2", (&key, version.unwrap_or_default()))?;
+            Ok(())
+        })
+    }
+
+    fn read_all(&self, kind: &str) -> Result<(), StoreError> {
         let mut after = [0_u8; 16];
         loop {
             let last = self.write(|tx| {
@@ -132,7 +171,14 @@ impl Store {
         }
     }
 
-    fn publish_in(&self, tx: &Connection, form: &Form, unit: &str) -> Result<Published, StoreError> {
+    /// Publishes a form at `unit`; its records are still to be read again.
+    pub(crate) fn publish_in(
+        &self,
+        tx: &Connection,
+        form: &Form,
+        unit: &str,
+        publisher: Option<UserId>,
+    ) -> Result<Published, StoreError> {
         let definition = form.definition();
         let (kind, version) = (&definition.kind, &definition.version);
         let bytes = form.to_bytes();
@@ -155,20 +201,31 @@ impl Store {
         }
         let now_ms = self.now_ms();
         tx.execute(
-            "INSERT INTO forms(kind, version, unit, area, bytes, published_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-            (kind, version, unit, definition.area.word(), &bytes, now_ms),
+            "INSERT INTO forms(kind, version, unit, area, bytes, published_ms, publisher)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            (kind, version, unit, definition.area.word(), &bytes, now_ms, publisher.map(|user| user.0)),
         )?;
+        super::set_meta(tx, &format!("{READ_AGAIN} {kind}"), version.as_bytes())?;
         let feed = feeds::feed_for(tx, unit, Area::General)?;
         let notice = Notice::Form { kind: kind.clone(), version: version.clone(), form: Sha256::digest(&bytes).into() };
         feeds::append_notice(tx, &feed, now_ms, None, &notice)?;
         Ok(Published::New { unit: unit.to_owned() })
     }
 
-    /// Publishes the built-in kinds that are not there yet at the root unit, once there is one.
+    /// Publishes the built-in kinds that are not there yet at the root unit, once there is one, and goes on with reading
+    /// records again where that was interrupted.
     ///
     /// # Errors
     /// What the database said.
     pub fn publish_builtin(&self) -> Result<(), StoreError> {
+        self.publish_missing()?;
+        for (kind, _) in self.read(Self::to_read_again)? {
+            self.read_again(&kind)?;
+        }
+        Ok(())
+    }
+
+    fn publish_missing(&self) -> Result<(), StoreError> {
         let missing = self.read(|tx| -> Result<bool, StoreError> {
             Ok(units::root(tx)?.is_some() && super::meta(tx, "builtin")?.as_deref() != Some(BUILTIN.as_bytes()))
         })?;
@@ -181,7 +238,7 @@ impl Store {
         self.write(|tx| {
             let Some(root) = units::root(tx)? else { return Ok(()) };
             for form in &forms {
-                match self.publish_in(tx, form, &root.code) {
+                match self.publish_in(tx, form, &root.code, None) {
                     Ok(_) => {}
                     // An administrator's own version of a built-in kind stays.
                     Err(StoreError::Problem(problem)) => tracing::warn!(%problem, "a built-in form is not published"),

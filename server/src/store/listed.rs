@@ -217,6 +217,13 @@ impl ListedRow<'_> {
     }
 }
 
+/// The record's list columns by path; sensitive ones masked.
+pub(super) fn cells_of(tx: &Connection, record: RecordId) -> Result<Json, StoreError> {
+    let text = "SELECT cells FROM listed WHERE record = ?1";
+    let cells: Option<String> = tx.prepare(text)?.query_row([record.as_bytes()], |row| row.get(0)).optional()?;
+    Ok(cells.and_then(|cells| serde_json::from_str(&cells).ok()).unwrap_or_default())
+}
+
 /// The record belongs to another unit now.
 pub(crate) fn moved(tx: &Connection, record: RecordId, unit: &str) -> Result<(), StoreError> {
     let text = "UPDATE listed SET unit = ?2, serial = ?3 WHERE record = ?1";

@@ -10,7 +10,9 @@ mod console;
 mod devices;
 mod differences;
 mod documents;
+mod doubles;
 mod error;
+mod exchanges;
 mod feeds;
 mod filter;
 mod foreseen;
@@ -25,6 +27,8 @@ mod migrate;
 mod moves;
 mod overview;
 mod page;
+mod persons;
+mod previews;
 mod purge;
 mod quarantine;
 mod reach;
@@ -61,13 +65,23 @@ pub use backup::{
 };
 pub use console::Asked;
 pub use devices::{DeviceRow, EnrolCode};
+pub use doubles::{
+    ApartPair, DoubleDecision, DoubleDecisions, DoubleField, DoublePage, DoubleRecord, DoubleRow, DoublesList,
+    DoublesQuery,
+};
 pub use error::{ChangedField, Problem, StoreError};
+pub(crate) use exchanges::Report;
+pub use exchanges::{ExchangeList, ExchangePage, ExchangeRecord, ExchangeRow, ExchangesQuery};
 pub use filter::{Filter, FilterText, Span};
 pub use forms::{FormRow, Published};
 pub use import::NewRecord;
 pub use listing::{ListQuery, RecordLine, RecordList, RecordRow, RelatedKind, RelatedPage};
 pub use overview::{OverviewPage, PointsPage};
 pub use page::RecordPage;
+pub use previews::{
+    FormDifference, FormKind, FormVersion, PreviewPage, PreviewedForm, PublishedForm, RefusedStep, RunChoice, RunPage,
+    RunQuestion, RunStep, SheetNote, Tried,
+};
 pub use restored::RestoredState;
 pub(crate) use sessions::{SessionRow, SignIn, SignedIn};
 pub use succession::Succession;
@@ -117,6 +131,9 @@ pub struct Store {
     documents: documents::Documents,
     board: RwLock<board::Board>,
     actors: console::ServerActors,
+    /// Secret of the index of persons.
+    person_key: [u8; 32],
+    previews: previews::Desk,
     /// Held by whoever seals.
     sealing: Mutex<()>,
     seal_at: Sealing,
@@ -220,6 +237,7 @@ impl Store {
             }
         };
         let identity = Identity::load_or_make(&tx, random.as_ref(), clock.now_ms())?;
+        let person_key = persons::secret(&tx, random.as_ref())?;
         tx.commit()?;
         let actors = console::ServerActors::new(random.as_ref());
         let store = Self {
@@ -236,6 +254,8 @@ impl Store {
             documents: documents::Documents::default(),
             board: RwLock::default(),
             actors,
+            person_key,
+            previews: previews::Desk::default(),
             sealing: Mutex::new(()),
             seal_at: Sealing::default(),
         };

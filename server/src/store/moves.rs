@@ -283,7 +283,7 @@ impl Store {
             self.tell_author(tx, to, actor)?;
         }
         open.feed = feed;
-        Ok(())
+        self.persons_moved(tx, open)
     }
 
     /// Says who writes under an actor in the general feed of a unit that has not heard of them.

@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 use super::differences::{self, Befores};
 use super::records::{self, OpenRecord};
-use super::{Store, StoreError, audit, console, devices, listing, mask, quarantine, reviews, units};
+use super::{Store, StoreError, audit, console, devices, doubles, listing, mask, quarantine, reviews, units};
 use crate::clock_text::shanghai;
 
 /// Who wrote something.
@@ -89,7 +89,7 @@ pub struct ProblemPage {
 /// A decision.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct ReviewPage {
-    /// `approve`, `return`, `void` or `archive`.
+    /// `approve`, `return`, `void`, `archive` or `reinstate`.
     pub decision: String,
     /// Who decided.
     pub reviewer: String,
@@ -105,6 +105,8 @@ pub struct ReviewPage {
     pub time: String,
     /// The same, milliseconds since 1970 UTC.
     pub time_ms: i64,
+    /// With `void`: this record is a double of that one, which stays.
+    pub same_as: Option<String>,
 }
 
 /// One answer that a change wrote.
@@ -162,7 +164,7 @@ pub struct AmendedPage {
 pub struct MayPage {
     /// Choose values and edit, as far as fields allow.
     pub edit: bool,
-    /// Decisions that the state allows: `approve`, `return`, `void`, `archive`.
+    /// Decisions that the state allows: `approve`, `return`, `void`, `archive`, `reinstate`.
     pub decide: Vec<String>,
     /// Why `approve` would be refused though the state allows it: `must_agree`, `has_problems`, `own_record`.
     pub approve_blocked_by: Option<String>,
@@ -229,6 +231,8 @@ pub struct RecordPage {
     pub history: Vec<ChangePage>,
     /// When its latest change arrived, milliseconds since 1970 UTC.
     pub received_ms: i64,
+    /// Records that are void because they are doubles of this one.
+    pub doubles: Vec<String>,
 }
 
 /// Milliseconds by which a claimed time may differ from the receipt without being doubted.
@@ -372,6 +376,7 @@ fn review_pages(tx: &Connection, record: RecordId) -> Result<Vec<ReviewPage>, St
         heads: hex_all(&row.heads),
         time: shanghai(row.time_ms),
         time_ms: row.time_ms,
+        same_as: row.same_as.map(|record| record.to_string()),
     };
     Ok(rows.into_iter().map(page).collect())
 }
@@ -482,6 +487,7 @@ impl Store {
             may,
             history,
             received_ms: open.received_ms,
+            doubles: doubles::confirmed_of(tx, open.id)?,
         })
     }
 

@@ -8,7 +8,7 @@ use fieldbook_core::sync::{chain, from_cbor, to_cbor};
 
 use super::audit::audit;
 use super::feeds::{self, NewEntry};
-use super::{Problem, Store, StoreError, UserRow, console, devices, listed, units};
+use super::{Problem, Store, StoreError, UserRow, console, devices, listed, persons, units};
 use crate::apart::{self, Line};
 
 /// Characters of a purge's reason.
@@ -74,6 +74,7 @@ fn erase_rows(tx: &Connection, record: RecordId) -> Result<(), StoreError> {
         "DELETE FROM quarantine WHERE record = ?1",
         "UPDATE returned SET state = 2, body = NULL WHERE record = ?1",
         "DELETE FROM reviews WHERE record = ?1",
+        "DELETE FROM exchange_records WHERE record = ?1",
         "DELETE FROM moves WHERE record = ?1",
         "DELETE FROM bodies WHERE record = ?1",
         "DELETE FROM records WHERE id = ?1",
@@ -138,6 +139,7 @@ impl Store {
         self.unseal(tx, record)?;
         erase_entries(tx, record)?;
         let apart = apart_from(tx, record)?;
+        persons::forget(tx, record, self.now_ms())?;
         erase_rows(tx, record)?;
         // Whoever wrote what was held apart may follow no feed that tells of the purge.
         for (device, change) in apart {

@@ -100,6 +100,12 @@ pub(crate) fn verdict(tx: &Connection, hash: &ChangeHash) -> Result<Option<Verdi
     Ok(Some(Verdict::quarantined(*hash, record, &reason, fields)))
 }
 
+/// A change that was set apart came here with the upload that was received then, and not with an earlier one.
+pub(crate) fn is_new(tx: &Connection, change: &ChangeHash, received_ms: i64) -> Result<bool, StoreError> {
+    let mut statement = tx.prepare("SELECT 1 FROM quarantine WHERE hash = ?1 AND received_ms = ?2")?;
+    Ok(statement.exists((change.as_bytes(), received_ms))?)
+}
+
 /// Keeps a change apart.
 pub(crate) fn put(tx: &Connection, change: &TakenChange<'_>, verdict: &Verdict) -> Result<(), StoreError> {
     let time_s = RawChange::read(change.bytes).map_or(0, |raw| raw.time_s);

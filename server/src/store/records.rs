@@ -15,8 +15,11 @@ use serde_json::{Value as Json, json};
 use super::documents::Documents;
 use super::feeds::{self, Feed, NewEntry};
 use super::listed::{self, ListedRow, Listing};
+use super::persons::{self, Persons};
 use super::{Store, StoreError, reviews};
 
+/// A row's conflicts where there are none.
+const NO_CONFLICTS: &str = "[]";
 /// A record in hand: its document and where it belongs.
 pub(crate) struct OpenRecord {
     pub(crate) id: RecordId,
@@ -37,6 +40,19 @@ pub(crate) struct OpenRecord {
     pub(crate) dirty: bool,
     /// The feed, if any, in which this transaction has said again that the record has left it.
     pub(crate) left_again: Option<FeedId>,
+    /// The conflicts of its row, as JSON.
+    pub(crate) conflicts: String,
+    /// It was not here before this transaction.
+    pub(crate) created: bool,
+}
+
+/// What saving a record found.
+#[derive(Debug, Default)]
+pub(crate) struct Saved {
+    /// Fields that began to disagree, by path.
+    pub(crate) conflicts: Vec<String>,
+    /// It began to look like another record.
+    pub(crate) doubled: bool,
 }
 
 /// A change that passed intake, on its way into the log.
@@ -72,6 +88,7 @@ pub(crate) struct Fetched {
     received_ms: i64,
     changed_s: i64,
     heads: Vec<u8>,
+    conflicts: String,
     content: Content,
 }
 
@@ -88,15 +105,15 @@ pub(crate) fn fetch(
     id: RecordId,
     documents: Option<&Documents>,
 ) -> Result<Option<Fetched>, StoreError> {
-    let sql = "SELECT kind, feed, salt, received_ms, changed_s, heads FROM records WHERE id = ?1";
+    let sql = "SELECT kind, feed, salt, received_ms, changed_s, heads, conflicts_json FROM records WHERE id = ?1";
     let mut statement = tx.prepare(sql)?;
-    type Found = (String, i64, [u8; 8], i64, i64, Vec<u8>);
+    type Found = (String, i64, [u8; 8], i64, i64, Vec<u8>, String);
     let found: Option<Found> = statement
         .query_row([id.as_bytes()], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?))
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?))
         })
         .optional()?;
-    let Some((kind, feed, salt, received_ms, changed_s, heads)) = found else { return Ok(None) };
+    let Some((kind, feed, salt, received_ms, changed_s, heads, conflicts)) = found else { return Ok(None) };
     let feed = feeds::feed_by_row(tx, feed)?;
     let content = match documents.and_then(|documents| documents.at(id, &heads)) {
         Some((document, bytes)) => Content::Loaded(document, bytes),
@@ -105,13 +122,13 @@ pub(crate) fn fetch(
             Content::Packed(statement.query_row([id.as_bytes()], |row| row.get(0))?)
         }
     };
-    Ok(Some(Fetched { id, kind, feed, salt, received_ms, changed_s, heads, content }))
+    Ok(Some(Fetched { id, kind, feed, salt, received_ms, changed_s, heads, conflicts, content }))
 }
 
 impl Fetched {
     /// The record in hand; a document that had to be loaded is kept in `documents`.
     pub(crate) fn open(self, documents: Option<&Documents>) -> Result<OpenRecord, StoreError> {
-        let Self { id, kind, feed, salt, received_ms, changed_s, heads, content } = self;
+        let Self { id, kind, feed, salt, received_ms, changed_s, heads, conflicts, content } = self;
         let (document, body_bytes) = match content {
             Content::Loaded(document, bytes) => (document, bytes),
             Content::Packed(body) => {
@@ -138,6 +155,8 @@ impl Fetched {
             fresh,
             dirty,
             left_again,
+            conflicts,
+            created: false,
         })
     }
 }
@@ -165,6 +184,8 @@ pub(crate) fn blank(id: RecordId, feed: Feed, document: Arc<Document>, received_
         fresh,
         dirty,
         left_again,
+        conflicts: NO_CONFLICTS.to_owned(),
+        created: true,
     }
 }
 
@@ -228,7 +249,7 @@ impl Store {
     }
 
     /// Writes body and row of a record, the row under the newest form of its kind.
-    pub(crate) fn save_record(&self, tx: &Connection, open: &mut OpenRecord) -> Result<(), StoreError> {
+    pub(crate) fn save_record(&self, tx: &Connection, open: &mut OpenRecord) -> Result<Saved, StoreError> {
         self.save_record_as(tx, open, None)
     }
 
@@ -238,7 +259,7 @@ impl Store {
         tx: &Connection,
         open: &mut OpenRecord,
         ready: Option<ReadyRow>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Saved, StoreError> {
         let heads = open.document.heads();
         let form = self.current_form(tx, &open.kind)?.ok_or_else(|| StoreError::corrupt("form", &open.kind))?;
         let ready = match ready.filter(|ready| ready.fits(&form, &heads, open)) {
@@ -249,6 +270,7 @@ impl Store {
         let last = reviews::last(tx, open.id)?;
         let submission = open.document.submission();
         let state = state_of(&heads, submission.as_deref(), last.as_ref().map(|last| &last.mark));
+        let conflicts = Json::from(read.conflicts.clone()).to_string();
         tx.prepare(
             "INSERT INTO records(id, kind, created_version, unit, feed, salt, state, submission, heads, values_json,
                conflicts_json, problems_json, conflict_count, problem_count, received_ms, changed_s)
@@ -268,7 +290,7 @@ impl Store {
             submission,
             joined(&heads),
             read.values.to_string(),
-            Json::from(read.conflicts.clone()).to_string(),
+            conflicts,
             Json::from(read.problems.clone()).to_string(),
             i64::try_from(read.conflicts.len()).unwrap_or(i64::MAX),
             i64::try_from(read.problems.len()).unwrap_or(i64::MAX),
@@ -291,8 +313,19 @@ impl Store {
         tx.prepare("INSERT INTO bodies(record, body) VALUES (?1, ?2) ON CONFLICT(record) DO UPDATE SET body = ?2")?
             .execute((open.id.as_bytes(), ready.body))?;
         open.dirty = false;
+        let saved = Saved {
+            conflicts: new_conflicts(&open.conflicts, &read.conflicts),
+            doubled: match &read.persons {
+                Some(found) => {
+                    let wanted = persons::wanted(&self.person_key, &open.kind, &open.feed.id.unit, state, found);
+                    persons::put(tx, open.id, &open.kind, &wanted, self.now_ms())?
+                }
+                None => false,
+            },
+        };
+        open.conflicts = conflicts;
         self.documents.keep(open.id, joined(&heads), Arc::clone(&open.document), ready.body_bytes);
-        Ok(())
+        Ok(saved)
     }
 }
 
@@ -329,6 +362,19 @@ pub(crate) struct ReadRow {
     pub(crate) conflicts: Vec<Json>,
     pub(crate) problems: Vec<Json>,
     pub(crate) listing: Listing,
+    /// Whom it is about; `None` where the form marks nobody.
+    pub(crate) persons: Option<Persons>,
+}
+
+/// The paths in conflict now that were not before.
+fn new_conflicts(before: &str, now: &[Json]) -> Vec<String> {
+    if now.is_empty() {
+        return Vec::new();
+    }
+    let before: Vec<Json> = serde_json::from_str(before).unwrap_or_default();
+    let path = |conflict: &Json| conflict.get("path").and_then(Json::as_str).map(str::to_owned);
+    let known: Vec<String> = before.iter().filter_map(path).collect();
+    now.iter().filter_map(path).filter(|path| !known.contains(path)).collect()
 }
 
 /// Reads the merged record under `form`, of which `rendition` is: shown values, conflicts, what breaks the form's rules.
@@ -345,7 +391,9 @@ fn read_row(form: &Arc<Form>, open: &OpenRecord, rendition: &Rendition) -> ReadR
         .map(|problem| json!({ "path": problem.path.to_string(), "message": problem.message }))
         .collect();
     let listing = Listing::of(form, &evaluation.shown);
-    ReadRow { values: form.values_to_json(&evaluation.shown), conflicts, problems, listing }
+    let marks = form.definition().fields.iter().any(|field| field.identity);
+    let persons = marks.then(|| Persons::of(form, &evaluation.shown));
+    ReadRow { values: form.values_to_json(&evaluation.shown), conflicts, problems, listing, persons }
 }
 
 /// Who writes under an actor.

@@ -10,7 +10,7 @@ use fieldbook_core::protocol::{Notice, Review};
 
 use super::feeds;
 use super::records::{LastReview, OpenRecord, hashes, joined};
-use super::{Store, StoreError};
+use super::{Store, StoreError, doubles};
 
 /// A decision as stored.
 #[derive(Debug, Clone)]
@@ -23,6 +23,7 @@ pub(crate) struct ReviewRow {
     pub(crate) reviewer: UserId,
     pub(crate) reviewer_name: String,
     pub(crate) time_ms: i64,
+    pub(crate) same_as: Option<RecordId>,
 }
 
 fn decision_of(word: &str) -> Result<Decision, StoreError> {
@@ -31,7 +32,8 @@ fn decision_of(word: &str) -> Result<Decision, StoreError> {
 
 /// All decisions on a record, in feed order.
 pub(crate) fn of_record(tx: &Connection, record: RecordId) -> Result<Vec<ReviewRow>, StoreError> {
-    let sql = "SELECT decision, heads, submission, reasons, fields, reviewer, reviewer_name, time_ms FROM reviews \
+    let sql = "SELECT decision, heads, submission, reasons, fields, reviewer, reviewer_name, time_ms, same_as \
+               FROM reviews \
                WHERE record = ?1 ORDER BY number";
     let mut statement = tx.prepare(sql)?;
     let mut rows = statement.query([record.as_bytes()])?;
@@ -47,14 +49,17 @@ pub(crate) fn of_record(tx: &Connection, record: RecordId) -> Result<Vec<ReviewR
             reviewer: UserId(row.get(5)?),
             reviewer_name: row.get(6)?,
             time_ms: row.get(7)?,
+            same_as: row.get::<Option<[u8; 16]>>(8)?.map(RecordId),
         });
     }
     Ok(found)
 }
 
-/// The last decision on a record, and which fields are open again by it.
+/// The decision on a record that stands, and which fields are open again by it.
 pub(crate) fn last(tx: &Connection, record: RecordId) -> Result<Option<LastReview>, StoreError> {
-    let Some(last) = of_record(tx, record)?.pop() else { return Ok(None) };
+    let mut all = of_record(tx, record)?;
+    let decisions: Vec<Decision> = all.iter().map(|row| row.decision).collect();
+    let Some(last) = Decision::standing(&decisions).map(|at| all.swap_remove(at)) else { return Ok(None) };
     let reopened = (last.decision == Decision::Return).then(|| last.fields.clone());
     let time_ms = last.time_ms;
     let mark = ReviewMark { decision: last.decision, heads: last.heads, submission: last.submission };
@@ -85,8 +90,8 @@ impl Store {
         let fields = serde_json::to_string(&review.fields).map_err(|error| StoreError::corrupt("review", error))?;
         tx.execute(
             "INSERT INTO reviews(record, number, decision, heads, submission, reasons, fields, reviewer,
-               reviewer_name, time_ms, values_json, form_version)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+               reviewer_name, time_ms, values_json, form_version, same_as)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
             sql::params![
                 open.id.as_bytes(),
                 number.unwrap_or(0) + 1,
@@ -100,8 +105,10 @@ impl Store {
                 review.time_ms,
                 values.to_string(),
                 form.definition().version,
+                review.same_as.map(|record| record.0),
             ],
         )?;
-        self.save_record(tx, open)
+        doubles::note_review(tx, &open.kind, review)?;
+        self.save_record(tx, open).map(|_| ())
     }
 }

@@ -34,7 +34,7 @@ CREATE TABLE enrolments (
 CREATE TABLE actors (actor BLOB PRIMARY KEY, device BLOB NOT NULL, user BLOB NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE forms (
   id INTEGER PRIMARY KEY, kind TEXT NOT NULL, version TEXT NOT NULL, unit TEXT NOT NULL REFERENCES units(code),
-  area TEXT NOT NULL, bytes BLOB NOT NULL, published_ms INTEGER NOT NULL, UNIQUE (kind, version)
+  area TEXT NOT NULL, bytes BLOB NOT NULL, published_ms INTEGER NOT NULL, publisher BLOB, UNIQUE (kind, version)
 ) STRICT;
 CREATE TABLE feeds (
   id INTEGER PRIMARY KEY, unit TEXT NOT NULL REFERENCES units(code), area TEXT NOT NULL, epoch INTEGER NOT NULL,
@@ -80,6 +80,28 @@ CREATE TABLE links (
 CREATE INDEX links_record ON links(record);
 -- Until when a user has seen on the page of the day what came in.
 CREATE TABLE seen (user BLOB PRIMARY KEY REFERENCES users(id), seen_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+-- Whom records are about. key: hash of person, kind and occasion (and unit, where by_name is 1: name and birth date)
+-- under `person_key` of meta. path: of the identifying answer. Void records have no rows.
+CREATE TABLE persons (
+  key BLOB NOT NULL, record BLOB NOT NULL REFERENCES records(id), path TEXT NOT NULL, by_name INTEGER NOT NULL,
+  PRIMARY KEY (key, record, path)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX persons_record ON persons(record);
+-- Keys of two or more records of which not every pair is said to be different. since_ms: when the last one came.
+CREATE TABLE doubles (
+  key BLOB PRIMARY KEY, kind TEXT NOT NULL, by_name INTEGER NOT NULL, since_ms INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX doubles_since ON doubles(since_ms, key);
+-- What supervisors said of two records. verdict `same`: second is void since, by a review that names first. `different`:
+-- under this key; first is the lesser id.
+CREATE TABLE double_decisions (
+  id INTEGER PRIMARY KEY, verdict TEXT NOT NULL, key BLOB, kind TEXT NOT NULL, first BLOB NOT NULL,
+  second BLOB NOT NULL, user BLOB NOT NULL, user_name TEXT NOT NULL, time_ms INTEGER NOT NULL,
+  UNIQUE (verdict, first, second, key)
+) STRICT;
+CREATE INDEX double_decisions_key ON double_decisions(key) WHERE key IS NOT NULL;
+CREATE INDEX double_decisions_first ON double_decisions(first);
+CREATE INDEX double_decisions_second ON double_decisions(second);
 CREATE TABLE bodies (record BLOB PRIMARY KEY REFERENCES records(id), body BLOB NOT NULL) STRICT;
 CREATE TABLE statements (
   device BLOB NOT NULL, number INTEGER NOT NULL, hash BLOB NOT NULL, bytes BLOB NOT NULL, signature BLOB NOT NULL,
@@ -107,7 +129,28 @@ CREATE INDEX quarantine_admitted ON quarantine(admitted_as) WHERE admitted_as IS
 CREATE TABLE reviews (
   record BLOB NOT NULL, number INTEGER NOT NULL, decision TEXT NOT NULL, heads BLOB NOT NULL, submission TEXT,
   reasons TEXT NOT NULL, fields TEXT NOT NULL, reviewer BLOB NOT NULL, reviewer_name TEXT NOT NULL,
-  time_ms INTEGER NOT NULL, values_json TEXT NOT NULL, form_version TEXT NOT NULL, PRIMARY KEY (record, number)
+  time_ms INTEGER NOT NULL, values_json TEXT NOT NULL, form_version TEXT NOT NULL, same_as BLOB,
+  PRIMARY KEY (record, number)
+) STRICT;
+-- What a device brought in one exchange. relayed: by a township hub. records: in which changes were taken.
+CREATE TABLE exchanges (
+  id INTEGER PRIMARY KEY, device BLOB NOT NULL, user BLOB NOT NULL, unit TEXT NOT NULL, relayed INTEGER NOT NULL,
+  first_ms INTEGER NOT NULL, last_ms INTEGER NOT NULL, changes INTEGER NOT NULL, records INTEGER NOT NULL,
+  created INTEGER NOT NULL, conflicts INTEGER NOT NULL, doubles INTEGER NOT NULL, quarantined INTEGER NOT NULL,
+  refused INTEGER NOT NULL
+) STRICT;
+-- The same by record. unit, area: as stated. detail: JSON of the paths that began to disagree and of reasons.
+CREATE TABLE exchange_records (
+  exchange INTEGER NOT NULL REFERENCES exchanges(id), number INTEGER NOT NULL, record BLOB NOT NULL,
+  kind TEXT NOT NULL, unit TEXT NOT NULL, area TEXT NOT NULL, changes INTEGER NOT NULL, created INTEGER NOT NULL,
+  doubled INTEGER NOT NULL, quarantined INTEGER NOT NULL, refused INTEGER NOT NULL, detail TEXT NOT NULL,
+  PRIMARY KEY (exchange, number)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX exchange_records_record ON exchange_records(record);
+-- Compiled forms that were uploaded to be tried out. last: id of the kind's newest form then.
+CREATE TABLE form_previews (
+  digest BLOB NOT NULL, user BLOB NOT NULL REFERENCES users(id), bytes BLOB NOT NULL, last INTEGER,
+  uploaded_ms INTEGER NOT NULL, PRIMARY KEY (digest, user)
 ) STRICT;
 CREATE TABLE sessions (
   token_hash BLOB PRIMARY KEY, user BLOB NOT NULL REFERENCES users(id), created_ms INTEGER NOT NULL,

@@ -9,7 +9,7 @@ use fieldbook_core::access::FeedId;
 use fieldbook_core::document::Document;
 use fieldbook_core::ids::{ActorId, ChangeHash, DeviceId, LogId, RecordId, UserId};
 use fieldbook_core::protocol::limits::{CHANGE_PREFIX_BYTES, DEVICE_FEEDS_MAX, RECORD_PREFIX_BYTES};
-use fieldbook_core::protocol::{CreatedUnder, Entry, HostedDevice, Point, Returned, Segment, Verdict};
+use fieldbook_core::protocol::{CreatedUnder, Entry, HostedDevice, Point, Returned, Segment, Verdict, VerdictKind};
 use fieldbook_core::sync::cursors::CursorPoint;
 use fieldbook_core::sync::segment::Sealed;
 use fieldbook_core::sync::server::{
@@ -18,10 +18,11 @@ use fieldbook_core::sync::server::{
 use fieldbook_core::sync::{LogError, LogErrorKind, chain, from_cbor};
 use sha2::{Digest, Sha256};
 
+use super::exchanges::Report;
 use super::foreseen::{Foreseen, Gathered, RECORD_BYTES_MAX, RECORDS_MAX};
 use super::held::{Held, hold};
 use super::records::OpenRecord;
-use super::{Store, StoreError, devices, feeds, hubs, moves, restored, segments, units, users};
+use super::{Store, StoreError, devices, feeds, hubs, moves, quarantine, restored, segments, units, users};
 
 /// Change of a device's clock error that is worth a write.
 const CLOCK_STEP_MS: u64 = 60 * 1000;
@@ -53,6 +54,8 @@ pub(crate) struct StoreLog<'a> {
     pub(super) foreseen: Foreseen,
     /// Records and feeds of the changes that come next.
     next: (BTreeSet<RecordId>, BTreeSet<FeedId>),
+    /// What the exchange did so far.
+    pub(crate) report: Report,
     sealing: Option<MutexGuard<'a, ()>>,
 }
 
@@ -65,6 +68,7 @@ impl<'a> StoreLog<'a> {
             open: Vec::new(),
             foreseen: Foreseen::default(),
             next: Default::default(),
+            report: Report::default(),
             sealing: None,
         })
     }
@@ -114,7 +118,7 @@ impl<'a> StoreLog<'a> {
                 let writer = self.writer.as_deref().ok_or_else(|| LogError::other("no transaction"))?;
                 let ready = self.foreseen.row(open.id);
                 let saved = self.store.save_record_as(writer, &mut open, ready);
-                saved.map_err(|error| self.store.looked_into(error))?;
+                self.report.saved(open.id, saved.map_err(|error| self.store.looked_into(error))?);
             }
         }
         Ok(())
@@ -216,14 +220,25 @@ impl ServerLog for StoreLog<'_> {
     fn commit(&mut self) -> Result<(), LogError> {
         let flushed = self.flush();
         let Some(writer) = &self.writer else { return Err(LogError::other("no transaction")) };
-        let ended = flushed.and_then(|()| Ok(writer.commit().map_err(|error| self.store.looked_into(error.into()))?));
+        let reported = flushed.and_then(|()| {
+            let written = self.report.write(writer, self.store.now_ms());
+            Ok(written.map_err(|error| self.store.looked_into(error))?)
+        });
+        let ended = reported.and_then(|report| {
+            writer.commit().map_err(|error| self.store.looked_into(error.into()))?;
+            Ok(report)
+        });
         self.rollback();
-        ended
+        if let Some(report) = ended? {
+            self.report = report;
+        }
+        Ok(())
     }
 
     fn rollback(&mut self) {
         self.open.clear();
         self.foreseen = Foreseen::default();
+        self.report.rollback();
         if let Some(writer) = self.writer.take() {
             writer.rollback();
         }
@@ -355,9 +370,13 @@ impl ServerLog for StoreLog<'_> {
             self.flush()?;
         }
         let mut open = at.map(|at| self.open.remove(at));
+        self.report.judging(change);
         let writer = self.writer.as_deref().ok_or_else(|| LogError::other("no transaction"))?;
         hold(writer, [Held::Record(&change.record)])?;
         let fate = self.store.take_change(writer, &mut open, &mut self.foreseen, change);
+        if matches!(fate, Ok(Fate::Accepted(_))) {
+            self.report.accepted(open.as_ref().is_some_and(|open| open.created));
+        }
         if let Some(open) = open {
             self.open.insert(at.unwrap_or(self.open.len()), open);
         }
@@ -410,7 +429,18 @@ impl ServerLog for StoreLog<'_> {
     }
 
     fn put_verdict(&mut self, device: &DeviceId, verdict: &Verdict) -> Result<(), LogError> {
-        self.write(|tx| devices::put_verdict(tx, *device, verdict))
+        let received_ms = self.report.judged_ms();
+        let new = self.write(|tx| {
+            let told = devices::put_verdict(tx, *device, verdict)?;
+            match received_ms.filter(|_| verdict.kind == VerdictKind::Quarantined) {
+                Some(received_ms) => quarantine::is_new(tx, &verdict.change, received_ms),
+                None => Ok(told),
+            }
+        })?;
+        if new {
+            self.report.not_taken(*device, verdict);
+        }
+        Ok(())
     }
 
     fn verdicts(&mut self, device: &DeviceId, after: u64, limit: usize) -> Result<Vec<(u64, Verdict)>, LogError> {

@@ -10,7 +10,7 @@ use fieldbook_core::protocol::{EntryBody, Statement};
 use fieldbook_core::sync::{chain, change_hash, from_cbor, signing};
 
 use super::feeds::{self, Feed};
-use super::{Store, StoreError, audit, records, segments};
+use super::{Store, StoreError, audit, console, persons, records, segments};
 use crate::apart::{self, Line};
 
 /// Faults that one check lists.
@@ -20,7 +20,7 @@ const FAULTS_MAX: usize = 100;
 #[derive(Debug, Clone)]
 pub struct Check {
     /// What was checked: `database`, `chains`, `records`, `statements`, `quarantine`,
-    /// `purged`, `segments`, `audit`.
+    /// `purged`, `segments`, `audit`, `persons`.
     pub name: &'static str,
     /// How many things were checked.
     pub count: u64,
@@ -54,6 +54,7 @@ impl Store {
                 sealed.count += 1;
                 sealed.hold(holds, fault);
             })?;
+            let persons = self.persons(tx)?;
             Ok(vec![
                 database(tx)?,
                 chains(tx)?,
@@ -63,6 +64,7 @@ impl Store {
                 purged,
                 sealed,
                 audited(tx)?,
+                persons,
             ])
         })
     }
@@ -79,11 +81,68 @@ fn audited(tx: &Connection) -> Result<Check, StoreError> {
     Ok(check)
 }
 
+impl Store {
+    /// The index of persons is what the records make anew, and doubles are what it and the decisions say. Kinds that
+    /// are being read again are left out.
+    fn persons(&self, tx: &Connection) -> Result<Check, StoreError> {
+        let mut check = Check::new("persons");
+        let waiting: BTreeSet<String> = Self::to_read_again(tx)?.into_iter().map(|(kind, _)| kind).collect();
+        let mut ids = tx.prepare("SELECT id, kind FROM records")?;
+        let ids = ids.query_map((), |row| Ok((RecordId(row.get(0)?), row.get::<String>(1)?)))?;
+        for row in ids {
+            let (id, kind) = row?;
+            if waiting.contains(&kind) {
+                continue;
+            }
+            let form = self.current_form(tx, &kind)?.ok_or_else(|| StoreError::corrupt("form", &kind))?;
+            let marks = form.definition().fields.iter().any(|field| field.identity);
+            let held = persons::held(tx, id)?;
+            let wanted = match records::load(tx, id) {
+                Ok(Some(open)) if marks => {
+                    let state = console::current_state(tx, &open)?;
+                    self.persons_wanted(&form, &open, state)
+                }
+                Ok(_) => BTreeSet::new(),
+                // Told as a record's fault.
+                Err(StoreError::Corrupt { .. }) => continue,
+                Err(other) => return Err(other),
+            };
+            check.count += 1;
+            check.hold(held == wanted, || {
+                format!(
+                    "{id}: the index of persons holds {} rows for it, not the {} that its answers make",
+                    held.len(),
+                    wanted.len()
+                )
+            });
+        }
+        doubles(tx, &waiting, &mut check)?;
+        Ok(check)
+    }
+}
+
+fn doubles(tx: &Connection, waiting: &BTreeSet<String>, check: &mut Check) -> Result<(), StoreError> {
+    let text = "SELECT DISTINCT persons.key, records.kind FROM persons JOIN records ON records.id = persons.record
+                UNION SELECT key, kind FROM doubles";
+    let mut keys = tx.prepare(text)?;
+    let mut told = tx.prepare("SELECT 1 FROM doubles WHERE key = ?1")?;
+    for row in keys.query_map((), |row| Ok((row.get::<[u8; 16]>(0)?, row.get::<String>(1)?)))? {
+        let (key, kind) = row?;
+        if !waiting.contains(&kind) {
+            let (stands, is_told) = (persons::standing(tx, &key)?, told.exists([key])?);
+            check.hold(stands == is_told, || format!("double {}: stands {stands}, told {is_told}", hex::encode(key)));
+        }
+    }
+    Ok(())
+}
+
 fn database(tx: &Connection) -> Result<Check, StoreError> {
     let mut check = Check::new("database");
     if tx.sqlite().is_none() {
         return Ok(check);
     }
+    // The check of an FTS5 table goes by what this connection knew of it, however long ago; a search looks anew.
+    tx.find("x")?;
     let mut statement = tx.prepare("PRAGMA integrity_check")?;
     for line in statement.query_map((), |row| row.get::<String>(0))? {
         let line = line?;
@@ -266,7 +325,9 @@ fn purged(tx: &Connection, lines: &[Line]) -> Result<Check, StoreError> {
     let mut left = tx.prepare(
         "SELECT EXISTS(SELECT 1 FROM records WHERE id = ?1) OR EXISTS(SELECT 1 FROM bodies WHERE record = ?1)
            OR EXISTS(SELECT 1 FROM quarantine WHERE record = ?1) OR EXISTS(SELECT 1 FROM reviews WHERE record = ?1)
-           OR EXISTS(SELECT 1 FROM entries WHERE record = ?1 AND hash IS NOT NULL)",
+           OR EXISTS(SELECT 1 FROM entries WHERE record = ?1 AND hash IS NOT NULL)
+           OR EXISTS(SELECT 1 FROM persons WHERE record = ?1) OR EXISTS(SELECT 1 FROM exchange_records WHERE record = ?1)
+           OR EXISTS(SELECT 1 FROM double_decisions WHERE first = ?1 OR second = ?1)",
     )?;
     for id in ids.union(&listed) {
         check.count += 1;

@@ -59,14 +59,18 @@ pub(crate) const START_MS: i64 = 1_780_243_200_000;
 
 const SURVEY: &str = "\
 type,name,label::English (en),required,bind::fb:merge,bind::fb:sensitivity,bind::fb:writers,bind::fb:list,\
-bind::fb:search
-text,name,Name,yes,,,,yes,yes
-text,phone,Phone,,must-agree,,,,
-text,card,Card,,,sensitive,,,
-text,stage,Stage,,,,county,,
-begin repeat,people,People,,,,,,
-text,person,Person,,,,,,
-end repeat,,,,,,,,
+bind::fb:search,bind::fb:check,bind::fb:identity,bind::fb:occasion
+text,name,Name,yes,,,,yes,yes,,yes,
+text,phone,Phone,,must-agree,,,,,,,
+text,card,Card,,,sensitive,,,,,,
+text,stage,Stage,,,,county,,,,,
+text,id_no,ID number,,,sensitive,,,,id-number,yes,
+date,born,Born,,,,,,,,yes,
+text,year,Year,,,,,,,,,yes
+begin repeat,people,People,,,,,,,,,
+text,person,Person,,,,,,,,yes,
+text,person_id,ID number,,,sensitive,,,,id-number,yes,
+end repeat,,,,,,,,,,,
 ";
 
 pub(crate) fn form() -> Form {
@@ -180,6 +184,11 @@ impl Supervisor<'_> {
     pub(crate) async fn post(&self, path: &str, body: Json) -> (StatusCode, Json) {
         let request = Request::post(format!("/api/v1/{path}")).header("content-type", "application/json");
         self.ask(request, Body::from(body.to_string())).await
+    }
+
+    pub(crate) async fn upload(&self, path: &str, body: Vec<u8>) -> (StatusCode, Json) {
+        let request = Request::post(format!("/api/v1/{path}")).header("content-type", "application/octet-stream");
+        self.ask(request, Body::from(body)).await
     }
 
     async fn ask(&self, request: axum::http::request::Builder, body: Body) -> (StatusCode, Json) {

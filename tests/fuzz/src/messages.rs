@@ -131,6 +131,7 @@ fn seeds() -> Vec<Vec<u8>> {
         reviewer: UserId([4; 16]),
         reviewer_name: "卓玛".to_owned(),
         time_ms: 1,
+        same_as: None,
     });
     let entry = Entry {
         position: 1,

@@ -330,6 +330,7 @@ impl<'a> Builder<'a> {
             choice_list: self.choice_list(question),
             label: self.labels(&question.label),
             unit: own.own("fb:unit").map(str::to_owned),
+            occasion: own.flag("fb:occasion", &mut errors),
         };
         self.errors.append(&mut errors);
         if field_type == FieldType::Calculate && !calculated {

@@ -1,6 +1,7 @@
 //! From an XLSForm (`.xlsx`, `.xls`, or a folder of CSV sheets) to a [`Form`]. `rxform` reads the workbook's meaning and
 //! writes the XForm; what it lacks is mended in [`mend`], before and after it.
 
+mod archive;
 mod build;
 mod builtin;
 mod data;
@@ -48,13 +49,22 @@ pub fn compile_path_with_warnings(path: &Path) -> Result<Compiled, Vec<SheetErro
     guarded(|| compile_unguarded(&Source::from_path(path).map_err(|error| vec![error])?))
 }
 
-/// Compiles a workbook from its bytes; `name` is its file name, which names the form where the sheet does not.
+/// Compiles a workbook, or a zip of CSV sheets, from its bytes; `name` is its file name, which names the form where the
+/// sheet does not.
 ///
 /// # Errors
 /// Every [`SheetError`] found; nothing is compiled then.
 pub fn compile(name: &str, workbook: &[u8]) -> Result<Form, Vec<SheetError>> {
+    compile_with_warnings(name, workbook).map(|compiled| compiled.form)
+}
+
+/// As [`compile`], with warnings.
+///
+/// # Errors
+/// Every [`SheetError`] found; nothing is compiled then.
+pub fn compile_with_warnings(name: &str, workbook: &[u8]) -> Result<Compiled, Vec<SheetError>> {
     let read = || Source::from_bytes(name, workbook).map_err(|error| vec![error]);
-    guarded(|| compile_unguarded(&read()?)).map(|compiled| compiled.form)
+    guarded(|| compile_unguarded(&read()?))
 }
 
 /// Compiles CSV sheets from their texts: pairs of file name (`survey.csv`) and content.

@@ -8,21 +8,23 @@ use std::path::{Path, PathBuf};
 use calamine::{Data, Reader, Xls, Xlsx};
 
 use super::SheetError;
+use super::archive::{self, Archive};
 use super::xls::{self, Refused};
 use crate::forms::faults::{FaultKind, FormFault};
 
 /// Bytes of a workbook or of one CSV file.
 pub(crate) const FILE_BYTES_MAX: u64 = 8 * 1024 * 1024;
-/// Bytes that a workbook's parts claim to have when inflated.
-const INFLATED_BYTES_MAX: u64 = 128 * 1024 * 1024;
 /// Rows of a sheet.
 const SHEET_ROWS_MAX: usize = 60_000;
 /// Columns of a sheet.
 const SHEET_COLUMNS_MAX: usize = 500;
-/// Characters of all cells of a sheet together.
+/// Characters of all cells of a workbook together.
 const SHEET_CHARS_MAX: usize = 16 * 1024 * 1024;
 /// Sheets that are read.
 const SHEETS_MAX: usize = 50;
+
+/// The sheets that mean something, as CSV files are named.
+const SHEETS: [&str; 5] = ["survey", "choices", "settings", "external_choices", "entities"];
 
 /// A sheet as rows of cells; row `n` of the sheet is at `n - 1`.
 pub(crate) type Rows = Vec<Vec<String>>;
@@ -40,6 +42,10 @@ pub(crate) struct Source {
 fn too_large(sheet: &str) -> SheetError {
     let fault = FormFault::new(FaultKind::SheetTooLarge).with(SHEET_ROWS_MAX).with(SHEET_COLUMNS_MAX);
     SheetError::new(sheet, fault)
+}
+
+fn stem(name: &str) -> String {
+    Path::new(name).file_stem().and_then(|stem| stem.to_str()).unwrap_or("form").to_owned()
 }
 
 impl Source {
@@ -61,7 +67,7 @@ impl Source {
 
     fn from_folder(path: &Path, name: String) -> Result<Source, SheetError> {
         let mut source = Source { name, sheets: Vec::new(), files: BTreeMap::new(), folders: vec![path.to_path_buf()] };
-        for sheet in ["survey", "choices", "settings", "external_choices", "entities"] {
+        for sheet in SHEETS {
             let file = path.join(format!("{sheet}.csv"));
             if file.is_file() {
                 let bytes = read_limited(&file).map_err(|fault| SheetError::new(sheet, fault))?;
@@ -82,12 +88,26 @@ impl Source {
             return Err(SheetError::new("", fault));
         }
         let sheets = match bytes {
-            [b'P', b'K', ..] => xlsx_sheets(bytes)?,
+            [b'P', b'K', ..] => match archive::look(bytes)? {
+                Archive::Workbook => xlsx_sheets(bytes)?,
+                Archive::Sheets(files) => return Self::from_files(name, files),
+            },
             [0xD0, 0xCF, 0x11, 0xE0, ..] => xls_sheets(bytes)?,
             _ => return Err(SheetError::of_workbook(FaultKind::NotAWorkbook)),
         };
-        let stem = Path::new(name).file_stem().and_then(|stem| stem.to_str()).unwrap_or("form").to_owned();
-        Ok(Source { name: stem, sheets, files: BTreeMap::new(), folders: Vec::new() })
+        Ok(Source { name: stem(name), sheets, files: BTreeMap::new(), folders: Vec::new() })
+    }
+
+    /// CSV sheets, and the data files beside them.
+    fn from_files(name: &str, files: BTreeMap<String, Vec<u8>>) -> Result<Source, SheetError> {
+        let mut source = Source { name: stem(name), sheets: Vec::new(), files, folders: Vec::new() };
+        for sheet in SHEETS {
+            let file = format!("{sheet}.csv");
+            if let Some((_, bytes)) = source.files.iter().find(|(name, _)| name.eq_ignore_ascii_case(&file)) {
+                source.sheets.push((sheet.to_owned(), csv_rows(sheet, bytes)?));
+            }
+        }
+        Ok(source)
     }
 
     /// CSV sheets and data files from texts.
@@ -162,39 +182,23 @@ pub(crate) fn csv_rows(sheet: &str, bytes: &[u8]) -> Result<Rows, SheetError> {
     Ok(rows)
 }
 
-fn unreadable(error: impl std::fmt::Display) -> SheetError {
+pub(super) fn unreadable(error: impl std::fmt::Display) -> SheetError {
     SheetError::new("", FormFault::new(FaultKind::WorkbookUnreadable).with(error))
 }
 
-/// The sum of the inflated sizes that a zip's directory claims.
-fn claimed_size(zip: &[u8]) -> u64 {
-    let mut total = 0;
-    let mut at = 0;
-    while let Some(found) = zip.get(at..).and_then(|rest| rest.windows(4).position(|w| w == b"PK\x01\x02")) {
-        let entry = at + found;
-        if let Some(size) = zip.get(entry + 24..entry + 28) {
-            total += u64::from(u32::from_le_bytes([size[0], size[1], size[2], size[3]]));
-        }
-        at = entry + 4;
-    }
-    total
-}
-
 fn xlsx_sheets(bytes: &[u8]) -> Result<Vec<(String, Rows)>, SheetError> {
-    if claimed_size(bytes) > INFLATED_BYTES_MAX {
-        return Err(SheetError::of_workbook(FaultKind::WorkbookInflates));
-    }
     let mut workbook: Xlsx<_> = Xlsx::new(Cursor::new(bytes)).map_err(unreadable)?;
-    let mut sheets = Vec::new();
+    let (mut sheets, mut chars) = (Vec::new(), 0);
     for name in workbook.sheet_names().into_iter().take(SHEETS_MAX) {
         // Charts and the like are no sheets of cells.
         let Ok(mut cells) = workbook.worksheet_cells_reader(&name) else { continue };
-        let mut grid = Grid::default();
+        let mut grid = Grid { chars, ..Grid::default() };
         // Cell by cell: the dense range that calamine offers grows with the farthest cell.
         while let Some(cell) = cells.next_cell().map_err(unreadable)? {
             let (row, column) = cell.get_position();
             grid.put(&name, row as usize, column as usize, cell_text(&Data::from(cell.get_value().clone())))?;
         }
+        chars = grid.chars;
         sheets.push((name, grid.rows));
     }
     Ok(sheets)
@@ -211,14 +215,15 @@ fn xls_sheets(bytes: &[u8]) -> Result<Vec<(String, Rows)>, SheetError> {
         Refused::TooLarge => too_large(""),
     })?;
     let mut workbook: Xls<_> = Xls::new(Cursor::new(bytes)).map_err(unreadable)?;
-    let mut sheets = Vec::new();
+    let (mut sheets, mut chars) = (Vec::new(), 0);
     for name in workbook.sheet_names().into_iter().take(SHEETS_MAX) {
         let Ok(range) = workbook.worksheet_range(&name) else { continue };
         let (top, left) = range.start().unwrap_or((0, 0));
-        let mut grid = Grid::default();
+        let mut grid = Grid { chars, ..Grid::default() };
         for (row, column, value) in range.used_cells() {
             grid.put(&name, top as usize + row, left as usize + column, cell_text(value))?;
         }
+        chars = grid.chars;
         sheets.push((name, grid.rows));
     }
     Ok(sheets)

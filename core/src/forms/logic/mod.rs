@@ -23,6 +23,7 @@ use std::collections::HashMap;
 use eval::{Evaluator, NodeRef, Place, Val};
 use expr::Code;
 use order::Rule;
+pub(crate) use read::{SheetRules, rules_of};
 use schema::{Name, Names, Schema, SchemaId, ScopeId, Table};
 use tree::{BlockId, NodeId, Tree};
 

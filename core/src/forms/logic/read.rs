@@ -1,6 +1,6 @@
 //! From an XForm document to [`Logic`].
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use rxeval::tree::{Instance, NodeId};
 
@@ -32,6 +32,37 @@ fn below(document: &Instance, root: NodeId) -> Vec<NodeId> {
         at += 1;
     }
     out
+}
+
+/// Expressions of one question or group, as the XForm has them; empty where there is none.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct SheetRules {
+    pub required: String,
+    pub relevant: String,
+    pub constraint: String,
+    pub calculation: String,
+}
+
+/// The expressions by path; nothing of an XForm that cannot be read.
+pub(crate) fn rules_of(definition: &FormDefinition) -> BTreeMap<String, SheetRules> {
+    let mut found = BTreeMap::new();
+    let Ok(document) = Instance::from_xml(&definition.xform) else { return found };
+    let Some(root) = document.root() else { return found };
+    let child = |parent: Option<NodeId>, name| parent.and_then(|at| children_named(&document, at, name).next());
+    let Some(model) = child(child(Some(root), "head"), "model") else { return found };
+    for bind in children_named(&document, model, "bind") {
+        let Some(nodeset) = attribute(&document, bind, "nodeset") else { continue };
+        let Some((_, path)) = nodeset.trim_start_matches('/').split_once('/') else { continue };
+        let text = |name| attribute(&document, bind, name).unwrap_or_default().to_owned();
+        let rules = SheetRules {
+            required: text("required"),
+            relevant: text("relevant"),
+            constraint: text("constraint"),
+            calculation: text("calculate"),
+        };
+        found.insert(path.to_owned(), rules);
+    }
+    found
 }
 
 /// Reads the XForm of `definition`.
