@@ -23,6 +23,8 @@ use crate::sync::signing;
 
 /// Setting: CBOR of [`Enrolment`].
 const ENROLMENT: &str = "enrolment";
+/// Setting: there while whoever answered last for the server did not hold the root's key.
+const STRANGER: &str = "stranger";
 /// The answer to an enrolment is read up to here.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 /// Path of the endpoint.
@@ -157,8 +159,7 @@ impl Fieldbook {
             let link: EnrolLink = link.parse()?;
             let existing = self.store.read(Enrolment::load)?;
             if let Some(existing) = &existing
-                && existing.root_key == link.server.root_key
-                && self.device_key(existing).is_ok()
+                && !self.may_enrol_again(existing, &link)?
             {
                 return Err(Fault::new(ErrorKind::BadInput, Text::AlreadyEnrolled, &existing.user_name));
             }
@@ -197,6 +198,30 @@ impl Fieldbook {
             *connection = Some(fresh);
             Ok(enrolment.info())
         })
+    }
+
+    /// Its key is lost, or whoever answers for its server does not hold the root that it knows and the link names another.
+    /// Without that, the code of another server's link would be used up for nothing.
+    fn may_enrol_again(&self, existing: &Enrolment, link: &EnrolLink) -> Result<bool, Fault> {
+        match existing.root_key == link.server.root_key {
+            true => Ok(self.device_key(existing).is_err()),
+            false => self.store.read(|view| Ok(view.setting(STRANGER)?.is_some())),
+        }
+    }
+
+    /// Notes whether a stranger answered where the server should be, by how a sync with it ended.
+    pub(super) fn note_stranger(&self, ended: Option<&Fault>) -> Result<(), Fault> {
+        let is_one = match ended {
+            None => false,
+            Some(fault) if fault.kind() == ErrorKind::ServerIdentity => true,
+            Some(_) => return Ok(()),
+        };
+        let noted = self.store.read(|view| Ok::<_, Fault>(view.setting(STRANGER)?.is_some()))?;
+        match (noted, is_one) {
+            (false, true) => self.store.write(|write| Ok(write.put_setting(STRANGER, b"1")?)),
+            (true, false) => self.store.write(|write| Ok(write.remove_setting(STRANGER)?)),
+            _ => Ok(()),
+        }
     }
 
     /// The enrolment, which syncing and saving need.

@@ -234,6 +234,9 @@ impl Fieldbook {
                 run.before = connection.bytes();
                 done = run.all(connection.as_mut());
             }
+            if hub.is_none() {
+                self.note_stranger(done.as_ref().err())?;
+            }
             ended.moved = run.total.changes_sent + run.total.changes_received > 0;
             ended.retry_after_ms = run.retry_after_ms;
             let bytes = connection.bytes();
