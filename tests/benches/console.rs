@@ -360,6 +360,8 @@ async fn run(arguments: &Arguments) -> Result<(), Failure> {
 
 fn main() -> std::process::ExitCode {
     let arguments = Arguments::parse();
+    // It is installed already where this fails.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     match runtime.map_err(said).and_then(|runtime| runtime.block_on(run(&arguments))) {
         Ok(()) => std::process::ExitCode::SUCCESS,
