@@ -193,8 +193,34 @@ pub struct Field {
     #[n(13)]
     pub unit: Option<String>,
     /// Part of the occasion for which a person has one record of the kind (`fb:occasion`), such as a year.
-    #[n(14)]
+    #[cbor(n(14), with = "marked", has_nil)]
     pub occasion: bool,
+}
+
+/// A mark that is only written where it is set: forms without it keep their bytes.
+mod marked {
+    use minicbor::decode::{Decoder, Error};
+    use minicbor::encode::{self, Encoder, Write};
+
+    pub(super) fn encode<C, W: Write>(
+        marked: &bool,
+        encoder: &mut Encoder<W>,
+        _: &mut C,
+    ) -> Result<(), encode::Error<W::Error>> {
+        encoder.bool(*marked)?.ok()
+    }
+
+    pub(super) fn decode<C>(decoder: &mut Decoder<'_>, _: &mut C) -> Result<bool, Error> {
+        decoder.bool()
+    }
+
+    pub(super) fn nil() -> Option<bool> {
+        Some(false)
+    }
+
+    pub(super) fn is_nil(marked: &bool) -> bool {
+        !*marked
+    }
 }
 
 /// One choice of a list.
