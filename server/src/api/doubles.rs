@@ -74,7 +74,7 @@ pub(crate) struct RejectRequest {
 #[utoipa::path(get, path = "/doubles", tag = "doubles", params(DoublesParams), responses(
     (status = 200, body = DoublesList),
     (status = 400, body = ProblemBody, description = "`request_malformed`")))]
-pub(crate) async fn list(
+pub(crate) async fn doubles(
     State(app): State<App>,
     caller: Caller,
     params: Result<Query<DoublesParams>, QueryRejection>,
@@ -88,7 +88,7 @@ pub(crate) async fn list(
 /// One proposal side by side, with the answers that differ.
 #[utoipa::path(get, path = "/doubles/{id}", tag = "doubles", params(("id" = String, Path)), responses(
     (status = 200, body = DoublePage), (status = 404, body = ProblemBody, description = "`double_unknown`")))]
-pub(crate) async fn page(
+pub(crate) async fn double(
     State(app): State<App>,
     caller: Caller,
     Path(id): Path<String>,

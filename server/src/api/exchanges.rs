@@ -36,7 +36,7 @@ pub(crate) struct ExchangesParams {
 #[utoipa::path(get, path = "/exchanges", tag = "exchanges", params(ExchangesParams), responses(
     (status = 200, body = ExchangeList),
     (status = 400, body = ProblemBody, description = "`request_malformed`")))]
-pub(crate) async fn list(
+pub(crate) async fn exchanges(
     State(app): State<App>,
     caller: Caller,
     params: Result<Query<ExchangesParams>, QueryRejection>,
@@ -49,7 +49,7 @@ pub(crate) async fn list(
 /// One exchange: what it changed, conflicted, doubled, and what was not taken.
 #[utoipa::path(get, path = "/exchanges/{id}", tag = "exchanges", params(("id" = String, Path)), responses(
     (status = 200, body = ExchangePage), (status = 404, body = ProblemBody, description = "`exchange_unknown`")))]
-pub(crate) async fn page(
+pub(crate) async fn exchange(
     State(app): State<App>,
     caller: Caller,
     Path(id): Path<String>,

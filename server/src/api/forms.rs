@@ -81,7 +81,7 @@ fn steps(steps: Vec<StepBody>) -> Result<Vec<RunStep>, Problem> {
 
 /// The kinds that the user may see, each with all versions of its form.
 #[utoipa::path(get, path = "/forms", tag = "forms", responses((status = 200, body = Vec<FormKind>)))]
-pub(crate) async fn list(
+pub(crate) async fn forms(
     State(app): State<App>,
     caller: Caller,
     headers: HeaderMap,

@@ -411,3 +411,16 @@ fn the_openapi_document_is_the_stored_one() {
     let stored = std::fs::read_to_string(&path).unwrap();
     assert!(now == stored, "the API changed: run this test with UPDATE_OPENAPI=1 and look at the difference");
 }
+
+/// Clients are made from these names: two operations of one name become one there.
+#[test]
+fn every_operation_has_a_name_of_its_own() {
+    let document: serde_json::Value = serde_json::from_str(&crate::openapi_json().unwrap()).unwrap();
+    let paths = document["paths"].as_object().unwrap().values();
+    let names = paths.flat_map(|methods| methods.as_object().unwrap().values());
+    let mut names: Vec<&str> = names.map(|operation| operation["operationId"].as_str().unwrap()).collect();
+    let all = names.len();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), all);
+}

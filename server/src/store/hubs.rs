@@ -8,7 +8,7 @@ use fieldbook_core::ids::{DeviceId, UserId};
 use fieldbook_core::protocol::HostedDevice;
 use fieldbook_core::protocol::limits::HOSTED_DEVICES_MAX;
 
-use super::sync_log::followed;
+use super::followed::followed;
 use super::{StoreError, units};
 
 /// Units at which the device's user is a hub, and all below.

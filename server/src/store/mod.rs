@@ -15,6 +15,7 @@ mod error;
 mod exchanges;
 mod feeds;
 mod filter;
+mod followed;
 mod foreseen;
 mod forms;
 mod held;

@@ -2,25 +2,28 @@ import { Button, Form, Input, Modal } from 'antd';
 import { useState } from 'react';
 import { useTranslation } from 'react-i18next';
 
-import { answer, api, type Shapes } from '../api/client';
+import { ApiProblem, answer, api, type Shapes } from '../api/client';
 import { queryClient } from '../api/queries';
 import { focusOnOpen } from '../logic/focus';
 import { session } from '../logic/session';
 import { Failed } from '../parts/failed';
 import { language, setLanguage } from '../i18n';
 
-/** Login and password; `login` fixes whose. */
+/** Login, password and, where the server asks for it, the second factor; `login` fixes whose. */
 function SignInForm({ login, done }: { login?: string; done: (answer: Shapes['LoginAnswer']) => void }) {
   const { t } = useTranslation();
   const [error, setError] = useState<unknown>();
   const [busy, setBusy] = useState(false);
+  const [codeWanted, setCodeWanted] = useState(false);
   const submit = async (body: Shapes['LoginRequest']): Promise<void> => {
     setBusy(true);
     setError(undefined);
     try {
       done(await answer(api.POST('/login', { body })));
     } catch (failure) {
-      setError(failure);
+      // Login and password fit: only the second half is missing.
+      if (failure instanceof ApiProblem && failure.word === 'code_wanted') setCodeWanted(true);
+      else setError(failure);
     } finally {
       setBusy(false);
     }
@@ -33,6 +36,11 @@ function SignInForm({ login, done }: { login?: string; done: (answer: Shapes['Lo
       <Form.Item name="password" label={t('session.password')} rules={[{ required: true, message: t('session.password_missing') }]}>
         <Input.Password autoComplete="current-password" autoFocus={login !== undefined} />
       </Form.Item>
+      {codeWanted && (
+        <Form.Item name="code" label={t('session.code')} extra={t('session.code_hint')} rules={[{ required: true, message: t('session.code_missing') }]}>
+          <Input autoComplete="one-time-code" autoFocus />
+        </Form.Item>
+      )}
       {error !== undefined && <Failed error={error} />}
       <Button type="primary" htmlType="submit" loading={busy} block>
         {t('session.enter')}

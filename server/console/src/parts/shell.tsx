@@ -9,6 +9,7 @@ import { language, pick, setLanguage } from '../i18n';
 import { connection, useConnectionLost } from '../logic/connection';
 import { useKeys } from '../logic/keys';
 import { session, useSessionEnded } from '../logic/session';
+import { SetUpPage } from '../pages/set-up';
 import { SignInAgain, SignInPage } from '../pages/sign-in';
 import { Failed } from './failed';
 import { KeyHelp } from './key-help';
@@ -22,6 +23,7 @@ export function Shell() {
     if (me.data) session.opened();
   }, [me.data]);
   useEffect(() => connection.onReturn(() => void queryClient.invalidateQueries()), []);
+  if (me.data && (me.data.password_to_change || me.data.second_factor_missing)) return <SetUpPage me={me.data} />;
   if (me.data) {
     return (
       <>

@@ -4,6 +4,159 @@
  */
 
 export interface paths {
+    "/account": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The account: recovery codes that are left, sessions. */
+        get: operations["account"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/account/password": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Changes the password, and ends the user's other sessions. */
+        post: operations["password"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/account/second-factor": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Begins to set up a second factor (TOTP, RFC 6238: SHA-1, 6 digits, 30 s). */
+        post: operations["begin_factor"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/account/second-factor/confirm": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** The first code of the second factor: it is asked for from now on. */
+        post: operations["confirm_factor"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/account/sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Ends all of the user's sessions but this one. */
+        delete: operations["end_sessions"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/account/sessions/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Ends one of the user's sessions. */
+        delete: operations["end_session"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/audit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The audit log, newest first: for supervisors and auditors of the topmost unit. */
+        get: operations["audit"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/audit.csv": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The same rows as CSV with a byte order mark, at most 100,000; that it was asked for is a row too. */
+        get: operations["audit_csv"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/decisions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Decides on many records, each in a transaction of its own: what became of each stands in the answer. */
+        post: operations["decide_many"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/devices": {
         parameters: {
             query?: never;
@@ -38,6 +191,242 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/doubles": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Records that seem to be about the same person: same ID number, or same name, birth date and unit; of kinds that
+         *     mark an occasion, for the same occasion too. Newest first.
+         */
+        get: operations["list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/doubles/decided": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The decisions on doubles that hold, newest first, at most 50. */
+        get: operations["decided"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/doubles/decided/{number}/undo": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Undoes a decision on doubles: a double that was void is again what it was. */
+        post: operations["undo"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/doubles/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One proposal side by side, with the answers that differ. */
+        get: operations["page"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/doubles/{id}/confirm": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Confirms that records are the same. The doubles become void, each by a decision in its own feed that names the one
+         *     that stays; undoing it brings them back.
+         */
+        post: operations["confirm"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/doubles/{id}/reject": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Says that no two of these records are the same. It is remembered for as long as they are about the same person. */
+        post: operations["reject"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/exchanges": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Exchanges that brought changes, of the units that the user supervises, newest first. They are kept for half a year,
+         *     the last 20,000 of them.
+         */
+        get: operations["list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/exchanges/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One exchange: what it changed, conflicted, doubled, and what was not taken. */
+        get: operations["page"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/forms": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The kinds that the user may see, each with all versions of its form. */
+        get: operations["list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/forms/previews": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Compiles an XLSForm (`.xlsx`, `.xls`, or a zip of CSV sheets): its errors and warnings, and what differs from the
+         *     last version. It is kept for an hour, for its uploader alone, to be run and published.
+         */
+        post: operations["preview"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/forms/previews/{digest}/publish": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Publishes exactly what was previewed. Records of the kind are read under it anew in the background. */
+        post: operations["publish"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/forms/previews/{digest}/run": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Runs an uploaded form over the steps so far, with the engine of the phones: the questions that show, with texts,
+         *     offered choices, calculated values and what is wrong. Nothing is stored.
+         */
+        post: operations["run"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/forms/{kind}/{version}/run": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** The same with a published form. */
+        post: operations["run_published"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/kinds": {
         parameters: {
             query?: never;
@@ -64,6 +453,43 @@ export interface paths {
         };
         /** A kind with fields, labels and choices. */
         get: operations["kind"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/kinds/{kind}/points": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Positions of records of a kind. */
+        get: operations["points"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/kinds/{kind}/reasons": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The reasons that are offered to return or void a record of a kind: the form's own, where it has choice lists named
+         *     `fb_return_reasons` or `fb_void_reasons`.
+         */
+        get: operations["reasons"];
         put?: never;
         post?: never;
         delete?: never;
@@ -132,6 +558,23 @@ export interface paths {
         };
         /** Who asks, with roles. */
         get: operations["me"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/overview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How many records there are, by kind, state, unit and month: the list with the same parameters has exactly these. */
+        get: operations["overview"];
         put?: never;
         post?: never;
         delete?: never;
@@ -265,6 +708,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/records/{id}/related": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What the record refers to and what refers to it, as far as the user may read that. */
+        get: operations["related"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/records/{id}/resolve": {
         parameters: {
             query?: never;
@@ -292,10 +752,44 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Decides on the record as read: `approve` it, `return` it to its author with reasons, `archive` an approved one, or
-         *     `void` it with reasons, so that it counts nowhere.
+         * Decides on the record as read: `approve` it, `return` it to its author with reasons, `archive` an approved one,
+         *     `void` it with reasons, so that it counts nowhere, or `reinstate` a void one, which is then again what it was.
          */
         post: operations["decide"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/today": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What came in since the user's last visit, what waits for the user, and devices that are silent. */
+        get: operations["today"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/today/seen": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Moves the user's last visit on to a page that was shown: it never goes back. */
+        post: operations["seen"];
         delete?: never;
         options?: never;
         head?: never;
@@ -323,6 +817,16 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /** @description The account's state. */
+        AccountBody: {
+            /**
+             * Format: int64
+             * @description Unused recovery codes.
+             */
+            recovery_codes_left: number;
+            /** @description Live sessions, the last used first. */
+            sessions: components["schemas"]["SessionBody"][];
+        };
         /** @description What admitting did. */
         AdmittedBody: {
             /** @description The change, and all that wait and build on it, causes before effects. */
@@ -347,6 +851,72 @@ export interface components {
              */
             taken_as?: string | null;
         };
+        /** @description What has changed since a record was approved or archived. */
+        AmendedPage: {
+            /**
+             * @description Answers that differ, in the order of the form, at most 500. Empty where only what the form does not know changed,
+             *     or a change was taken back.
+             */
+            differences: components["schemas"]["DifferencePage"][];
+            /** @description The decision, in the order of `reviews`, from 0. */
+            review: number;
+        };
+        /** @description Two records that somebody has said to be different persons or occasions. */
+        ApartPair: {
+            /**
+             * Format: int64
+             * @description Number of the decision.
+             */
+            decision: number;
+            /** @description One record. */
+            first: string;
+            /** @description The other. */
+            second: string;
+        };
+        /** @description What came in of one kind in one unit. */
+        Arrived: {
+            /** @description The kind. */
+            kind: string;
+            /**
+             * Format: int64
+             * @description How many of them are new; `first` of the list.
+             */
+            new_records: number;
+            /**
+             * Format: int64
+             * @description Records of which something arrived; `received` of the list.
+             */
+            records: number;
+            /** @description Its title, in the language of the request. */
+            title: string;
+            /** @description Code of the unit. */
+            unit: string;
+            /** @description Name of the unit. */
+            unit_name: string;
+        };
+        /** @description A row of the audit log. */
+        AuditBody: {
+            /** @description Word of what was done. */
+            action: string;
+            /** @description Names of fields, units, an address; no values. */
+            detail: string;
+            /**
+             * Format: int64
+             * @description Counts up from 1 without a gap.
+             */
+            number: number;
+            /** @description Id of what it was done to. */
+            subject: string;
+            /**
+             * Format: int64
+             * @description Server's time, milliseconds since 1970 UTC.
+             */
+            time_ms: number;
+            /** @description Who; nobody where the command line did. */
+            user?: string | null;
+            /** @description The name. */
+            user_name?: string | null;
+        };
         /** @description Who wrote something. */
         AuthorPage: {
             /** @description The user's name; empty if unknown here. */
@@ -367,6 +937,22 @@ export interface components {
             /** @description What it wrote. */
             wrote: components["schemas"]["WrotePage"][];
         };
+        /** @description A field that somebody wrote since a record was read. */
+        ChangedField: {
+            /** @description Name of who wrote it; empty if unknown here. */
+            author: string;
+            /** @description Label of the field, by language. */
+            label: {
+                [key: string]: string;
+            };
+            /** @description Path, with the row inside repeats. */
+            path: string;
+            /**
+             * Format: int64
+             * @description When, as its author claims, milliseconds since 1970 UTC.
+             */
+            time_ms: number;
+        };
         /** @description A choice. */
         ChoiceBody: {
             /** @description Label by language. */
@@ -375,6 +961,24 @@ export interface components {
             };
             /** @description Stored name. */
             name: string;
+        };
+        /** @description A code of the moment. */
+        CodeRequest: {
+            /** @description Six digits. */
+            code: string;
+        };
+        /** @description The records are the same: one stays, the others become void. */
+        ConfirmRequest: {
+            /** @description The records that are doubles of it, 1 to 19. */
+            doubles: string[];
+            /** @description The heads that were read, by record, of all of them. */
+            heads: {
+                [key: string]: string[];
+            };
+            /** @description Why, beside the standing text; may be empty. */
+            reasons?: string;
+            /** @description The record that stays. */
+            stays: string;
         };
         /** @description A field with two or more different values. */
         ConflictPage: {
@@ -386,6 +990,14 @@ export interface components {
             path: string;
             /** @description All values, the shown one first. */
             values: components["schemas"]["ValuePage"][];
+        };
+        /** @description What became of one record. */
+        DecidedBody: {
+            /** @description The record. */
+            id: string;
+            problem?: components["schemas"]["ProblemBody"] | null;
+            /** @description Its state now; none if nothing was decided. */
+            state?: string | null;
         };
         /** @description A decision on exactly what was read. */
         DecisionRequest: {
@@ -429,6 +1041,147 @@ export interface components {
             /** @description The user's name. */
             user_name: string;
         };
+        /** @description A value that differs from what was approved. */
+        DifferencePage: {
+            /** @description What was approved; null where there was nothing. Of several choices the list. */
+            approved: Record<string, never>;
+            /** @description Label of it, where it is a choice. */
+            approved_text?: string | null;
+            /** @description Label of the field. */
+            label: string;
+            /** @description What stands there now. */
+            now: Record<string, never>;
+            /** @description Label of it, where it is a choice. */
+            now_text?: string | null;
+            /** @description Path, with the row inside repeats. */
+            path: string;
+        };
+        /** @description A decision on two records. */
+        DoubleDecision: {
+            first?: components["schemas"]["DoubleRecord"] | null;
+            /** @description Kind of the records. */
+            kind: string;
+            /**
+             * Format: int64
+             * @description Its number.
+             */
+            number: number;
+            second?: components["schemas"]["DoubleRecord"] | null;
+            /**
+             * Format: int64
+             * @description When, milliseconds since 1970 UTC.
+             */
+            time_ms: number;
+            /** @description The user may undo it. */
+            undoable: boolean;
+            /** @description Who decided. */
+            user: string;
+            /** @description Name of who decided. */
+            user_name: string;
+            /** @description `same` or `different`. */
+            verdict: string;
+        };
+        /** @description A page of decisions. */
+        DoubleDecisions: {
+            /** @description The decisions that hold, newest first. */
+            decisions: components["schemas"]["DoubleDecision"][];
+            /**
+             * Format: int64
+             * @description Cursor of the next page; none on the last.
+             */
+            next?: number | null;
+        };
+        /** @description One question in the records side by side. */
+        DoubleField: {
+            /** @description The answers in clear are not all the same. */
+            differs: boolean;
+            /** @description It identifies the person. */
+            identifies: boolean;
+            /** @description Its label. */
+            label: string;
+            /** @description Shown masked. */
+            masked: boolean;
+            /** @description Path of the field without rows, or of a repeat. */
+            path: string;
+            /** @description Label of each answer, where it is a choice. */
+            texts: (string | null)[];
+            /**
+             * @description Its answer in each record, in the order of `records`, null where there is none; of a repeat the rows. Sensitive
+             *     ones masked.
+             */
+            values: Record<string, never>[];
+        };
+        /** @description A proposal side by side. */
+        DoublePage: components["schemas"]["DoubleRow"] & {
+            /** @description Of these pairs somebody has said that they are not the same. */
+            apart: components["schemas"]["ApartPair"][];
+            /** @description Every question that at least one of them answers, in the order of the form. */
+            fields: components["schemas"]["DoubleField"][];
+            /** @description Version of the form under which they are compared. */
+            form_version: string;
+            /** @description Heads of each record, in the order of `records`: what a decision must name. */
+            heads: string[][];
+        };
+        /** @description One of the records that seem to be the same. */
+        DoubleRecord: {
+            /**
+             * Format: int64
+             * @description When its latest change was made, as its author claims, milliseconds since 1970 UTC.
+             */
+            changed_ms: number;
+            /** @description The user may decide on it. */
+            decidable: boolean;
+            /** @description The record. */
+            id: string;
+            /** @description Where the person stands in it: paths of the identifying answers, with the row inside repeats. */
+            paths: string[];
+            /**
+             * Format: int64
+             * @description When its latest change arrived, milliseconds since 1970 UTC.
+             */
+            received_ms: number;
+            /** @description `draft`, `submitted`, `returned`, `approved`, `amended` or `archived`; a double that was confirmed is `voided`. */
+            state: string;
+            /** @description Code of its unit. */
+            unit: string;
+            /** @description Name of its unit. */
+            unit_name: string;
+            /** @description The form's list columns, by field path; sensitive ones masked. */
+            values: Record<string, never>;
+        };
+        /** @description Records of one kind that seem to be about the same person. */
+        DoubleRow: {
+            /** @description By what they seem the same: `id_number`, or `name_and_birth` within one unit. */
+            by: string;
+            /**
+             * Format: int64
+             * @description How many there are that the user may not read: they belong to other units.
+             */
+            elsewhere: number;
+            /** @description The proposal: the same as long as it is about the same person. */
+            id: string;
+            /** @description Kind of the records. */
+            kind: string;
+            /**
+             * Format: int64
+             * @description How many more there are that the user may read.
+             */
+            more: number;
+            /** @description The records that the user may read, the earliest received last; at most 20. */
+            records: components["schemas"]["DoubleRecord"][];
+            /**
+             * Format: int64
+             * @description Since when two of them have been here, milliseconds since 1970 UTC.
+             */
+            since_ms: number;
+        };
+        /** @description A page of proposals. */
+        DoublesList: {
+            /** @description The proposals, newest first. */
+            doubles: components["schemas"]["DoubleRow"][];
+            /** @description Cursor of the next page; none on the last. */
+            next?: string | null;
+        };
         /** @description A save, as a form makes it. */
         EditRequest: {
             /** @description New rows by repeat. */
@@ -439,6 +1192,142 @@ export interface components {
             remove?: Record<string, never>;
             /** @description New answers by path; of several choices the whole list. */
             set?: Record<string, never>;
+        };
+        /** @description A page of exchanges. */
+        ExchangeList: {
+            /** @description The exchanges, newest first. */
+            exchanges: components["schemas"]["ExchangeRow"][];
+            /**
+             * Format: int64
+             * @description Cursor of the next page; none on the last.
+             */
+            next?: number | null;
+        };
+        /** @description One exchange with its records. */
+        ExchangePage: components["schemas"]["ExchangeRow"] & {
+            /** @description What it did to the records that the user may read, in the order in which they came; at most 1,000. */
+            listed: components["schemas"]["ExchangeRecord"][];
+            /**
+             * Format: int64
+             * @description Records that are not listed: the user may not read them, or there are more than are kept.
+             */
+            unlisted: number;
+        };
+        /** @description What an exchange did to one record. */
+        ExchangeRecord: {
+            /**
+             * Format: int64
+             * @description Changes that were taken.
+             */
+            changes: number;
+            /** @description Fields that began to disagree, by path with rows. */
+            conflicts: string[];
+            /** @description The first of them made it. */
+            created: boolean;
+            /** @description It began to look like another record. */
+            doubled: boolean;
+            /** @description It is here. Of what was set apart or refused there may be no record. */
+            here: boolean;
+            /** @description Its kind; empty where nothing is known of it. */
+            kind: string;
+            /**
+             * Format: int64
+             * @description Changes that were set apart.
+             */
+            quarantined: number;
+            /** @description Why, as stable words. */
+            reasons: string[];
+            /** @description The record. */
+            record: string;
+            /**
+             * Format: int64
+             * @description Changes that were refused.
+             */
+            refused: number;
+            /** @description Its state now. */
+            state?: string | null;
+            /** @description Code of its unit now, or of the one that was meant. */
+            unit: string;
+            /** @description Name of that unit. */
+            unit_name: string;
+            /** @description The form's list columns now, by field path; sensitive ones masked. */
+            values: Record<string, never>;
+        };
+        /** @description What one device brought in one exchange. */
+        ExchangeRow: {
+            /**
+             * Format: int64
+             * @description Changes that were taken.
+             */
+            changes: number;
+            /**
+             * Format: int64
+             * @description Records in which answers began to disagree.
+             */
+            conflicts: number;
+            /**
+             * Format: int64
+             * @description Records that were new.
+             */
+            created: number;
+            /** @description The device. */
+            device: string;
+            /** @description The device's name. */
+            device_name: string;
+            /**
+             * Format: int64
+             * @description Records that began to look like another one.
+             */
+            doubles: number;
+            /**
+             * Format: int64
+             * @description When its first changes were durable, milliseconds since 1970 UTC.
+             */
+            first_ms: number;
+            /**
+             * Format: int64
+             * @description Its number.
+             */
+            id: number;
+            /**
+             * Format: int64
+             * @description When its last changes were durable, milliseconds since 1970 UTC.
+             */
+            last_ms: number;
+            /**
+             * Format: int64
+             * @description Changes that were set apart.
+             */
+            quarantined: number;
+            /**
+             * Format: int64
+             * @description Records in which a change was taken.
+             */
+            records: number;
+            /**
+             * Format: int64
+             * @description Changes that were refused.
+             */
+            refused: number;
+            /** @description A township hub brought it. */
+            relayed: boolean;
+            /** @description Code of the unit that the user belonged to. */
+            unit: string;
+            /** @description Name of that unit. */
+            unit_name: string;
+            /** @description Its user. */
+            user: string;
+            /** @description The user's name. */
+            user_name: string;
+        };
+        /** @description A second factor to be set up. */
+        FactorBody: {
+            /** @description The same as a QR code: an SVG picture. */
+            qr_svg: string;
+            /** @description For typing: base32. */
+            secret: string;
+            /** @description For an authenticator app: `otpauth://totp/…`. */
+            uri: string;
         };
         /** @description A field of a form. */
         FieldBody: {
@@ -466,6 +1355,67 @@ export interface components {
             unit?: string | null;
             /** @description Roles that may write it. */
             writers: string[];
+        };
+        /** @description One difference to the last published version. */
+        FormDifference: {
+            /** @description What stands there now. */
+            after?: string | null;
+            /** @description What stood there. */
+            before?: string | null;
+            /**
+             * @description Stable word: `added`, `removed`, `retyped`, `regrouped`, `label`, `hint`, `choices_added`,
+             *     `choices_removed`, `choice_labels`, `required`, `relevant`, `constraint`, `calculation`, `merge`, `sensitivity`,
+             *     `writers`, `check`, `identity`, `occasion`, `list`, `search`, `unit`, `order`, `title`, `languages`.
+             */
+            change: string;
+            /** @description What it means for records that are there, in the language of `Accept-Language`; empty if nothing. */
+            effect: string;
+            /** @description Label of the field. */
+            label: string;
+            /** @description Path of the field, repeat or choice list; empty when it is about the whole form. */
+            path: string;
+        };
+        /** @description A kind with the versions of its form. */
+        FormKind: {
+            /** @description Area. */
+            area: string;
+            /** @description The kind. */
+            kind: string;
+            /** @description The records of the kind are being read anew under the newest version. */
+            reading_again: boolean;
+            /** @description Title in the language of `Accept-Language`. */
+            title: string;
+            /** @description Title by language. */
+            titles: {
+                [key: string]: string;
+            };
+            /** @description All versions, the newest first. */
+            versions: components["schemas"]["FormVersion"][];
+        };
+        /** @description A published version of a form. */
+        FormVersion: {
+            /**
+             * Format: int64
+             * @description Size of the compiled form in bytes.
+             */
+            bytes: number;
+            /** @description SHA-256 of the compiled form, in hex. */
+            digest: string;
+            /**
+             * Format: int64
+             * @description When it was published, milliseconds since 1970 UTC.
+             */
+            published_ms: number;
+            /** @description Who published it; none at the server's command line, or of a kind that comes with the server. */
+            publisher?: string | null;
+            /** @description Name of who published it. */
+            publisher_name?: string | null;
+            /** @description Code of the unit from which it holds downwards. */
+            unit: string;
+            /** @description Name of that unit. */
+            unit_name: string;
+            /** @description The version. */
+            version: string;
         };
         /** @description A group or repeat of a form: what a screen shows under one heading. */
         GroupBody: {
@@ -502,6 +1452,20 @@ export interface components {
             /** @description Version of its newest form. */
             version: string;
         };
+        /** @description Records of one kind. */
+        KindCount: {
+            /** @description The kind. */
+            kind: string;
+            /**
+             * Format: int64
+             * @description Records.
+             */
+            records: number;
+            /** @description By state, in the states' order. */
+            states: components["schemas"]["StateCount"][];
+            /** @description Its title, in the language of the request. */
+            title: string;
+        };
         /** @description A kind with its form. */
         KindPage: components["schemas"]["KindBody"] & {
             /** @description Choice lists by name. */
@@ -531,10 +1495,39 @@ export interface components {
         };
         /** @description Login and password. */
         LoginRequest: {
+            /** @description Where the user has a second factor: the code of the moment, or a recovery code. */
+            code?: string | null;
             /** @description Login. */
             login: string;
             /** @description Password. */
             password: string;
+        };
+        /** @description What became of all. */
+        ManyBody: {
+            /** @description How many were decided on. */
+            decided: number;
+            /** @description In the order of the request. */
+            results: components["schemas"]["DecidedBody"][];
+        };
+        /** @description A decision on many records, on each as it was shown. */
+        ManyRequest: {
+            /** @description `approve`, `return`, `archive` or `void`. */
+            decision: string;
+            /** @description With a return: fields that are open again, by path without rows; empty = all. */
+            fields?: string[];
+            /** @description Reasons; needed to return or void. */
+            reasons?: string;
+            /** @description 1 to 200 records. */
+            records: components["schemas"]["PinnedRecord"][];
+        };
+        /** @description What the user may do with the record as it stands. */
+        MayPage: {
+            /** @description Why `approve` would be refused though the state allows it: `must_agree`, `has_problems`, `own_record`. */
+            approve_blocked_by?: string | null;
+            /** @description Decisions that the state allows: `approve`, `return`, `void`, `archive`, `reinstate`. */
+            decide: string[];
+            /** @description Choose values and edit, as far as fields allow. */
+            edit: boolean;
         };
         /** @description The user who asks. */
         MeBody: {
@@ -544,10 +1537,29 @@ export interface components {
             login: string;
             /** @description Name as shown. */
             name: string;
+            /** @description The password was generated: until the user has chosen another, only `/me` and `/account` answer. */
+            password_to_change: boolean;
             /** @description What the user may do. */
             roles: components["schemas"]["RoleBody"][];
+            /** @description The installation wants a second factor, and there is none: the same. */
+            second_factor_missing: boolean;
             /** @description Code of the user's unit. */
             unit: string;
+        };
+        /** @description Records of one month. */
+        MonthCount: {
+            /**
+             * Format: int64
+             * @description Records whose first change arrived in it; `first` of the list.
+             */
+            first: number;
+            /** @description `YYYY-MM`, Asia/Shanghai. */
+            month: string;
+            /**
+             * Format: int64
+             * @description Records whose latest change arrived in it; `received` of the list.
+             */
+            received: number;
         };
         /** @description Where a record goes, and what goes with it. */
         MoveRequest: {
@@ -558,8 +1570,151 @@ export interface components {
             /** @description Further records that move along, all or none: a household's visits. At most 199. */
             with?: string[];
         };
+        /** @description How many records there are. */
+        OverviewPage: {
+            /** @description Codes of the units above it that the user may ask for, nearest first. */
+            above: string[];
+            /** @description By kind. */
+            kinds: components["schemas"]["KindCount"][];
+            /** @description By month, oldest first, at most the newest 60. */
+            months: components["schemas"]["MonthCount"][];
+            /**
+             * Format: int64
+             * @description Records in all.
+             */
+            records: number;
+            /** @description By state. */
+            states: components["schemas"]["StateCount"][];
+            /**
+             * @description The unit whose children are counted: the one asked for, else the highest that the user's roles share. None
+             *     without any role.
+             */
+            unit?: string | null;
+            /** @description Its name. */
+            unit_name?: string | null;
+            /** @description By child of the unit, and the unit's own. */
+            units: components["schemas"]["UnitCount"][];
+            /**
+             * Format: int64
+             * @description With conflicts.
+             */
+            with_conflicts: number;
+            /**
+             * Format: int64
+             * @description With problems.
+             */
+            with_problems: number;
+        };
+        /** @description A new password, and the one until now. */
+        PasswordRequest: {
+            /** @description At least 10 characters, and not made of what everybody tries first. */
+            new: string;
+            /** @description The password until now. */
+            old: string;
+        };
+        /** @description A record and the heads that were shown. */
+        PinnedRecord: {
+            /** @description The heads that were shown. */
+            heads: string[];
+            /** @description The record. */
+            id: string;
+        };
+        /** @description A record on the map. */
+        Point: {
+            /** @description The record. */
+            id: string;
+            /**
+             * Format: double
+             * @description Degrees north, WGS-84.
+             */
+            latitude: number;
+            /**
+             * Format: double
+             * @description Degrees east, WGS-84.
+             */
+            longitude: number;
+            /** @description Its state. */
+            state: string;
+            /** @description Code of its unit. */
+            unit: string;
+        };
+        /** @description Records on the map. */
+        PointsPage: {
+            /**
+             * Format: double
+             * @description The field is sensitive: each position is the middle of a cell of so many degrees.
+             */
+            coarse_degrees?: number | null;
+            /** @description Path of the field that is shown; none where the kind has no position outside repeats. */
+            field?: string | null;
+            /**
+             * Format: int64
+             * @description How many of them have a position.
+             */
+            located: number;
+            /** @description At most 2,000 of these, spread evenly over them; the same ones each time. */
+            points: components["schemas"]["Point"][];
+            /**
+             * Format: int64
+             * @description Records that fit the filter.
+             */
+            records: number;
+        };
+        /** @description What became of an uploaded workbook. */
+        PreviewPage: {
+            /** @description Why it is no form. */
+            errors: components["schemas"]["SheetNote"][];
+            form?: components["schemas"]["PreviewedForm"] | null;
+            /** @description What works, but not as its author may expect. */
+            warnings: components["schemas"]["SheetNote"][];
+        };
+        /** @description A form that was uploaded and compiled. */
+        PreviewedForm: {
+            /** @description Area. */
+            area: string;
+            /** @description What differs from that. */
+            differences: components["schemas"]["FormDifference"][];
+            /** @description SHA-256 of the compiled form, in hex: what is run and published. */
+            digest: string;
+            /**
+             * Format: int64
+             * @description Until when it is kept, milliseconds since 1970 UTC.
+             */
+            expires_ms: number;
+            /**
+             * Format: int64
+             * @description Number of its fields.
+             */
+            fields: number;
+            /** @description Why it cannot be published, as the word of the problem that publishing would answer; none if it can. */
+            hindrance?: string | null;
+            /** @description The kind that it defines. */
+            kind: string;
+            /** @description Languages, the first by default. */
+            languages: string[];
+            /** @description Version that was the newest when it was uploaded; none of a new kind. */
+            last_version?: string | null;
+            /**
+             * Format: int64
+             * @description How many differences there are beyond the 500 that are listed.
+             */
+            more_differences: number;
+            /**
+             * Format: int64
+             * @description Records of the kind here.
+             */
+            records: number;
+            /** @description Title in the language of `Accept-Language`. */
+            title: string;
+            /** @description Code of the unit at which it would be published unless another is named. */
+            unit?: string | null;
+            /** @description Its version. */
+            version: string;
+        };
         /** @description Body of every error, `application/problem+json`. */
         ProblemBody: {
+            /** @description With `heads_moved`: what was written since the record was read, oldest first, at most 50 fields. */
+            changed?: components["schemas"]["ChangedField"][];
             /**
              * Format: int32
              * @description HTTP status.
@@ -578,6 +1733,27 @@ export interface components {
             message: string;
             /** @description Path, with the row inside repeats. */
             path: string;
+        };
+        /** @description Proof that it is the user who asks. */
+        ProofRequest: {
+            /** @description The user's password. */
+            password: string;
+        };
+        /** @description Where a form is published. */
+        PublishRequest: {
+            /** @description Code of the unit from which it holds downwards; by default that of its last version, or the root. */
+            unit?: string | null;
+        };
+        /** @description A form that was published. */
+        PublishedForm: {
+            /** @description The kind. */
+            kind: string;
+            /** @description It is new; false if the same form was published before. */
+            new: boolean;
+            /** @description Code of the unit from which it holds downwards. */
+            unit: string;
+            /** @description The version. */
+            version: string;
         };
         /** @description Why a record is erased. */
         PurgeRequest: {
@@ -629,21 +1805,52 @@ export interface components {
             /** @description What it would write; sensitive answers are masked. */
             value: Record<string, never>;
         };
+        /** @description A reason that is offered. */
+        ReasonBody: {
+            /** @description Text by language: what to send as `reasons`, alone or with more. */
+            label: {
+                [key: string]: string;
+            };
+            /** @description Stable word. */
+            name: string;
+        };
+        /** @description The reasons that are offered for a kind. */
+        ReasonsBody: {
+            /** @description For a return. */
+            return: components["schemas"]["ReasonBody"][];
+            /** @description To void a record. */
+            void: components["schemas"]["ReasonBody"][];
+        };
         /** @description A page of a list. */
         RecordList: {
-            /** @description Cursor of the next page; none on the last. */
+            /**
+             * Format: int64
+             * @description How many of them stand before this page.
+             */
+            before: number;
+            /** @description For `after`: cursor of the next page; none on the last. */
             next?: string | null;
+            /** @description For `before`: cursor of the page before; none on the first. */
+            previous?: string | null;
             /** @description The records. */
             records: components["schemas"]["RecordRow"][];
+            /**
+             * Format: int64
+             * @description How many records fit the filter, on all pages.
+             */
+            total: number;
         };
         /** @description One record. */
         RecordPage: {
+            amended?: components["schemas"]["AmendedPage"] | null;
             /** @description Its area. */
             area: string;
             /** @description Every disagreement. */
             conflicts: components["schemas"]["ConflictPage"][];
             /** @description Form version that it was created under. */
             created_version: string;
+            /** @description Records that are void because they are doubles of this one. */
+            doubles: string[];
             /** @description Form version that it is shown under. */
             form_version: string;
             /** @description The changes that no other builds on: what decisions and edits must name. */
@@ -660,6 +1867,8 @@ export interface components {
             };
             /** @description Fields that are masked here, by path without rows: ask for one with `reveal`. */
             masked: string[];
+            /** @description What the user may do. */
+            may: components["schemas"]["MayPage"];
             /** @description What the merged record breaks. */
             problems: components["schemas"]["ProblemPage"][];
             /**
@@ -692,6 +1901,13 @@ export interface components {
              * @description Fields with two or more different values.
              */
             conflicts: number;
+            /**
+             * Format: int64
+             * @description When its first change arrived, milliseconds since 1970 UTC.
+             */
+            first_ms: number;
+            /** @description The changes that no other builds on: what decisions on many name. */
+            heads: string[];
             /** @description The record. */
             id: string;
             /** @description Its kind. */
@@ -706,14 +1922,62 @@ export interface components {
              * @description When its latest change arrived, milliseconds since 1970 UTC.
              */
             received_ms: number;
+            /**
+             * Format: int64
+             * @description When it was last decided on, milliseconds since 1970 UTC.
+             */
+            reviewed_ms?: number | null;
             /** @description `draft`, `submitted`, `returned`, `approved`, `amended`, `archived` or `voided`. */
             state: string;
             /** @description Code of its unit. */
             unit: string;
             /** @description Name of its unit. */
             unit_name: string;
-            /** @description The form's list columns, by field path; sensitive ones masked. */
+            /** @description The form's list columns, by field path; sensitive ones masked, long ones cut. */
             values: Record<string, never>;
+        };
+        /** @description Recovery codes. */
+        RecoveryBody: {
+            /** @description Each signs in once in place of a code. Shown only now. */
+            codes: string[];
+        };
+        /** @description A step that the form did not take. */
+        RefusedStep: {
+            /** @description Why. */
+            message: string;
+            /** @description Path that it names. */
+            path: string;
+            /**
+             * Format: int64
+             * @description Which, from 0.
+             */
+            step: number;
+        };
+        /** @description No two of these records are the same. */
+        RejectRequest: {
+            /** @description The records, 2 to 20. */
+            records: string[];
+        };
+        /** @description Related records of one kind. */
+        RelatedKind: {
+            /** @description The kind. */
+            kind: string;
+            /** @description The latest of them, at most 50. */
+            records: components["schemas"]["RecordRow"][];
+            /** @description Its title, in the language of the request. */
+            title: string;
+            /**
+             * Format: int64
+             * @description How many there are that the user may read.
+             */
+            total: number;
+        };
+        /** @description What a record refers to, and what refers to it. */
+        RelatedPage: {
+            /** @description Records that name this one in an answer, by kind; the list of the kind with `refers` has all of them. */
+            referred_by: components["schemas"]["RelatedKind"][];
+            /** @description Records that an answer of this one names, by kind. */
+            refers_to: components["schemas"]["RelatedKind"][];
         };
         /** @description Which value holds. */
         ResolveRequest: {
@@ -726,7 +1990,7 @@ export interface components {
         };
         /** @description A decision. */
         ReviewPage: {
-            /** @description `approve`, `return`, `void` or `archive`. */
+            /** @description `approve`, `return`, `void`, `archive` or `reinstate`. */
             decision: string;
             /** @description With a return: the fields that are open again; empty = all. */
             fields: string[];
@@ -738,6 +2002,8 @@ export interface components {
             reviewer: string;
             /** @description Name of who decided. */
             reviewer_name: string;
+            /** @description With `void`: this record is a double of that one, which stays. */
+            same_as?: string | null;
             /** @description When, by the server's clock, Asia/Shanghai. */
             time: string;
             /**
@@ -753,10 +2019,192 @@ export interface components {
             /** @description Code of the unit; it holds for all below too. */
             unit: string;
         };
+        /** @description A choice that is offered now. */
+        RunChoice: {
+            /** @description Label. */
+            label: string;
+            /** @description Stored name. */
+            name: string;
+        };
+        /** @description A form after the steps, as a phone would show it. */
+        RunPage: {
+            /** @description Language of the texts. */
+            language: string;
+            /** @description Languages of the form, the first by default. */
+            languages: string[];
+            /** @description What is asked now, in order. */
+            questions: components["schemas"]["RunQuestion"][];
+            /** @description Steps that were not taken: nothing changed by them. */
+            refused: components["schemas"]["RefusedStep"][];
+            /** @description Relevant answers and calculated values, nested as in the form. */
+            values: Record<string, never>;
+        };
+        /** @description One entry of the screen, as a phone shows it. */
+        RunQuestion: {
+            /** @description Appearance. */
+            appearance: string;
+            /** @description Choices that the filter offers now. */
+            choices: components["schemas"]["RunChoice"][];
+            /** @description Of a repeat: the form decides the number of rows. */
+            counted: boolean;
+            /**
+             * Format: int64
+             * @description Nesting, from 0.
+             */
+            depth: number;
+            /** @description What to tell the user. */
+            error?: string | null;
+            /** @description Which rule the answer breaks: `required`, `constraint`, `check` or `logic`. */
+            error_kind?: string | null;
+            /** @description Type of the answer, such as `text`, `integer`, `select_one`; none for structure. */
+            field_type?: string | null;
+            /** @description Longer guidance. */
+            guidance: string;
+            /** @description Hint. */
+            hint: string;
+            /** @description `field`, `group`, `repeat` or `row`. */
+            kind: string;
+            /** @description Label, its references filled in. */
+            label: string;
+            /**
+             * Format: int64
+             * @description Number of the screen page, from 0.
+             */
+            page: number;
+            /** @description The sheet's `parameters`. */
+            parameters: {
+                [key: string]: string;
+            };
+            /** @description Path: of a field with its row, of a group or repeat without. */
+            path: string;
+            /** @description Cannot be answered by hand: a note, or calculated. */
+            read_only: boolean;
+            /** @description Must be answered. */
+            required: boolean;
+            /** @description The row that it lies in, or is. */
+            row?: string | null;
+            /**
+             * Format: int64
+             * @description Of a repeat: how many rows it shows. Of a row: its number, from 1.
+             */
+            rows: number;
+            /** @description What the number counts, such as `fen`. */
+            unit?: string | null;
+            /** @description The answer; null when there is none. */
+            value: Record<string, never>;
+        };
+        /** @description A form filled in so far. */
+        RunRequest: {
+            /** @description Language of the texts, one of the form's; by default the form's first. */
+            language?: string | null;
+            /** @description What was done so far, in order, at most 300 steps. */
+            steps?: components["schemas"]["StepBody"][];
+        };
+        /** @description Until when the user has seen what came in. */
+        SeenBody: {
+            /**
+             * Format: int64
+             * @description Milliseconds since 1970 UTC.
+             */
+            since_ms: number;
+        };
+        /** @description What has been seen. */
+        SeenRequest: {
+            /**
+             * Format: int64
+             * @description `as_of_ms` of the page that was shown.
+             */
+            through_ms: number;
+        };
+        /** @description A live session. */
+        SessionBody: {
+            /** @description Network address at its beginning. */
+            address: string;
+            /** @description What the browser called itself. */
+            agent: string;
+            /**
+             * Format: int64
+             * @description Since when, milliseconds since 1970 UTC.
+             */
+            created_ms: number;
+            /** @description Names it. */
+            id: string;
+            /** @description The session that asks. */
+            own: boolean;
+            /**
+             * Format: int64
+             * @description Last use, to the minute, milliseconds since 1970 UTC.
+             */
+            seen_ms: number;
+        };
+        /** @description Something in a workbook that its author should know. */
+        SheetNote: {
+            /** @description Heading of the column. */
+            column?: string | null;
+            /** @description What, and what to do. */
+            message: string;
+            /**
+             * Format: int64
+             * @description Row of the sheet, from 1; the headings are row 1.
+             */
+            row?: number | null;
+            /** @description Sheet, such as `survey`; empty when it is about the whole workbook. */
+            sheet: string;
+        };
+        /** @description A device that has not been heard of for long. */
+        SilentDevice: {
+            /** @description The device. */
+            id: string;
+            /**
+             * Format: int64
+             * @description Last exchange, milliseconds since 1970 UTC; none if there never was one.
+             */
+            last_contact_ms?: number | null;
+            /** @description Model or host name. */
+            name: string;
+            /**
+             * Format: int64
+             * @description Whole days since the last exchange, else since it enrolled.
+             */
+            silent_days: number;
+            /** @description Code of the user's unit. */
+            unit: string;
+            /** @description Name of the unit. */
+            unit_name: string;
+            /** @description Its user. */
+            user: string;
+            /** @description The user's name. */
+            user_name: string;
+        };
         /** @description The record after a decision. */
         StateBody: {
             /** @description Its state now. */
             state: string;
+        };
+        /** @description Records in one state. */
+        StateCount: {
+            /**
+             * Format: int64
+             * @description Records.
+             */
+            records: number;
+            /** @description The state; `state` of the list. */
+            state: string;
+        };
+        /** @description One step of filling in a form; exactly one of `set`, `add` and `remove`. */
+        StepBody: {
+            /** @description Path of a repeat: a row is added. Its id is the same in every run of the same steps. */
+            add?: string | null;
+            /** @description With `add` to a nested repeat: the enclosing row. */
+            parent?: string | null;
+            /** @description Path of a repeat: the row `row` is removed. */
+            remove?: string | null;
+            /** @description With `remove`: the row. */
+            row?: string | null;
+            /** @description Path of a question, with the row inside repeats: it is answered with `value`. */
+            set?: string | null;
+            /** @description The answer, as in exported JSON; null clears it. */
+            value?: Record<string, never>;
         };
         /** @description When something was written. */
         TimePage: {
@@ -777,6 +2225,45 @@ export interface components {
              */
             time_ms: number;
         };
+        /** @description The page of the day. */
+        TodayPage: {
+            /** @description Records of which something arrived since, by kind and unit. */
+            arrived: components["schemas"]["Arrived"][];
+            /**
+             * Format: int64
+             * @description This page is of then; what to send as seen.
+             */
+            as_of_ms: number;
+            /**
+             * Format: int64
+             * @description Changes in quarantine that the user may decide on.
+             */
+            quarantined: number;
+            /**
+             * Format: int32
+             * @description Days after which a returned record counts as unanswered.
+             */
+            returned_days: number;
+            /**
+             * Format: int64
+             * @description How many devices of the user's units are silent.
+             */
+            silent: number;
+            /**
+             * Format: int32
+             * @description Days after which a device counts as silent.
+             */
+            silent_days: number;
+            /** @description The longest silent of them, at most 100. */
+            silent_devices: components["schemas"]["SilentDevice"][];
+            /**
+             * Format: int64
+             * @description Until when the user has seen what came in, milliseconds since 1970 UTC; none before the first time.
+             */
+            since_ms?: number | null;
+            /** @description What waits for the user, by reason and kind; nothing for who decides nothing. */
+            waiting: components["schemas"]["Waiting"][];
+        };
         /** @description A unit. */
         UnitBody: {
             /** @description Unique code. */
@@ -788,6 +2275,24 @@ export interface components {
             /** @description Code of the parent. */
             parent?: string | null;
         };
+        /** @description Records of one unit. */
+        UnitCount: {
+            /** @description Only what belongs to the unit itself; `unit_alone` of the list. Else with all below. */
+            alone: boolean;
+            /** @description There are units below. */
+            has_children: boolean;
+            /** @description Name. */
+            name: string;
+            /**
+             * Format: int64
+             * @description Records.
+             */
+            records: number;
+            /** @description By state, in the states' order. */
+            states: components["schemas"]["StateCount"][];
+            /** @description Code; `unit` of the list. */
+            unit: string;
+        };
         /** @description One of several concurrent values. */
         ValuePage: components["schemas"]["AuthorPage"] & components["schemas"]["TimePage"] & {
             /** @description The change. */
@@ -797,14 +2302,38 @@ export interface components {
             /** @description The value; null where the author cleared it. */
             value: Record<string, never>;
         };
+        /** @description Records of one kind that wait for a supervisor for one reason. */
+        Waiting: {
+            /** @description The kind. */
+            kind: string;
+            /** @description Parameters of the kind's list that show exactly these. */
+            list: {
+                [key: string]: string;
+            };
+            /**
+             * Format: int64
+             * @description Records that the user may decide on.
+             */
+            records: number;
+            /** @description Its title, in the language of the request. */
+            title: string;
+            /** @description `review`, `amended`, `conflicts`, `problems` or `returned`. */
+            what: string;
+        };
         /** @description One answer that a change wrote. */
         WrotePage: {
+            /** @description What its author saw there; null where there was nothing, and of a choice among several. */
+            before: Record<string, never>;
+            /** @description Label of what its author saw, where it is a choice. */
+            before_text?: string | null;
             /** @description Of a choice among several: whether it was chosen. */
             chosen?: boolean | null;
             /** @description Label of the field. */
             label: string;
             /** @description Path, with the row inside repeats. */
             path: string;
+            /** @description Label of the value, where it is a choice. */
+            text?: string | null;
             /** @description What was written; null where it was cleared. Of a choice among several: its name. */
             value: Record<string, never>;
         };
@@ -817,6 +2346,286 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    account: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AccountBody"];
+                };
+            };
+        };
+    };
+    password: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PasswordRequest"];
+            };
+        };
+        responses: {
+            /** @description Changed */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `password_wrong`, `password_weak`, `password_malformed` */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    begin_factor: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ProofRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FactorBody"];
+                };
+            };
+            /** @description `password_wrong` */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    confirm_factor: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CodeRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RecoveryBody"];
+                };
+            };
+            /** @description `factor_not_begun`, `code_refused` */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    end_sessions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Ended */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    end_session: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Ended */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `session_unknown` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    audit: {
+        parameters: {
+            query?: {
+                /** @description Login or id of who did it. */
+                user?: string;
+                /** @description Word of what was done, such as `approve`, `reveal`, `login_refused`. */
+                action?: string;
+                /** @description Id of what it was done to. */
+                subject?: string;
+                /** @description From then on, milliseconds since 1970 UTC. */
+                since_ms?: number;
+                /** @description Before then. */
+                until_ms?: number;
+                /** @description Rows below this number: `number` of the last one of the page before. */
+                before?: number;
+                /** @description Rows, 1 to 200. Default 50. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditBody"][];
+                };
+            };
+            /** @description `not_auditor` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    audit_csv: {
+        parameters: {
+            query?: {
+                /** @description Login or id of who did it. */
+                user?: string;
+                /** @description Word of what was done, such as `approve`, `reveal`, `login_refused`. */
+                action?: string;
+                /** @description Id of what it was done to. */
+                subject?: string;
+                /** @description From then on, milliseconds since 1970 UTC. */
+                since_ms?: number;
+                /** @description Before then. */
+                until_ms?: number;
+                /** @description Rows below this number: `number` of the last one of the page before. */
+                before?: number;
+                /** @description Rows, 1 to 200. Default 50. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": string;
+                };
+            };
+            /** @description `not_auditor` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    decide_many: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ManyRequest"];
+            };
+        };
+        responses: {
+            /** @description Also if some or all were refused: `problem` says why, with the words of `/records/{id}/{decision}` */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ManyBody"];
+                };
+            };
+            /** @description `request_malformed` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
     devices: {
         parameters: {
             query?: never;
@@ -856,6 +2665,581 @@ export interface operations {
             };
             /** @description `device_unknown` */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    list: {
+        parameters: {
+            query?: {
+                /** @description Only of this kind. */
+                kind?: string;
+                /** @description Only with a record of this unit or one below. */
+                unit?: string;
+                /** @description `next` of the page before. */
+                after?: string;
+                /** @description Proposals on the page, 1 to 100. Default 20. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DoublesList"];
+                };
+            };
+            /** @description `request_malformed` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    decided: {
+        parameters: {
+            query?: {
+                /** @description `same` or `different`; both by default. */
+                verdict?: string;
+                /** @description `next` of the page before. */
+                after?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DoubleDecisions"];
+                };
+            };
+            /** @description `request_malformed` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    undo: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                number: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Undone */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `not_supervisor` of a record's unit */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `double_unknown` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    page: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DoublePage"];
+                };
+            };
+            /** @description `double_unknown` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    confirm: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ConfirmRequest"];
+            };
+        };
+        responses: {
+            /** @description Decided */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `request_malformed` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `not_supervisor` of a record's unit */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `double_unknown`, `record_unknown` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `heads_moved`: a record has changed since it was read */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    reject: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RejectRequest"];
+            };
+        };
+        responses: {
+            /** @description Decided */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `request_malformed` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `not_supervisor` of a record's unit */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `double_unknown`, `record_unknown` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    list: {
+        parameters: {
+            query?: {
+                /** @description Only of this unit and all below. */
+                unit?: string;
+                /** @description Only of this device. */
+                device?: string;
+                /** @description Only with `conflicts`, `doubles`, `quarantined` or `refused`. */
+                with?: string;
+                /** @description `next` of the page before. */
+                after?: number;
+                /** @description Exchanges on the page, 1 to 100. Default 50. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ExchangeList"];
+                };
+            };
+            /** @description `request_malformed` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    page: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ExchangePage"];
+                };
+            };
+            /** @description `exchange_unknown` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    list: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FormKind"][];
+                };
+            };
+        };
+    };
+    preview: {
+        parameters: {
+            query?: {
+                /** @description Name of the file; names the form where the sheet does not. */
+                name?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/octet-stream": number[];
+            };
+        };
+        responses: {
+            /** @description With `form`, or with `errors` */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PreviewPage"];
+                };
+            };
+            /** @description `not_publisher` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `upload_too_large` */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `workbook_refused`: no workbook, damaged, or beyond a limit */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `busy` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    publish: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                digest: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PublishRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PublishedForm"];
+                };
+            };
+            /** @description `not_publisher` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `preview_unknown`, `unit_unknown` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `form_moved`: another version was published since; `form_version_taken`, `form_area_changed` */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    run: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                digest: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RunRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunPage"];
+                };
+            };
+            /** @description `request_malformed` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `preview_unknown` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `run_too_long` */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `busy` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    run_published: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                kind: string;
+                version: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RunRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunPage"];
+                };
+            };
+            /** @description `request_malformed` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `kind_unknown` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `run_too_long` */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `busy` */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -914,23 +3298,166 @@ export interface operations {
             };
         };
     };
-    list: {
+    points: {
         parameters: {
             query?: {
-                /** @description `draft`, `submitted`, `returned`, `approved`, `amended`, `archived` or `voided`. */
+                /** @description `draft`, `submitted`, `returned`, `approved`, `amended`, `archived` or `voided`; several comma-separated. */
                 state?: string;
                 /** @description Code of a unit: it and all below. */
                 unit?: string;
-                /** @description Words that the record's searchable answers hold. */
-                text?: string;
+                /** @description With `true`: of the unit alone, without those below. */
+                unit_alone?: boolean;
                 /** @description Only with conflicts (`true`) or without (`false`). */
                 conflicts?: boolean;
                 /** @description Only with problems (`true`) or without (`false`). */
                 problems?: boolean;
-                /** @description `received`, `changed`, `state` or `unit`; descending with `-` in front. Default `-received`. */
+                /**
+                 * @description When the first change arrived: `2026`, `2026-05`, `2026-05-31` (Asia/Shanghai), milliseconds since 1970 UTC,
+                 *     or `FROM..TO` of these with both ends included and either left out.
+                 */
+                first?: string;
+                /** @description When the latest change arrived, as `first`. */
+                received?: string;
+                /** @description When the latest change was made, as its author claims, as `first`. */
+                changed?: string;
+                /** @description When the last decision was made, as `first`. */
+                reviewed?: string;
+                /** @description Id of a user who wrote in it. */
+                author?: string;
+                /**
+                 * @description `path=name` of a listed field with choices that is not sensitive, several comma-separated: of one field any
+                 *     of its names, of several fields all.
+                 */
+                choice?: string;
+                /** @description Words that the searchable answers hold: names also by pinyin or its initials, numbers also by their end. */
+                text?: string;
+                /** @description Id of a record that an answer names. */
+                refers?: string;
+                /** @description Only what the user may decide on (`true`). */
+                decidable?: boolean;
+            };
+            header?: never;
+            path: {
+                kind: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PointsPage"];
+                };
+            };
+            /** @description `request_malformed` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `kind_unknown`, `unit_unknown` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `field_unknown` */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    reasons: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                kind: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReasonsBody"];
+                };
+            };
+            /** @description `kind_unknown` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    list: {
+        parameters: {
+            query?: {
+                /** @description `draft`, `submitted`, `returned`, `approved`, `amended`, `archived` or `voided`; several comma-separated. */
+                state?: string;
+                /** @description Code of a unit: it and all below. */
+                unit?: string;
+                /** @description With `true`: of the unit alone, without those below. */
+                unit_alone?: boolean;
+                /** @description Only with conflicts (`true`) or without (`false`). */
+                conflicts?: boolean;
+                /** @description Only with problems (`true`) or without (`false`). */
+                problems?: boolean;
+                /**
+                 * @description When the first change arrived: `2026`, `2026-05`, `2026-05-31` (Asia/Shanghai), milliseconds since 1970 UTC,
+                 *     or `FROM..TO` of these with both ends included and either left out.
+                 */
+                first?: string;
+                /** @description When the latest change arrived, as `first`. */
+                received?: string;
+                /** @description When the latest change was made, as its author claims, as `first`. */
+                changed?: string;
+                /** @description When the last decision was made, as `first`. */
+                reviewed?: string;
+                /** @description Id of a user who wrote in it. */
+                author?: string;
+                /**
+                 * @description `path=name` of a listed field with choices that is not sensitive, several comma-separated: of one field any
+                 *     of its names, of several fields all.
+                 */
+                choice?: string;
+                /** @description Words that the searchable answers hold: names also by pinyin or its initials, numbers also by their end. */
+                text?: string;
+                /** @description Id of a record that an answer names. */
+                refers?: string;
+                /** @description Only what the user may decide on (`true`). */
+                decidable?: boolean;
+                /**
+                 * @description `first`, `received`, `changed`, `reviewed`, `state`, `unit`, `conflicts`, `problems`, or the path of a listed
+                 *     field that is not sensitive; descending with `-` in front. Default `-received`. Records with the same key
+                 *     stand by id, empty ones first.
+                 */
                 sort?: string;
                 /** @description `next` of the page before. */
                 after?: string;
+                /** @description `previous` of the page behind. */
+                before?: string;
                 /** @description Records on the page, 1 to 200. Default 50. */
                 limit?: number;
             };
@@ -959,8 +3486,17 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemBody"];
                 };
             };
-            /** @description `kind_unknown` */
+            /** @description `kind_unknown`, `unit_unknown` */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `field_unknown` */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -992,7 +3528,7 @@ export interface operations {
                     "application/json": components["schemas"]["LoginAnswer"];
                 };
             };
-            /** @description `login_refused` */
+            /** @description `login_refused`, `code_wanted`, `code_refused` */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -1049,6 +3585,89 @@ export interface operations {
             };
             /** @description `signed_out` */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    overview: {
+        parameters: {
+            query?: {
+                /** @description `draft`, `submitted`, `returned`, `approved`, `amended`, `archived` or `voided`; several comma-separated. */
+                state?: string;
+                /** @description Code of a unit: it and all below. */
+                unit?: string;
+                /** @description With `true`: of the unit alone, without those below. */
+                unit_alone?: boolean;
+                /** @description Only with conflicts (`true`) or without (`false`). */
+                conflicts?: boolean;
+                /** @description Only with problems (`true`) or without (`false`). */
+                problems?: boolean;
+                /**
+                 * @description When the first change arrived: `2026`, `2026-05`, `2026-05-31` (Asia/Shanghai), milliseconds since 1970 UTC,
+                 *     or `FROM..TO` of these with both ends included and either left out.
+                 */
+                first?: string;
+                /** @description When the latest change arrived, as `first`. */
+                received?: string;
+                /** @description When the latest change was made, as its author claims, as `first`. */
+                changed?: string;
+                /** @description When the last decision was made, as `first`. */
+                reviewed?: string;
+                /** @description Id of a user who wrote in it. */
+                author?: string;
+                /**
+                 * @description `path=name` of a listed field with choices that is not sensitive, several comma-separated: of one field any
+                 *     of its names, of several fields all.
+                 */
+                choice?: string;
+                /** @description Words that the searchable answers hold: names also by pinyin or its initials, numbers also by their end. */
+                text?: string;
+                /** @description Id of a record that an answer names. */
+                refers?: string;
+                /** @description Only what the user may decide on (`true`). */
+                decidable?: boolean;
+                /** @description Only of this kind; else of all that the user may see. */
+                kind?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OverviewPage"];
+                };
+            };
+            /** @description `request_malformed` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `kind_unknown`, `unit_unknown` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `field_unknown` */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1372,6 +3991,36 @@ export interface operations {
             };
         };
     };
+    related: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RelatedPage"];
+                };
+            };
+            /** @description `record_unknown` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
     resolve: {
         parameters: {
             query?: never;
@@ -1439,7 +4088,7 @@ export interface operations {
             header?: never;
             path: {
                 id: string;
-                /** @description `approve`, `return`, `archive` or `void` */
+                /** @description `approve`, `return`, `archive`, `void` or `reinstate` */
                 decision: string;
             };
             cookie?: never;
@@ -1486,6 +4135,62 @@ export interface operations {
                 };
             };
             /** @description `reasons_missing`, `field_unknown` */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    today: {
+        parameters: {
+            query?: {
+                /** @description Days after which a returned record counts as unanswered, at most 3,650. Default 7. */
+                returned_days?: number;
+                /** @description Days after which a device counts as silent, at most 3,650. Default 14. */
+                silent_days?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TodayPage"];
+                };
+            };
+        };
+    };
+    seen: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SeenRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SeenBody"];
+                };
+            };
+            /** @description `request_malformed` */
             422: {
                 headers: {
                     [name: string]: unknown;
