@@ -153,6 +153,7 @@ export async function setUp(count: number): Promise<Stage> {
   stage.user('马秀英', 'maxiuying', `${COUNTY}100`, 'field');
   stage.user('王建国', 'wangjianguo', `${COUNTY}101`, 'field');
   stage.supervisors.push(stage.user('李措毛', 'licuomao', COUNTY, 'county'), stage.user('张海燕', 'zhanghaiyan', COUNTY, 'county'));
+  stage.administer('user', 'second-factor', 'optional');
   await stage.start();
   for (const login of ['duojie', 'maxiuying', 'wangjianguo']) stage.phone(login).sync();
   fill(stage, count);

@@ -81,7 +81,7 @@ fn run(servers: &[&Server], folder: &Path, first_seed: u32) -> Result<Run, Failu
     let start = Instant::now();
     all(&phones, &(WARM_UP..WARM_UP + EXCHANGES))?;
     let seconds = start.elapsed().as_secs_f64();
-    let used = meters.into_iter().map(Meter::end).collect::<Result<Vec<_>, _>>()?;
+    let used = meters.iter().map(Meter::end).collect::<Result<Vec<_>, _>>()?;
     let cpu_ms: f64 = used.iter().map(|used| used.cpu_ms).sum();
     for (_, phone) in phones {
         close(phone)?;

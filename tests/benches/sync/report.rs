@@ -32,7 +32,7 @@ impl Target {
         Self { what: what.into(), measured, unit, bound: Bound::AtMost(most) }
     }
 
-    fn at_least(what: impl Into<String>, measured: f64, unit: &'static str, least: f64) -> Self {
+    pub fn at_least(what: impl Into<String>, measured: f64, unit: &'static str, least: f64) -> Self {
         Self { what: what.into(), measured, unit, bound: Bound::AtLeast(least) }
     }
 

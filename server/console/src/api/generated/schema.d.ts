@@ -202,7 +202,7 @@ export interface paths {
          * Records that seem to be about the same person: same ID number, or same name, birth date and unit; of kinds that
          *     mark an occasion, for the same occasion too. Newest first.
          */
-        get: operations["list"];
+        get: operations["doubles"];
         put?: never;
         post?: never;
         delete?: never;
@@ -253,7 +253,7 @@ export interface paths {
             cookie?: never;
         };
         /** One proposal side by side, with the answers that differ. */
-        get: operations["page"];
+        get: operations["double"];
         put?: never;
         post?: never;
         delete?: never;
@@ -310,7 +310,7 @@ export interface paths {
          * Exchanges that brought changes, of the units that the user supervises, newest first. They are kept for half a year,
          *     the last 20,000 of them.
          */
-        get: operations["list"];
+        get: operations["exchanges"];
         put?: never;
         post?: never;
         delete?: never;
@@ -327,7 +327,7 @@ export interface paths {
             cookie?: never;
         };
         /** One exchange: what it changed, conflicted, doubled, and what was not taken. */
-        get: operations["page"];
+        get: operations["exchange"];
         put?: never;
         post?: never;
         delete?: never;
@@ -344,7 +344,7 @@ export interface paths {
             cookie?: never;
         };
         /** The kinds that the user may see, each with all versions of its form. */
-        get: operations["list"];
+        get: operations["forms"];
         put?: never;
         post?: never;
         delete?: never;
@@ -2674,7 +2674,7 @@ export interface operations {
             };
         };
     };
-    list: {
+    doubles: {
         parameters: {
             query?: {
                 /** @description Only of this kind. */
@@ -2782,7 +2782,7 @@ export interface operations {
             };
         };
     };
-    page: {
+    double: {
         parameters: {
             query?: never;
             header?: never;
@@ -2923,7 +2923,7 @@ export interface operations {
             };
         };
     };
-    list: {
+    exchanges: {
         parameters: {
             query?: {
                 /** @description Only of this unit and all below. */
@@ -2962,7 +2962,7 @@ export interface operations {
             };
         };
     };
-    page: {
+    exchange: {
         parameters: {
             query?: never;
             header?: never;
@@ -2992,7 +2992,7 @@ export interface operations {
             };
         };
     };
-    list: {
+    forms: {
         parameters: {
             query?: never;
             header?: never;
