@@ -88,17 +88,24 @@ fn steps(answer: &str, coarse: bool) -> Option<(i64, i64)> {
     Some((step(latitude), step(longitude)))
 }
 
+/// A long text as lists show it.
+fn cut(cell: Json) -> Json {
+    match cell {
+        Json::String(text) if text.chars().count() > CELL_CHARS_MAX => {
+            Json::from(text.chars().take(CELL_CHARS_MAX).chain(['…']).collect::<String>())
+        }
+        short => short,
+    }
+}
+
 fn cells(form: &Form, shown: &Values) -> String {
     let listed = form.definition().fields.iter().filter(|field| field.list && field.repeat.is_none());
     let cell = |field: &Field| {
         let hidden = mask::hides(field, &std::collections::BTreeSet::new());
         let json = match (shown.fields.get(&field.path), shown.sets.get(&field.path)) {
-            (Some(scalar), _) if hidden => form.scalar_to_json(field, &mask::scalar(scalar)),
+            (Some(scalar), _) if hidden => cut(form.scalar_to_json(field, &mask::scalar(scalar))),
             (None, Some(_)) if hidden => Json::from("***"),
-            (Some(Scalar::Text(text)), _) if text.chars().count() > CELL_CHARS_MAX => {
-                Json::from(text.chars().take(CELL_CHARS_MAX).chain(['…']).collect::<String>())
-            }
-            (Some(scalar), _) => form.scalar_to_json(field, scalar),
+            (Some(scalar), _) => cut(form.scalar_to_json(field, scalar)),
             (None, Some(chosen)) if !chosen.is_empty() => form.set_to_json(field, chosen),
             _ => return None,
         };

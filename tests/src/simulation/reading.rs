@@ -200,7 +200,7 @@ impl<'w> Reader<'w> {
             let page = pages.get(&row.id).ok_or_else(|| self.wrong(format_args!("{} in a list of {kind}", row.id)))?;
             let (state, conflicts, problems) = (&page.state, page.conflicts.len() as u64, page.problems.len() as u64);
             let alike = row.state == *state && row.conflicts == conflicts && row.problems == problems;
-            let titles = ["title", HIDDEN].iter().all(|field| row.values[*field] == page.values[*field]);
+            let titles = ["title", HIDDEN].iter().all(|field| row.values[*field] == in_list(&page.values[*field]));
             if !alike || !titles || row.unit != page.unit || row.received_ms != page.received_ms {
                 return Err(self.wrong(format_args!("{} in a list otherwise than on its page: {row:?}", row.id)));
             }
@@ -304,5 +304,16 @@ fn in_order(sort: &str, one: &RecordRow, other: &RecordRow) -> bool {
         "unit" => before.unit <= behind.unit,
         // By the order of arrival at this server, which clocks do not tell.
         _ => true,
+    }
+}
+
+/// A list shows the beginning of a long text.
+fn in_list(value: &serde_json::Value) -> serde_json::Value {
+    const CHARS_MAX: usize = 200;
+    match value.as_str() {
+        Some(text) if text.chars().count() > CHARS_MAX => {
+            text.chars().take(CHARS_MAX).chain(['…']).collect::<String>().into()
+        }
+        _ => value.clone(),
     }
 }

@@ -1,7 +1,7 @@
 //! What supervisors say of doubles.
 //!
 //! That two records are the same is a void of one of them by a review in its own feed that names the other, so phones hear
-//! of it and it counts nowhere; undoing it is a review too (`docs/adr/0014`). That they are different is the server's alone: it
+//! of it and it counts nowhere; undoing it is a review too (`docs/adr/0012`). That they are different is the server's alone: it
 //! concerns nobody but who looks at proposals.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use fieldbook_core::ids::{DeviceId, RecordId, UserId};
-use fieldbook_core::protocol::{Verdict, VerdictKind};
+use fieldbook_core::protocol::{PURGED, Verdict, VerdictKind};
 use fieldbook_core::sync::server::TakenChange;
 use serde_json::json;
 
@@ -173,6 +173,11 @@ impl Report {
 
     /// A change was set apart or refused, and had not been before.
     pub(crate) fn not_taken(&mut self, device: DeviceId, verdict: &Verdict) {
+        if verdict.reason == PURGED {
+            // Nothing is kept of what was erased, also not that somebody still writes in it.
+            self.last = None;
+            return;
+        }
         let about = self.last.take().filter(|judged| judged.device == device && judged.record == verdict.record);
         let item = about.map(|judged| judged.item).unwrap_or_default();
         let (quarantined, refused) = match verdict.kind {
