@@ -64,8 +64,11 @@ pub(super) fn counts(tx: &Connection, tables: &[Table]) -> Result<Vec<u64>, Stor
     let mut counts = Vec::new();
     for table in tables {
         let mut count: u64 = tx.query_row(&format!("SELECT count(*) FROM {}", table.name), (), |row| row.get(0))?;
-        if table.name == "meta" && meta(tx, VERSION_ROW)?.is_some() {
-            count -= 1;
+        if table.name == "meta" {
+            // Rows of this copy alone.
+            for key in [VERSION_ROW, listed::TO_INDEX] {
+                count -= u64::from(meta(tx, key)?.is_some());
+            }
         }
         counts.push(count);
     }
