@@ -26,7 +26,7 @@ pub enum Error {
     #[error(transparent)]
     Sqlite(#[from] rusqlite::Error),
     /// PostgreSQL, or the connection to it, said so.
-    #[error(transparent)]
+    #[error("{}", postgres::said(.0))]
     Postgres(#[from] ::postgres::Error),
     /// A statement of the transaction had failed: nothing of it was stored.
     #[error("a statement of the transaction had failed: nothing was stored")]

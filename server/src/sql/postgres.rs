@@ -162,6 +162,14 @@ fn apart<C: Send, T: Send>(client: &mut C, work: impl FnOnce(&mut C) -> T + Send
     }
 }
 
+/// What PostgreSQL said, with the code that its manual lists; without its detail, which quotes rows.
+pub(super) fn said(error: &::postgres::Error) -> String {
+    match error.as_db_error() {
+        Some(said) => format!("PostgreSQL {}: {}", said.code().code(), said.message()),
+        None => error.to_string(),
+    }
+}
+
 /// A connection to the database at `url`.
 pub(super) fn connect(url: &str) -> std::result::Result<Client, ::postgres::Error> {
     apart(&mut (), |()| Client::connect(url, ::postgres::NoTls))

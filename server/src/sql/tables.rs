@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::rows::{Row, Rows};
-use super::{Connection, Engine, Result, Stored, dialect};
+use super::{Connection, Engine, OptionalExtension, Result, Stored, dialect};
 
 /// Rows that PostgreSQL hands over at once.
 const ROWS_AT_ONCE: usize = 200;
@@ -115,16 +115,17 @@ impl Connection {
     /// What the database said.
     pub fn count_on(&self, tables: &[Table]) -> Result<()> {
         let Engine::Postgres(_) = &self.engine else { return Ok(()) };
-        for table in tables.iter().filter(|table| table.columns.iter().any(|column| column == "id")) {
-            let name = &table.name;
-            let sequence: Option<String> =
-                self.query_row("SELECT pg_get_serial_sequence(?1, 'id')", [name], |row| row.get(0))?;
-            if sequence.is_some() {
-                let text = format!(
-                    "SELECT setval(pg_get_serial_sequence(?1, 'id'), GREATEST((SELECT MAX(id) FROM {name}), 0) + 1, false)"
-                );
-                self.query_row(&text, [name], |row| row.get::<i64>(0))?;
-            }
+        let mut counted = self.prepare(
+            "SELECT attname::text FROM pg_attribute
+             WHERE attrelid = (?1::text)::regclass AND attidentity <> '' AND NOT attisdropped",
+        )?;
+        for Table { name, .. } in tables {
+            let counted: Option<String> = counted.query_row([name], |row| row.get(0)).optional()?;
+            let Some(column) = counted else { continue };
+            let text = format!(
+                "SELECT setval(pg_get_serial_sequence(?1, ?2), GREATEST((SELECT MAX({column}) FROM {name}), 0) + 1, false)"
+            );
+            self.query_row(&text, [name, &column], |row| row.get::<i64>(0))?;
         }
         Ok(())
     }

@@ -1,10 +1,12 @@
 //! Values on their way into a statement.
 
+use std::fmt;
+
 use super::cell::{Cell, FromSql};
 use super::{Error, Result};
 
 /// A value as both databases know it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Value<'v> {
     /// Nothing.
     Null,
@@ -14,6 +16,18 @@ pub enum Value<'v> {
     Text(&'v str),
     /// Bytes.
     Blob(&'v [u8]),
+}
+
+/// Says what it is and not what it says: drivers print the values of statements when their log is asked for more.
+impl fmt::Debug for Value<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Null => f.write_str("nothing"),
+            Self::Integer(_) => f.write_str("a number"),
+            Self::Text(text) => write!(f, "text of {} bytes", text.len()),
+            Self::Blob(bytes) => write!(f, "{} bytes", bytes.len()),
+        }
+    }
 }
 
 impl rusqlite::ToSql for Value<'_> {

@@ -76,25 +76,37 @@ pub(crate) fn audit(
     Ok(())
 }
 
-/// Walks the whole log: how many rows, its head, and the first that does not chain.
-pub(super) fn walk(tx: &Connection) -> Result<(u64, Option<[u8; 32]>, Option<i64>), StoreError> {
+/// What a walk through the whole log came to.
+#[derive(Debug, Default)]
+pub(super) struct Walk {
+    /// Up to the last that chains, or the first that does not.
+    pub(super) rows: u64,
+    /// The last link that holds.
+    head: Option<[u8; 32]>,
+    /// The first row that does not chain.
+    pub(super) broken_at: Option<i64>,
+}
+
+/// Walks the whole log.
+pub(super) fn walk(tx: &Connection) -> Result<Walk, StoreError> {
     let text = "SELECT id, time_ms, user, action, subject, detail, chain FROM audit ORDER BY id";
     let mut statement = tx.prepare(text)?;
     let mut rows = statement.query(())?;
-    let (mut count, mut head): (u64, Option<[u8; 32]>) = (0, None);
+    let mut walk = Walk::default();
     while let Some(row) = rows.next_row()? {
         let (number, time_ms): (i64, i64) = (row.get(0)?, row.get(1)?);
         let texts: [String; 3] = [row.get(3)?, row.get(4)?, row.get(5)?];
         let user = row.get::<Option<[u8; 16]>>(2)?.map(UserId);
-        count += 1;
-        let before = head.as_ref().map_or(&[][..], <[u8; 32]>::as_slice);
+        walk.rows += 1;
+        let before = walk.head.as_ref().map_or(&[][..], <[u8; 32]>::as_slice);
         let chain = link(before, (number, time_ms), user, texts.each_ref().map(String::as_str));
-        if i64::try_from(count).ok() != Some(number) || row.get::<[u8; 32]>(6)? != chain {
-            return Ok((count, head, Some(number)));
+        if i64::try_from(walk.rows).ok() != Some(number) || row.get::<[u8; 32]>(6)? != chain {
+            walk.broken_at = Some(number);
+            break;
         }
-        head = Some(chain);
+        walk.head = Some(chain);
     }
-    Ok((count, head, None))
+    Ok(walk)
 }
 
 /// Whether a user may read the log: it is one for the whole server, so supervisors and auditors of its topmost units.

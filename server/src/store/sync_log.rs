@@ -1,6 +1,6 @@
 //! The store as the sync machine sees it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::MutexGuard;
 
 use crate::sql;
@@ -8,7 +8,7 @@ use crate::sql::{Connection, OptionalExtension, Row};
 use fieldbook_core::access::FeedId;
 use fieldbook_core::document::Document;
 use fieldbook_core::ids::{ActorId, ChangeHash, DeviceId, LogId, RecordId, UserId};
-use fieldbook_core::protocol::limits::{CHANGE_PREFIX_BYTES, DEVICE_FEEDS_MAX, RECORD_PREFIX_BYTES};
+use fieldbook_core::protocol::limits::{CHANGE_PREFIX_BYTES, RECORD_PREFIX_BYTES};
 use fieldbook_core::protocol::{CreatedUnder, Entry, HostedDevice, Point, Returned, Segment, Verdict, VerdictKind};
 use fieldbook_core::sync::cursors::CursorPoint;
 use fieldbook_core::sync::segment::Sealed;
@@ -16,14 +16,13 @@ use fieldbook_core::sync::server::{
     DeviceRow, Fate, FeedHead, LogEntry, ReturnedState, Scope, Sealing, ServerLog, StatementRow, TakenChange,
 };
 use fieldbook_core::sync::{LogError, LogErrorKind, chain, from_cbor};
-use sha2::{Digest, Sha256};
 
 use super::exchanges::Report;
 use super::followed::scope_of;
 use super::foreseen::{Foreseen, Gathered, RECORD_BYTES_MAX, RECORDS_MAX};
 use super::held::{Held, hold};
 use super::records::OpenRecord;
-use super::{Store, StoreError, devices, feeds, hubs, moves, quarantine, restored, segments, units, users};
+use super::{Store, StoreError, devices, feeds, hubs, moves, quarantine, restored, segments, users};
 
 /// Change of a device's clock error that is worth a write.
 const CLOCK_STEP_MS: u64 = 60 * 1000;

@@ -73,9 +73,9 @@ impl Store {
 /// Walks the chain of the audit log.
 fn audited(tx: &Connection) -> Result<Check, StoreError> {
     let mut check = Check::new("audit");
-    let (count, _, broken) = audit::walk(tx)?;
-    check.count = count;
-    if let Some(number) = broken {
+    let walk = audit::walk(tx)?;
+    check.count = walk.rows;
+    if let Some(number) = walk.broken_at {
         check.hold(false, || format!("row {number} does not follow the one before it"));
     }
     Ok(check)
