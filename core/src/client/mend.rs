@@ -135,7 +135,7 @@ impl Fieldbook {
         let current = self.definition_if_known(view, &first.kind, None)?;
         let (Some(created), Some(current)) = (created, current) else { return Ok(false) };
         let mut document = Document::create(*id, &created)?;
-        for row in &rows {
+        for row in &view.outbox_in_document(id)? {
             // A change whose causes are lost is refused here, and stays in the outbox.
             let _ = intake::admit(&mut document, &current, &row.bytes, None);
         }

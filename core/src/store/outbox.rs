@@ -193,6 +193,19 @@ impl View<'_> {
         self.outbox_rows(outbox!("WHERE record = ?1 ORDER BY n"), &[&record.as_bytes()])
     }
 
+    /// Those of them that the record's document holds: what was withdrawn is not in it, and what the server did not take
+    /// only until that verdict is settled.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn outbox_in_document(&self, record: &RecordId) -> Result<Vec<OutboxRow>, StoreError> {
+        let open = outbox!(
+            "WHERE record = ?1 AND (state < 4 OR state = 4
+               AND hash IN (SELECT change FROM verdict WHERE record = ?1 AND settled = 0)) ORDER BY n"
+        );
+        self.outbox_rows(open, &[&record.as_bytes()])
+    }
+
     /// The row at this place of an own statement, whatever its state.
     ///
     /// # Errors

@@ -181,3 +181,36 @@ fn unsent_work_of_which_only_the_documents_are_left_is_sent_in_the_next_sync() {
         }
     }
 }
+
+/// What the server did not take was left out of the document; a change that only the outbox still has is no unsent work.
+#[test]
+fn what_was_not_taken_stays_out_of_a_record_whose_document_is_lost() {
+    let office = Office::open();
+    let b = office.phone("maxiuying");
+    let home = office.world.home("lost-document");
+    let a = Phone::at(&home);
+    a.book.enrol(&office.world.link("duojie"), "test").unwrap();
+    a.sync();
+    let record = a.create(NOTE, None, json!({ "title": "一户", "stage": "approved" }));
+    assert!(a.sync().not_taken > 0);
+    a.sync();
+    assert_eq!((a.value(record, "/title"), a.value(record, "/stage")), (json!("一户"), json!(null)));
+    let Phone { home, book } = a;
+    book.close().unwrap();
+    pages_of(&home, &["body"]).into_iter().for_each(|page| damage(&home, page));
+    std::fs::write(home.join("fieldbook.suspect"), []).unwrap();
+
+    let book = super::super::office::open(&home).unwrap();
+    assert!(book.status().unwrap().salvaged);
+    if let Ok(view) = book.record(record) {
+        assert_eq!(view.values.get("stage"), None, "before it hears of the server again");
+    }
+    book.close().unwrap();
+    let a = synced(&office, &home, &[record]);
+    b.sync();
+    for phone in [&a, &b] {
+        assert_eq!((phone.value(record, "/title"), phone.value(record, "/stage")), (json!("一户"), json!(null)));
+    }
+    assert_eq!(a.record(record).heads, b.record(record).heads);
+    assert_eq!(a.record(record).not_taken.len(), 1, "the user is still told");
+}
