@@ -9,18 +9,22 @@ import { createBrowserRouter, Navigate, RouterProvider } from 'react-router';
 import { queryClient } from './api/queries';
 import { language } from './i18n';
 import { nonce } from './logic/nonce';
-import { Home } from './pages/home';
 import { NotFound } from './pages/not-found';
 import { Shell } from './parts/shell';
 import { Wait } from './parts/wait';
 import { consoleTheme } from './theme';
 
+const Today = lazy(() => import('./pages/today'));
 const Records = lazy(() => import('./pages/records'));
 const RecordPage = lazy(() => import('./pages/record'));
 const Quarantine = lazy(() => import('./pages/quarantine'));
+const Doubles = lazy(() => import('./pages/doubles'));
+const Exchanges = lazy(() => import('./pages/exchanges'));
+const Overview = lazy(() => import('./pages/overview'));
 const Devices = lazy(() => import('./pages/devices'));
 
-// Most visits go there: it comes while the server is asked who this is.
+// Most visits go there: they come while the server is asked who this is.
+void import('./pages/today');
 void import('./pages/records');
 
 const later = (page: React.ReactNode) => <Suspense fallback={<Wait />}>{page}</Suspense>;
@@ -29,10 +33,13 @@ const router = createBrowserRouter([
   {
     element: <Shell />,
     children: [
-      { path: '/', element: <Home /> },
+      { path: '/', element: later(<Today />) },
       { path: '/records/:kind', element: later(<Records />) },
       { path: '/records/:kind/:id', element: later(<RecordPage />) },
       { path: '/quarantine', element: later(<Quarantine />) },
+      { path: '/doubles', element: later(<Doubles />) },
+      { path: '/exchanges', element: later(<Exchanges />) },
+      { path: '/overview', element: later(<Overview />) },
       { path: '/devices', element: later(<Devices />) },
       { path: '/index.html', element: <Navigate to="/" replace /> },
       { path: '*', element: <NotFound /> },

@@ -1,6 +1,7 @@
 /** What supervisors do, and what happens to them: on a real server, with phones that write meanwhile. */
 import { accessible, expect, expected, listen, picture, signedIn, signIn, test } from './base';
-import { familyId, type Login, type Stage } from './stage';
+import { person } from './people';
+import { familyId, TWICE, type Login, type Stage } from './stage';
 
 /** Households of 泽曲镇 that are handed in, one for each test. */
 const HANDED_IN = { keyboard: 6, both: 7, onward: 8, lost: 9, ended: 11, reveal: 12, voided: 13 };
@@ -176,11 +177,11 @@ test('a record is voided with a reason, and says so', async ({ page }) => {
   await page.keyboard.press('v');
   const dialog = page.getByRole('dialog');
   await expect(dialog.getByRole('button', { name: /^作\s*废$/ })).toBeDisabled();
-  await dialog.getByRole('button', { name: '+ 重复建档' }).click();
+  await dialog.getByRole('button', { name: '+ 疑似重复登记，请确认。' }).click();
   await dialog.getByRole('button', { name: /^作\s*废$/ }).click();
   await page.goto(`/records/household/${familyId(HANDED_IN.voided)}`);
   await expect(page.locator('.record-head .state')).toContainText('已作废');
-  await expect(page.locator('.timeline')).toContainText('重复建档');
+  await expect(page.locator('.timeline')).toContainText('疑似重复登记');
 });
 
 test('a view stands in its address', async ({ page, browser, stage }) => {
@@ -251,4 +252,56 @@ test('a device is revoked after its name was typed', async ({ page }) => {
   await picture(page, 'device-revoke');
   await dialog.getByRole('button', { name: /^停\s*用$/ }).click();
   await expect(page.getByRole('row', { name: /王建国/ })).toContainText('已停用');
+});
+
+test('a decision on many, with a result for each', async ({ page }) => {
+  await page.goto(`/records/household?state=submitted&sort=received`);
+  const boxes = page.locator('.ant-table-tbody input[type=checkbox]');
+  await expect(boxes.first()).toBeVisible();
+  for (const at of [20, 21, 22]) await boxes.nth(at).check();
+  await page.getByRole('button', { name: '退回…' }).click();
+  await expect(page.getByLabel('原因（填写人会看到）')).toBeFocused();
+  await page.getByRole('group', { name: '常用原因' }).getByRole('button').first().click();
+  await accessible(page);
+  await page.getByRole('dialog').getByRole('button', { name: /^退\s*回$/ }).click();
+  await expect(page.getByRole('dialog').getByText('✓ 已办')).toHaveCount(3);
+  await expect(page.getByRole('dialog').getByText('已退回')).toHaveCount(3);
+  await picture(page, 'records-many');
+  await page.getByRole('dialog').getByRole('button', { name: /关\s*闭/ }).last().click();
+  await expect(page.getByText(/已选/)).toHaveCount(0);
+});
+
+test('a double is confirmed, and that is undone', async ({ page, stage }) => {
+  const both = [TWICE.first, TWICE.second];
+  await page.goto('/doubles');
+  await page.getByRole('button', { name: new RegExp(`^${person(TWICE.person).name}`) }).first().click();
+  await page.getByRole('button', { name: '＝ 是同一个人' }).click();
+  await accessible(page);
+  await page.getByRole('dialog').getByRole('button', { name: '是同一个人' }).click();
+  await expect(page.getByText('已合并为一份。')).toBeVisible();
+  const states = async () => {
+    const pages = await Promise.all(both.map((id) => stage.call(stage.supervisors[0] as Login, 'GET', `records/${id}`)));
+    return pages.map((one) => (one as { state: string }).state).sort();
+  };
+  expect(await states()).toEqual(['submitted', 'voided']);
+  await page.getByRole('tab', { name: '已决定' }).click();
+  await page.getByRole('button', { name: '↺ 撤销' }).first().click();
+  await expect(page.getByText('已撤销。')).toBeVisible();
+  expect(await states()).toEqual(['submitted', 'submitted']);
+});
+
+test('what was seen today is not new again', async ({ browser, stage }) => {
+  const page = await signedIn(browser, stage, 1);
+  const arrived = page.getByRole('region', { name: /收到/ });
+  await expect(arrived.getByRole('link', { name: '困难职工家庭档案' }).first()).toBeVisible();
+  await page.getByRole('button', { name: '✓ 都看过了' }).click();
+  await expect(arrived.getByText('没有新收到的内容。')).toBeVisible();
+  const phone = stage.phones.get('duojie');
+  phone?.feed(['edit'], [{ id: familyId(OPEN.moved), set: { 'basic/address': '多龙村7社' } }]);
+  phone?.sync();
+  await page.reload();
+  await expect(arrived.getByRole('row')).toHaveCount(2);
+  await arrived.getByRole('link', { name: '困难职工家庭档案' }).click();
+  await expect(page.getByText('第 1–1 份，共 1 份')).toBeVisible();
+  await page.context().close();
 });

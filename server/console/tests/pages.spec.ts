@@ -15,6 +15,61 @@ test('sign in', async ({ browser, stage }) => {
   await accessible(page);
 });
 
+test('today', async ({ page }) => {
+  await page.goto('/');
+  await expect(page.getByRole('region', { name: '待审核' }).getByRole('link').first()).toBeVisible();
+  await accessible(page);
+  await picture(page, 'today');
+});
+
+test('overview, by mouse and by keyboard into the list', async ({ page }) => {
+  await page.goto('/overview?kind=household');
+  await expect(page.getByRole('img', { name: '困难职工家庭档案：位置' }).locator('canvas')).toBeVisible();
+  await accessible(page);
+  await picture(page, 'overview');
+  await page.locator('.counts').getByRole('link').nth(2).click();
+  await expect(page).toHaveURL(/records\/household\?.*state=submitted/);
+});
+
+test('positions on the map', async ({ page }) => {
+  await page.goto('/overview?kind=household');
+  const map = page.getByRole('img', { name: '困难职工家庭档案：位置' });
+  await map.locator('canvas').waitFor();
+  await map.scrollIntoViewIfNeeded();
+  await picture(page, 'overview-map');
+});
+
+test('doubles side by side', async ({ page }) => {
+  await page.goto('/doubles');
+  await page.locator('button.row-link').first().click();
+  await expect(page.getByRole('button', { name: '＝ 是同一个人' })).toBeEnabled();
+  await accessible(page);
+  await picture(page, 'doubles');
+  await page.getByRole('tab', { name: '已决定' }).click();
+  await expect(page.getByText('还没有做过决定。')).toBeVisible();
+  await accessible(page);
+});
+
+test('sync reports', async ({ page }) => {
+  await page.goto('/exchanges?with=conflicts');
+  await page.locator('button.row-link').first().click();
+  await expect(page.locator('.side-list .mark-conflict').first()).toBeVisible();
+  await accessible(page);
+  await picture(page, 'exchanges');
+});
+
+test('more filters', async ({ page }) => {
+  await page.goto('/records/household');
+  await page.getByRole('button', { name: '更多条件 ▾' }).click();
+  await page.getByLabel('收到时间：从').fill('2020-01-01');
+  await expect(page).toHaveURL(/received=2020-01-01/);
+  await accessible(page);
+  await picture(page, 'records-filters');
+  await page.keyboard.press('Escape');
+  await page.getByRole('button', { name: /取消条件：收到时间/ }).click();
+  await expect(page).not.toHaveURL(/received/);
+});
+
 test('records of a kind', async ({ page }) => {
   await page.goto('/records/household');
   await expect(page.locator('a.row-link').first()).toBeVisible();

@@ -37,12 +37,20 @@ export function person(number: number): Person {
   };
 }
 
+/** A place in 泽库县. */
+function position(number: number): string {
+  return `${(35.02 + (number % 17) * 0.021).toFixed(5)} ${(101.3 + (number % 23) * 0.026).toFixed(5)} 0 0`;
+}
+
 /** A complete household file. With `broken`, its number of persons does not fit the members. */
 export function household(number: number, broken = false) {
   const head = person(number);
-  const child = { name: '扎西', birth: '20140608', serial: 37 };
+  const child = { name: '扎西', birth: `2014${String(1 + (number % 12)).padStart(2, '0')}08`, serial: 1 + 2 * (Math.floor(number / 12) % 490) };
   return {
-    basic: { event_date: '2026-09-14', division_code: '632323', address: `${of(ROADS, number)}${1 + (number % 5)}社${10 + (number % 90)}号` },
+    basic: {
+      event_date: '2026-09-14', ...(number % 3 ? { geo_point: position(number) } : {}),
+      division_code: '632323', address: `${of(ROADS, number)}${1 + (number % 5)}社${10 + (number % 90)}号`,
+    },
     head: {
       name: head.name, id_type: 'id_card', id_no: head.idNo, sex: head.sex, birth_date: head.birthDate,
       ethnicity: number % 3 ? '04' : '01', phone: `1399${String(7_600_000 + number * 131).slice(0, 7)}`,
@@ -53,7 +61,8 @@ export function household(number: number, broken = false) {
       employer: '泽库县城零工', worker_group: ['migrant'], monthly_income: 180_000 + (number % 40) * 1_000,
     },
     members: [{
-      name: child.name, relation: '2', id_type: 'id_card', id_no: idNumber(child.birth, child.serial), sex: '1', birth_date: '2014-06-08',
+      name: child.name, relation: '2', id_type: 'id_card', id_no: idNumber(child.birth, child.serial), sex: '1',
+      birth_date: `2014-${child.birth.slice(4, 6)}-08`,
       ethnicity: '04', guardian_consent: 'paper', education: '80', hukou_type: 'rural', health: 'good', insurances: ['resident_medical'],
       work_status: 'student', school: '泽曲镇寄宿制小学', entry_year: 2021, years: 6,
     }],

@@ -18,6 +18,9 @@ export const BROKEN = id(2);
 /** The record that was approved and then changed. */
 export const AMENDED = id(3);
 
+/** Two files of one family, made in two townships. */
+export const TWICE = { first: id(14), second: id(9_001), person: 14 };
+
 export interface Login {
   login: string;
   password: string;
@@ -171,7 +174,7 @@ function fill(stage: Stage, count: number): void {
   duojie.feed(['import', 'household'], families(1, first));
   duojie.feed(['import', 'visit'], [1, 2, 3, 4].map((number) => ({ values: visit(id(number), number) })));
   duojie.sync();
-  wangjianguo.feed(['import', 'household'], families(first, count + 1));
+  wangjianguo.feed(['import', 'household'], [...families(first, count + 1), { id: TWICE.second, values: household(TWICE.person), submit: true }]);
   wangjianguo.sync();
 }
 

@@ -3,11 +3,14 @@ import { keepPreviousData, QueryClient, useQuery } from '@tanstack/react-query';
 
 import { filterParams, type Filters } from '../logic/filters';
 import { ApiProblem, answer, api, NotReached } from './client';
+import type { paths } from './generated/schema';
 
 /** A page of records. */
 export const PAGE_SIZE = 100;
 /** How often an open record is asked for again: two people may read it at once. */
 const RECORD_REFETCH_MS = 10_000;
+/** The day's page is left open: what waits is counted anew. */
+const TODAY_REFETCH_MS = 60_000;
 /** Lists are asked for again when they are older. */
 const STALE_MS = 15_000;
 const RETRIES_MAX = 2;
@@ -78,3 +81,60 @@ export const useQuarantined = (id: number) =>
   });
 
 export const useDevices = () => useQuery({ queryKey: ['devices'], queryFn: () => answer(api.GET('/devices')) });
+
+/** What came in and what waits; the server's usual days for silent devices and unanswered returns. */
+export const useToday = () =>
+  useQuery({ queryKey: ['today'], queryFn: () => answer(api.GET('/today')), refetchInterval: TODAY_REFETCH_MS });
+
+/** Records that a record names, and those that name it. */
+export const useRelated = (id: string) =>
+  useQuery({ queryKey: ['related', id], queryFn: () => answer(api.GET('/records/{id}/related', { params: { path: { id } } })) });
+
+/** Reasons that are offered for a kind. */
+export const useReasons = (kind: string) =>
+  useQuery({
+    queryKey: ['reasons', kind], staleTime: Infinity,
+    queryFn: () => answer(api.GET('/kinds/{kind}/reasons', { params: { path: { kind } } })),
+  });
+
+type DoublesQuery = NonNullable<paths['/doubles']['get']['parameters']['query']>;
+
+/** Records that seem to be about the same person. */
+export const useDoubles = (query: DoublesQuery) =>
+  useQuery({
+    queryKey: ['doubles', query], placeholderData: keepPreviousData,
+    queryFn: () => answer(api.GET('/doubles', { params: { query } })),
+  });
+
+export const useDouble = (id: string) =>
+  useQuery({ queryKey: ['double', id], queryFn: () => answer(api.GET('/doubles/{id}', { params: { path: { id } } })), staleTime: 0 });
+
+/** What was decided about doubles, newest first. */
+export const useDecidedDoubles = (after: number | undefined) =>
+  useQuery({ queryKey: ['doubles', 'decided', after], queryFn: () => answer(api.GET('/doubles/decided', { params: { query: { after } } })) });
+
+type ExchangesQuery = NonNullable<paths['/exchanges']['get']['parameters']['query']>;
+
+export const useExchanges = (query: ExchangesQuery) =>
+  useQuery({
+    queryKey: ['exchanges', query], placeholderData: keepPreviousData,
+    queryFn: () => answer(api.GET('/exchanges', { params: { query } })),
+  });
+
+export const useExchange = (id: number) =>
+  useQuery({ queryKey: ['exchange', id], queryFn: () => answer(api.GET('/exchanges/{id}', { params: { path: { id: String(id) } } })) });
+
+type OverviewQuery = NonNullable<paths['/overview']['get']['parameters']['query']>;
+
+export const useOverview = (query: OverviewQuery) =>
+  useQuery({
+    queryKey: ['overview', query], placeholderData: keepPreviousData,
+    queryFn: () => answer(api.GET('/overview', { params: { query } })),
+  });
+
+/** Positions of records; nothing is asked for without a kind. */
+export const usePoints = (kind: string | undefined, query: Omit<OverviewQuery, 'kind'>) =>
+  useQuery({
+    queryKey: ['points', kind, query], placeholderData: keepPreviousData, enabled: kind !== undefined,
+    queryFn: () => answer(api.GET('/kinds/{kind}/points', { params: { path: { kind: kind ?? '' }, query } })),
+  });

@@ -1,7 +1,8 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 
 import { setLanguage } from '../i18n';
-import { filtersOf, searchOf } from './filters';
+import { bounds, pointsOption, spotsOf, spotWidth, unitsOption } from './charts';
+import { choicesOf, choosing, filtersOf, rangeOf, rangeText, searchOf, withChoices } from './filters';
 import { events, movedOn } from './history';
 import { sectionsOf, hasAnswers } from './sections';
 import { answerAt, fen, fieldLabel, moment, shown, withoutRows, yuan, type Field, type KindForm } from './values';
@@ -67,13 +68,53 @@ describe('values', () => {
 
 describe('filters', () => {
   test.each([
-    '', 'state=submitted', 'unit=632323&text=%E9%A9%AC&conflicts=true', 'problems=false&sort=changed', 'state=draft&after=abc',
+    '', 'state=submitted', 'conflicts=true&unit=632323&text=%E9%A9%AC', 'problems=false&sort=changed', 'state=draft&after=abc',
+    'unit_alone=true&decidable=true&state=submitted%2Camended&first=2026-05..&choice=head%2Fsex%3D1&sort=-head%2Fname&before=x',
   ])('the address “%s” comes back as it was', (text) => expect(searchOf(filtersOf(new URLSearchParams(text)))).toBe(text));
 
   test('what is no filter is left out, what is not ours stays', () => {
     expect(filtersOf(new URLSearchParams('state=gone&sort=name;drop&conflicts=maybe'))).toEqual({});
     expect(searchOf({ state: 'draft' }, new URLSearchParams('columns=a%2Cb&after=x&state=voided'))).toBe('columns=a%2Cb&state=draft');
     expect(searchOf({ sort: '-received' })).toBe('');
+  });
+});
+
+describe('more filters', () => {
+  test.each([
+    [undefined, ['', '']], ['2026', ['2026-01-01', '2026-12-31']], ['2024-02', ['2024-02-01', '2024-02-29']], ['2026-05-31', ['2026-05-31', '2026-05-31']],
+    ['2026-05..', ['2026-05-01', '']], ['..2026-05', ['', '2026-05-31']], ['1795393847367..1795480247367', ['2026-11-23', '2026-11-24']],
+  ])('the range “%s” is the days %j', (text, days) => expect(rangeOf(text)).toEqual(days));
+
+  test('days become a range, and none becomes nothing', () => {
+    expect(rangeText('2026-05-01', '')).toBe('2026-05-01..');
+    expect(rangeText('', '')).toBeUndefined();
+  });
+
+  test('choices of one field change, those of another stay', () => {
+    const both = withChoices('head/sex=1,head/sex=2', 'state', ['a', 'b']);
+    expect(choicesOf(both)).toEqual({ 'head/sex': ['1', '2'], state: ['a', 'b'] });
+    expect(withChoices(both, 'head/sex', [])).toBe('state=a,state=b');
+    expect(withChoices('x=1', 'x', [])).toBeUndefined();
+  });
+
+  test('what says where in the list is no filter', () => expect(choosing({ sort: 'unit', after: 'x', text: 'y' })).toEqual({ text: 'y' }));
+});
+
+describe('charts', () => {
+  const unit = (name: string, states: [string, number][]) => ({ unit: name, name, alone: false, has_children: true, records: 0, states: states.map(([state, records]) => ({ state, records })) });
+
+  test('the first unit stands on top, and only states that occur have bars', () => {
+    const { yAxis, series } = unitsOption([unit('a', [['draft', 1]]), unit('b', [['approved', 2], ['draft', 0]])], (state) => state);
+    expect(yAxis.data).toEqual(['b', 'a']);
+    expect(series.map(({ id, data }) => [id, data])).toEqual([['draft', [0, 1]], ['approved', [2, 0]]]);
+  });
+
+  test('points keep a margin, and stand under their state', () => {
+    const points = [{ id: '1', unit: 'u', state: 'draft', latitude: 35.04, longitude: 101.46 }, { id: '2', unit: 'u', state: 'voided', latitude: 35.3, longitude: 101.9 }];
+    expect(bounds(points)).toEqual({ longitude: [101.41, 101.95], latitude: [34.99, 35.35] });
+    expect(pointsOption(points, (state) => state).series.map(({ id, data }) => [id, data])).toEqual([['draft', [[101.46, 35.04, 1]]], ['voided', [[101.9, 35.3, 1]]]]);
+    expect(spotsOf([...points, ...points]).map(({ spots }) => spots.map((spot) => spot.points.length))).toEqual([[2], [2]]);
+    expect([1, 4, 10_000].map(spotWidth)).toEqual([8, 16, 48]);
   });
 });
 

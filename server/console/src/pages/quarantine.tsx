@@ -17,7 +17,8 @@ const REASONS = ['after_submission', 'foreign_unit', 'role', 'revoked', 'depends
 /** Items on a page, as the server gives them. */
 const PAGE_MAX = 200;
 
-function reasonKey(reason: string): Key {
+/** The word for why a change was set apart. */
+export function reasonKey(reason: string): Key {
   return `quarantine.reason.${REASONS.find((known) => known === reason) ?? 'other'}`;
 }
 

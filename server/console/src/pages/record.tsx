@@ -11,11 +11,13 @@ import { movedOn } from '../logic/history';
 import { useKeys } from '../logic/keys';
 import { useNeighbours, type Neighbours } from '../logic/walk';
 import { answerAt, moment, shown as asText, type KindForm } from '../logic/values';
+import { Amended } from '../parts/amended';
 import { Conflicts } from '../parts/conflicts';
 import { Decisions, useDecisions } from '../parts/decisions';
 import { Failed, sentence } from '../parts/failed';
 import { FormView } from '../parts/form-view';
 import { MovedOn } from '../parts/moved-on';
+import { Related } from '../parts/related';
 import { StateTag } from '../parts/state-tag';
 import { Timeline } from '../parts/timeline';
 import { Wait } from '../parts/wait';
@@ -93,7 +95,9 @@ function OneRecord({ id, kind, neighbours }: Props) {
         <aside className="record-side" aria-label={t('record.side')}>
           {moved && <MovedOn moved={moved} form={form.data} take={() => void take()} />}
           <Decisions page={page} form={form.data} decisions={decisions} />
+          <Amended page={page} form={form.data} />
           <Conflicts page={page} form={form.data} resolved={() => void decided()} />
+          <Related page={page} />
           <Timeline page={page} form={form.data} />
         </aside>
       </div>
@@ -118,7 +122,7 @@ interface HeadProps {
 
 function Head({ page, form, neighbours, go, up }: HeadProps) {
   const { t } = useTranslation();
-  const place = neighbours.at > 0 ? t('record.place', { at: neighbours.at, of: `${neighbours.loaded}${neighbours.more ? '+' : ''}` }) : '';
+  const place = neighbours.at > 0 ? t('record.place', { at: neighbours.at, of: neighbours.total }) : '';
   return (
     <div className="record-head">
       <Button onClick={up} aria-keyshortcuts="u">

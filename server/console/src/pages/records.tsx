@@ -1,24 +1,26 @@
 import { Button, Table, type TableColumnsType, type TableProps } from 'antd';
-import { useEffect, useMemo, useRef } from 'react';
+import { useEffect, useMemo, useRef, useState } from 'react';
 import { useTranslation } from 'react-i18next';
 import { Link, useLocation, useNavigate, useParams, useSearchParams } from 'react-router';
 
 import type { Shapes } from '../api/client';
 import { useKind, useRecords } from '../api/queries';
 import { pick } from '../i18n';
-import { filterParams, filtersOf, searchOf, SORT_DEFAULT, type Filters } from '../logic/filters';
+import { choosing, filtersOf, searchOf, SORT_DEFAULT, type Filters } from '../logic/filters';
 import { useKeys } from '../logic/keys';
 import { forgetWalks } from '../logic/walk';
 import { fieldLabel, fieldsByPath, moment, shown, type KindForm } from '../logic/values';
 import { Failed } from '../parts/failed';
+import { Many } from '../parts/many';
 import { RecordFilters } from '../parts/record-filters';
+import { rowTitle } from '../parts/related';
 import { StateTag } from '../parts/state-tag';
 
 type Row = Shapes['RecordRow'];
 
 /** Columns besides the form's own, in their order. */
-export const FIXED_COLUMNS = ['state', 'unit', 'conflicts', 'problems', 'received', 'changed'] as const;
-const HIDDEN_AT_FIRST = ['changed'];
+export const FIXED_COLUMNS = ['state', 'unit', 'conflicts', 'problems', 'received', 'changed', 'first', 'reviewed'] as const;
+const HIDDEN_AT_FIRST = ['changed', 'first', 'reviewed'];
 
 /** The columns that the address asks for, else the usual ones. */
 export function columnsOf(form: KindForm | undefined, search: URLSearchParams): string[] {
@@ -39,12 +41,16 @@ export default function Records() {
   const navigate = useNavigate();
   const table = useRef<HTMLDivElement>(null);
   const change = (wanted: Partial<Filters>): void =>
-    setSearch(searchOf({ ...filters, after: undefined, ...wanted }, search), { replace: 'text' in wanted });
+    setSearch(searchOf({ ...filters, after: undefined, before: undefined, ...wanted }, search), { replace: 'text' in wanted });
   useRowKeys(table);
   useEffect(forgetWalks, []);
-  const next = list.data?.next ?? undefined;
-  const goNext = next === undefined ? undefined : () => void navigate(`?${searchOf({ ...filters, after: next }, search)}`);
-  useKeys({ n: goNext });
+  const go = (place: Filters | undefined) =>
+    place && (() => void navigate(`?${searchOf({ ...filters, after: undefined, before: undefined, ...place }, search)}`));
+  const goNext = go(list.data?.next ? { after: list.data.next } : undefined);
+  const goBack = go(list.data?.previous ? { before: list.data.previous } : undefined);
+  const [picked, setPicked] = useState<Row[]>([]);
+  useEffect(() => setPicked([]), [search]);
+  useKeys({ n: goNext, p: goBack });
   if (form.error) return <Failed error={form.error} again={() => void form.refetch()} />;
   return (
     <div className="records" ref={table}>
@@ -53,12 +59,20 @@ export default function Records() {
       {list.error ? (
         <Failed error={list.error} again={() => void list.refetch()} />
       ) : (
-        <RecordTable form={form.data} rows={list.data?.records} loading={list.isFetching && !list.data} filters={filters} change={change} />
+        <RecordTable form={form.data} rows={list.data?.records} loading={list.isFetching && !list.data} filters={filters} change={change} picked={picked} setPicked={setPicked} />
       )}
       <div className="pager">
-        <span>{t('records.on_page', { count: list.data?.records.length ?? 0 })}</span>
-        {filters.after !== undefined && <Button onClick={() => void navigate(-1)}>{t('records.back')}</Button>}
-        {filters.after !== undefined && <Button onClick={() => change({})}>{t('records.first')}</Button>}
+        <Button type="link" disabled={!list.data?.records.length} onClick={() => setPicked(list.data?.records ?? [])}>
+          {t('many.pick_all')}
+        </Button>
+        <Many kind={kind} picked={picked} clear={() => setPicked([])} />
+        <span className="space" />
+        {list.data && list.data.records.length > 0 && (
+          <span>{t('records.range', { from: list.data.before + 1, to: list.data.before + list.data.records.length, total: list.data.total })}</span>
+        )}
+        <Button disabled={!goBack} onClick={goBack} aria-keyshortcuts="p">
+          {t('records.back')}
+        </Button>
         <Button disabled={!goNext} onClick={goNext} aria-keyshortcuts="n">
           {t('records.next')}
         </Button>
@@ -87,9 +101,11 @@ interface TableProps_ {
   loading: boolean;
   filters: Filters;
   change: (wanted: Partial<Filters>) => void;
+  picked: Row[];
+  setPicked: (rows: Row[]) => void;
 }
 
-function RecordTable({ form, rows, loading, filters, change }: TableProps_) {
+function RecordTable({ form, rows, loading, filters, change, picked, setPicked }: TableProps_) {
   const { t } = useTranslation();
   const [search] = useSearchParams();
   const { state, key } = useLocation();
@@ -108,7 +124,7 @@ function RecordTable({ form, rows, loading, filters, change }: TableProps_) {
     const name = String(one?.columnKey ?? '');
     change({ sort: one?.order === 'ascend' ? name : one?.order === 'descend' ? `-${name}` : SORT_DEFAULT });
   };
-  const empty = Object.keys(filterParams(filters)).length > 0 ? t('records.none_found') : t('records.none');
+  const empty = Object.keys(choosing(filters)).length > 0 ? t('records.none_found') : t('records.none');
   return (
     <Table<Row>
       size="small"
@@ -118,6 +134,11 @@ function RecordTable({ form, rows, loading, filters, change }: TableProps_) {
       loading={loading}
       pagination={false}
       onChange={sorted}
+      rowSelection={{
+        // A box for all in the head would be copied into a row that antd hides and still lets take the focus.
+        columnWidth: 34, hideSelectAll: true, columnTitle: '☐', selectedRowKeys: picked.map((row) => row.id), onChange: (_keys, chosen) => setPicked(chosen),
+        getCheckboxProps: (row) => ({ 'aria-label': t('many.pick', { name: rowTitle(form, row) }) }),
+      }}
       showSorterTooltip={false}
       scroll={{ y: 'calc(100vh - 214px)', x: 'max-content' }}
       locale={{ emptyText: empty }}
@@ -141,16 +162,19 @@ function useColumns(form: KindForm | undefined, filters: Filters): TableColumnsT
     const fixed: Record<string, TableColumnsType<Row>[number]> = {
       state: { title: t('column.state'), width: 96, sorter: true, sortOrder: order('state'), render: (_, row) => <StateTag state={row.state} /> },
       unit: { title: t('column.unit'), width: 150, sorter: true, sortOrder: order('unit'), dataIndex: 'unit_name' },
-      conflicts: { title: t('column.conflicts'), width: 66, render: (_, row) => count(row.conflicts, 'conflict-count', '⇄') },
-      problems: { title: t('column.problems'), width: 66, render: (_, row) => count(row.problems, 'problem-count', '!') },
+      conflicts: { title: t('column.conflicts'), width: 80, sorter: true, sortOrder: order('conflicts'), render: (_, row) => count(row.conflicts, 'conflict-count', '⇄') },
+      problems: { title: t('column.problems'), width: 80, sorter: true, sortOrder: order('problems'), render: (_, row) => count(row.problems, 'problem-count', '!') },
       received: { title: t('column.received'), width: 140, sorter: true, sortOrder: order('received'), render: (_, row) => moment(row.received_ms) },
       changed: { title: t('column.changed'), width: 140, sorter: true, sortOrder: order('changed'), render: (_, row) => moment(row.changed_ms) },
+      first: { title: t('column.first'), width: 140, sorter: true, sortOrder: order('first'), render: (_, row) => moment(row.first_ms) },
+      reviewed: { title: t('column.reviewed'), width: 140, sorter: true, sortOrder: order('reviewed'), render: (_, row) => moment(row.reviewed_ms) },
     };
     const names = wanted.split(',').filter((name) => name in fixed || fields.has(name));
     const made = names.map((name) => {
       const field = fields.get(name);
       if (!field) return { key: name, ...fixed[name] };
-      return { key: name, title: fieldLabel(field, name), width: 136, render: (_: unknown, row: Row) => shown(form, field, (row.values as Record<string, unknown>)[name]) };
+      const sorts = field.sensitivity !== 'sensitive' ? { sorter: true, sortOrder: order(name) } : {};
+      return { key: name, title: fieldLabel(field, name), width: 136, ...sorts, render: (_: unknown, row: Row) => shown(form, field, (row.values as Record<string, unknown>)[name]) };
     });
     const [first, ...others] = made;
     if (!first) return [];

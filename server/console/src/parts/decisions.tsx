@@ -3,7 +3,8 @@ import { useMemo, useState } from 'react';
 import { useTranslation } from 'react-i18next';
 
 import { ApiProblem, answer, api, type Shapes } from '../api/client';
-import { pick, say, type Key } from '../i18n';
+import { useReasons } from '../api/queries';
+import { pick, say } from '../i18n';
 import { focusOnOpen } from '../logic/focus';
 import { fieldLabel, fieldsByPath, withoutRows, type KindForm } from '../logic/values';
 import { Failed } from './failed';
@@ -16,11 +17,6 @@ type Decision = (typeof DECISIONS)[number];
 /** Characters of a decision's reasons, as the server counts. */
 const REASONS_CHARS_MAX = 2_000;
 const ONWARD = 'fieldbook.onward';
-/** Reasons that supervisors give most. */
-const PRESETS: Record<'return' | 'void', Key[]> = {
-  return: ['reason.incomplete', 'reason.contradicts', 'reason.proof', 'reason.id', 'reason.income', 'reason.visit'],
-  void: ['reason.twice', 'reason.mistaken', 'reason.withdrawn', 'reason.test'],
-};
 
 interface Around {
   page: Page | undefined;
@@ -35,14 +31,13 @@ interface Around {
 /** What keeps a record from being approved, in words; none where nothing does. */
 export function blocks(page: Page): string[] {
   const found: string[] = [];
-  if (!['submitted', 'amended'].includes(page.state)) found.push(say('decide.not_submitted'));
+  if (!page.may.decide.includes('approve')) found.push(say('decide.not_submitted'));
   const open = page.conflicts.filter((conflict) => conflict.blocks_approval).length;
   if (open > 0) found.push(say('decide.conflicts', { count: open }));
   if (page.problems.length > 0) found.push(say('decide.problems', { count: page.problems.length }));
+  if (page.may.approve_blocked_by === 'own_record') found.push(say('decide.own_record'));
   return found;
 }
-
-const returnable = (page: Page) => ['submitted', 'approved', 'amended'].includes(page.state);
 
 /** Approving, returning and voiding the record as it was read. */
 export function useDecisions({ page, decided, next, refresh }: Around) {
@@ -74,13 +69,15 @@ export function useDecisions({ page, decided, next, refresh }: Around) {
     window.localStorage.setItem(ONWARD, wanted ? 'yes' : 'no');
     setOnward(wanted);
   };
+  const may = (decision: Decision) => page?.may.decide.includes(decision) ?? false;
   return {
     asking, error, busy, onward, keepOnward, decide,
     close: () => { setAsking(undefined); setError(undefined); },
     approve: page && blocks(page).length === 0 ? () => void decide('approve') : undefined,
-    archive: page?.state === 'approved' ? () => void decide('archive') : undefined,
-    askReturn: page && returnable(page) ? () => { setError(undefined); setAsking('return'); } : undefined,
-    askVoid: page && page.state !== 'voided' ? () => { setError(undefined); setAsking('void'); } : undefined,
+    archive: may('archive') ? () => void decide('archive') : undefined,
+    reinstate: may('reinstate') ? () => void decide('reinstate') : undefined,
+    askReturn: may('return') ? () => { setError(undefined); setAsking('return'); } : undefined,
+    askVoid: may('void') ? () => { setError(undefined); setAsking('void'); } : undefined,
   };
 }
 
@@ -93,7 +90,7 @@ interface Props {
 /** The decision on the record as it was read. */
 export function Decisions({ page, form, decisions }: Props) {
   const { t } = useTranslation();
-  const why = returnable(page) || page.state === 'submitted' ? blocks(page) : [];
+  const why = page.may.decide.includes('return') ? blocks(page) : [];
   const fields = fieldsByPath(form);
   return (
     <section className="card" aria-labelledby="decide-title">
@@ -109,6 +106,7 @@ export function Decisions({ page, form, decisions }: Props) {
           ✕ {t('decide.void')}
         </Button>
         {decisions.archive && <Button onClick={decisions.archive}>▣ {t('decide.archive')}</Button>}
+        {decisions.reinstate && <Button onClick={decisions.reinstate}>↺ {t('decide.reinstate')}</Button>}
       </div>
       {why.length > 0 && page.state !== 'approved' && (
         <ul className="why-not">
@@ -148,13 +146,30 @@ function fieldOptions(form: KindForm): { value: string; label: string }[] {
   });
 }
 
+/** Buttons that add a reason which the server offers for the kind. */
+export function PresetReasons({ kind, decision, add }: { kind: string; decision: 'return' | 'void'; add: (reason: string) => void }) {
+  const { t } = useTranslation();
+  const offered = useReasons(kind).data?.[decision] ?? [];
+  return (
+    <Space wrap role="group" aria-label={t('decide.presets')}>
+      {offered.map((reason) => (
+        <Button key={reason.name} onClick={() => add(pick(reason.label, reason.name))}>
+          + {pick(reason.label, reason.name)}
+        </Button>
+      ))}
+    </Space>
+  );
+}
+
+/** Adds a sentence to what was typed, on a line of its own. */
+export const added = (before: string, reason: string): string => (before.trim() === '' ? reason : `${before.trimEnd()}\n${reason}`);
+
 /** Why, and which fields are open again. */
 function Reasons({ page, form, decisions, decision }: Props & { decision: 'return' | 'void' }) {
   const { t } = useTranslation();
   const [reasons, setReasons] = useState(() => page.problems.map((problem) => `${problem.label}：${problem.message}`).join('\n'));
   const broken = [...new Set([...page.problems, ...page.conflicts].map((one) => withoutRows(one.path)))];
   const [fields, setFields] = useState(() => (decision === 'return' ? broken : []));
-  const add = (key: Key): void => setReasons((before) => (before.trim() === '' ? t(key) : `${before.trimEnd()}\n${t(key)}`));
   const options = useMemo(() => fieldOptions(form), [form]);
   return (
     <Modal
@@ -167,13 +182,7 @@ function Reasons({ page, form, decisions, decision }: Props & { decision: 'retur
           <Input.TextArea id="reasons" autoFocus rows={4} value={reasons} maxLength={REASONS_CHARS_MAX} onChange={(event) => setReasons(event.target.value)}
             onKeyDown={(event) => { if (event.key === 'Enter' && event.ctrlKey && reasons.trim() !== '') void decisions.decide(decision, reasons.trim(), fields); }} />
         </Form.Item>
-        <Space wrap role="group" aria-label={t('decide.presets')}>
-          {PRESETS[decision].map((key) => (
-            <Button key={key} onClick={() => add(key)}>
-              + {t(key)}
-            </Button>
-          ))}
-        </Space>
+        <PresetReasons kind={page.kind} decision={decision} add={(reason) => setReasons((before) => added(before, reason))} />
         {decision === 'return' && (
           <Form.Item label={t('decide.fields')} htmlFor="fields" extra={t('decide.fields_hint')} style={{ marginTop: 12 }}>
             <Select id="fields" aria-label={t('decide.fields')} mode="multiple" allowClear value={fields} onChange={setFields} options={options} showSearch={{ optionFilterProp: 'label' }} />

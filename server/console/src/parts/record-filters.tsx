@@ -5,9 +5,10 @@ import { useSearchParams } from 'react-router';
 
 import type { Shapes } from '../api/client';
 import { useUnits } from '../api/queries';
-import { filterParams, STATES, type Filters } from '../logic/filters';
+import { choosing, STATES, type Filters } from '../logic/filters';
 import { fieldLabel, type KindForm } from '../logic/values';
 import { FIXED_COLUMNS } from '../pages/records';
+import { Chips, MoreFilters } from './more-filters';
 import { stateKey } from './state-tag';
 
 /** Typing rests so long before the list is asked for. */
@@ -24,7 +25,7 @@ interface Props {
 export function RecordFilters({ form, filters, columns, change }: Props) {
   const { t } = useTranslation();
   const states = form?.states ?? {};
-  const set = Object.keys(filterParams({ ...filters, sort: undefined, after: undefined })).length > 0;
+  const set = Object.keys(choosing(filters));
   const withOrWithout = [
     { value: 'true', label: t('filter.with') },
     { value: 'false', label: t('filter.without') },
@@ -35,25 +36,27 @@ export function RecordFilters({ form, filters, columns, change }: Props) {
     <div className="filters" role="search">
       <SearchBox text={filters.text ?? ''} change={(words) => change({ text: words })} />
       <Select
-        aria-label={t('column.state')} placeholder={t('filter.any_state')} allowClear value={filters.state} style={{ width: 130 }}
-        onChange={(state) => change({ state })}
+        aria-label={t('column.state')} placeholder={t('filter.any_state')} allowClear mode="multiple" maxTagCount="responsive" style={{ width: 190 }}
+        value={filters.state?.split(',') ?? []} onChange={(chosen: string[]) => change({ state: chosen.join() || undefined })}
         options={STATES.map((state) => ({ value: state, label: `${t(stateKey(state))} ${states[state] ?? 0}` }))}
       />
       <UnitPicker value={filters.unit} change={(unit) => change({ unit })} />
       <Select
-        aria-label={t('column.conflicts')} placeholder={t('column.conflicts')} allowClear style={{ width: 110 }} value={text(filters.conflicts)}
+        aria-label={t('column.conflicts')} placeholder={t('column.conflicts')} allowClear style={{ width: 100 }} value={text(filters.conflicts)}
         onChange={(value?: string) => change({ conflicts: flag(value) })} options={withOrWithout.map((one) => ({ ...one, label: `${t('column.conflicts')}: ${one.label}` }))}
       />
       <Select
-        aria-label={t('column.problems')} placeholder={t('column.problems')} allowClear style={{ width: 110 }} value={text(filters.problems)}
+        aria-label={t('column.problems')} placeholder={t('column.problems')} allowClear style={{ width: 100 }} value={text(filters.problems)}
         onChange={(value?: string) => change({ problems: flag(value) })} options={withOrWithout.map((one) => ({ ...one, label: `${t('column.problems')}: ${one.label}` }))}
       />
       <ColumnPicker form={form} columns={columns} />
-      {set && (
-        <Button type="link" onClick={() => change({ state: undefined, unit: undefined, text: undefined, conflicts: undefined, problems: undefined })}>
+      <MoreFilters form={form} filters={filters} change={change} />
+      {set.length > 0 && (
+        <Button type="link" onClick={() => change(Object.fromEntries(set.map((name) => [name, undefined])))}>
           {t('filter.clear')}
         </Button>
       )}
+      <Chips form={form} filters={filters} change={change} />
     </div>
   );
 }
@@ -119,7 +122,11 @@ function ColumnPicker({ form, columns }: { form: KindForm | undefined; columns: 
     next.set('columns', options.map((option) => option.value).filter((name) => wanted.includes(name)).join());
     setSearch(next, { replace: true });
   };
-  const list = <Checkbox.Group className="column-list" options={options} value={columns} onChange={change} />;
+  const list = (
+    <div role="dialog" aria-label={t('filter.columns')}>
+      <Checkbox.Group className="column-list" options={options} value={columns} onChange={change} />
+    </div>
+  );
   return (
     <Popover content={list} trigger="click" placement="bottomRight">
       <Button>{t('filter.columns')} ▾</Button>

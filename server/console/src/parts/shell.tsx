@@ -5,7 +5,7 @@ import { Link, Outlet, useLocation, useNavigate } from 'react-router';
 
 import { ApiProblem, answer, api } from '../api/client';
 import { queryClient, useKinds, useMe, useUnits } from '../api/queries';
-import { language, pick, setLanguage } from '../i18n';
+import { language, pick, setLanguage, type Key } from '../i18n';
 import { connection, useConnectionLost } from '../logic/connection';
 import { useKeys } from '../logic/keys';
 import { session, useSessionEnded } from '../logic/session';
@@ -51,8 +51,11 @@ function Frame({ name, unit }: { name: string; unit: string }) {
   useKeys({
     '?': () => setHelp(true),
     '1': () => void navigate('/'),
-    '2': () => void navigate('/quarantine'),
-    '3': () => void navigate('/devices'),
+    '2': () => void navigate('/doubles'),
+    '3': () => void navigate('/quarantine'),
+    '4': () => void navigate('/exchanges'),
+    '5': () => void navigate('/devices'),
+    '6': () => void navigate('/overview'),
   });
   const unitName = units.data?.find((known) => known.code === unit)?.name ?? unit;
   return (
@@ -144,14 +147,14 @@ function Navigation() {
       </Link>
     ),
   }));
+  const page = (path: string, label: Key) => ({ key: path, label: <Link to={path}>{t(label)}</Link> });
   const items = [
+    page('/', 'nav.today'),
+    page('/overview', 'nav.overview'),
     { key: 'records', type: 'group' as const, label: t('nav.records'), children: records },
     {
       key: 'work', type: 'group' as const, label: t('nav.supervision'),
-      children: [
-        { key: '/quarantine', label: <Link to="/quarantine">{t('nav.quarantine')}</Link> },
-        { key: '/devices', label: <Link to="/devices">{t('nav.devices')}</Link> },
-      ],
+      children: [page('/doubles', 'nav.doubles'), page('/quarantine', 'nav.quarantine'), page('/exchanges', 'nav.exchanges'), page('/devices', 'nav.devices')],
     },
   ];
   const selected = pathname.split('/').slice(0, pathname.startsWith('/records/') ? 3 : 2).join('/');

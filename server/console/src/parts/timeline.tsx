@@ -4,14 +4,14 @@ import { useTranslation } from 'react-i18next';
 
 import type { Shapes } from '../api/client';
 import { events, WROTE_SHOWN_MAX } from '../logic/history';
-import { fieldLabel, fieldsByPath, moment, shown, withoutRows, type KindForm } from '../logic/values';
+import { fieldLabel, fieldsByPath, moment, shown, withoutRows, type Answer, type KindForm } from '../logic/values';
 import { Written } from './conflicts';
 import { stateKey } from './state-tag';
 
 type Wrote = Shapes['WrotePage'];
 
 /** The word of a decision in the catalogue. */
-export const DECISIONS = ['approve', 'return', 'void', 'archive'] as const;
+export const DECISIONS = ['approve', 'return', 'void', 'archive', 'reinstate'] as const;
 
 /** Who did what to the record, newest first. */
 export function Timeline({ page, form }: { page: Shapes['RecordPage']; form: KindForm }) {
@@ -82,9 +82,17 @@ function OneWrote({ one, form, field }: { one: Wrote; form: KindForm; field: Kin
   if (one.path === '_submitted') return <span>{one.value === null ? t('timeline.taken_back') : t('timeline.submitted', { state: t(stateKey('submitted')) })}</span>;
   if (one.path.endsWith('/_removed') || one.path.endsWith('_removed')) return <span>{t('timeline.row_removed')}</span>;
   const value = shown(form, field, one.value);
+  const before: Answer = one.before;
+  const had = before !== null && before !== undefined && before !== '';
   return (
     <>
       <span className="field">{field ? fieldLabel(field, one.path) : one.label}：</span>
+      {one.chosen !== false && had && (
+        <>
+          <del>{one.before_text ?? shown(form, field, before)}</del>
+          {' → '}
+        </>
+      )}
       {one.chosen === false ? <del>{value}</del> : one.value === null ? t('timeline.cleared') : value}
     </>
   );

@@ -1,0 +1,249 @@
+import { App, Button, Checkbox, Input, Modal, Radio, Select, Table, Tabs, type TableColumnsType } from 'antd';
+import { useState } from 'react';
+import { useTranslation } from 'react-i18next';
+import { Link, useSearchParams } from 'react-router';
+
+import { answer, api, type Shapes } from '../api/client';
+import { queryClient, useDecidedDoubles, useDouble, useDoubles, useKind, useKinds } from '../api/queries';
+import { pick } from '../i18n';
+import { useAddress } from '../logic/address';
+import { fieldsByPath, moment, shown, type KindForm } from '../logic/values';
+import { Failed, sentence } from '../parts/failed';
+import { UnitPicker } from '../parts/record-filters';
+import { rowTitle } from '../parts/related';
+import { StateTag } from '../parts/state-tag';
+import { Wait } from '../parts/wait';
+
+type Row = Shapes['DoubleRow'];
+type OnePage = Shapes['DoublePage'];
+type OneField = Shapes['DoubleField'];
+type Decided = Shapes['DoubleDecision'];
+
+/** Records that seem to be about the same person: compared, and decided. */
+export default function Doubles() {
+  const { t } = useTranslation();
+  const [search, setSearch] = useSearchParams();
+  const tab = search.get('tab') === 'decided' ? 'decided' : 'open';
+  return (
+    <>
+      <h1>{t('nav.doubles')}</h1>
+      <p>{t('doubles.about')}</p>
+      <Tabs
+        activeKey={tab} onChange={(key) => setSearch(key === 'decided' ? { tab: key } : {})} destroyOnHidden
+        items={[{ key: 'open', label: t('doubles.open'), children: <Proposals /> }, { key: 'decided', label: t('doubles.decided'), children: <DecidedList /> }]}
+      />
+    </>
+  );
+}
+
+function Proposals() {
+  const { t } = useTranslation();
+  const [search, put] = useAddress();
+  const kinds = useKinds();
+  const open = search.get('open') ?? undefined;
+  const query = { kind: search.get('kind') ?? undefined, unit: search.get('unit') ?? undefined, after: search.get('after') ?? undefined };
+  const list = useDoubles(query);
+  const columns: TableColumnsType<Row> = [
+    { key: 'who', title: t('doubles.who'), render: (_, row) => <Who row={row} open={() => put({ open: row.id })} /> },
+    { key: 'units', title: t('column.unit'), render: (_, row) => [...new Set(row.records.map((one) => one.unit_name))].join('、') + (row.elsewhere > 0 ? t('doubles.elsewhere', { count: row.elsewhere }) : '') },
+    { key: 'count', title: t('doubles.count'), width: 70, align: 'right', render: (_, row) => row.records.length + row.more + row.elsewhere },
+    { key: 'by', title: t('doubles.by'), width: 150, render: (_, row) => t(row.by === 'id_number' ? 'doubles.id_number' : 'doubles.name_and_birth') },
+    { key: 'since', title: t('doubles.since'), width: 140, render: (_, row) => moment(row.since_ms) },
+  ];
+  if (list.error) return <Failed error={list.error} again={() => void list.refetch()} />;
+  return (
+    <>
+      <div className="filters">
+        <Select aria-label={t('quarantine.kind')} placeholder={t('doubles.any_kind')} allowClear style={{ width: 190 }} value={query.kind} onChange={(kind?: string) => put({ kind, after: undefined, open: undefined })}
+          options={(kinds.data ?? []).map((kind) => ({ value: kind.kind, label: pick(kind.titles, kind.title) }))} />
+        <UnitPicker value={query.unit} change={(unit) => put({ unit, after: undefined, open: undefined })} />
+      </div>
+      {open && <SideBySide key={open} id={open} close={() => put({ open: undefined })} />}
+      <Table<Row> className="plain-table" size="small" rowKey="id" columns={columns} dataSource={list.data?.doubles} loading={!list.data} pagination={false} locale={{ emptyText: t('doubles.none') }} />
+      <div className="pager">
+        {query.after && <Button onClick={() => put({ after: undefined })}>{t('records.first')}</Button>}
+        <Button disabled={!list.data?.next} onClick={() => put({ after: list.data?.next ?? undefined, open: undefined })}>
+          {t('records.next')}
+        </Button>
+      </div>
+    </>
+  );
+}
+
+function Who({ row, open }: { row: Row; open: () => void }) {
+  const form = useKind(row.kind);
+  const first = row.records[0];
+  return (
+    <Button type="link" size="small" className="row-link" onClick={open}>
+      {first ? rowTitle(form.data, first) : row.id.slice(0, 8)}
+    </Button>
+  );
+}
+
+/** The records of one proposal, answer beside answer. */
+function SideBySide({ id, close }: { id: string; close: () => void }) {
+  const { t } = useTranslation();
+  const double = useDouble(id);
+  const form = useKind(double.data?.kind);
+  const [all, setAll] = useState(false);
+  if (double.error) return <Failed error={double.error} again={() => void double.refetch()} />;
+  if (!double.data || !form.data) return <Wait />;
+  const page = double.data;
+  const fields = page.fields.filter((field) => all || field.differs || field.identifies);
+  return (
+    <section className="card" aria-label={t('doubles.compare')}>
+      <h2>
+        <span>{t('doubles.compare')}</span>
+        <span>
+          <Checkbox checked={all} onChange={(event) => setAll(event.target.checked)}>
+            {t('doubles.all_fields')}
+          </Checkbox>
+          <Button onClick={close}>{t('close')}</Button>
+        </span>
+      </h2>
+      <div className="compare">
+        <table>
+          <thead>
+            <tr>
+              <th scope="col">{t('doubles.field')}</th>
+              {page.records.map((record) => (
+                <th key={record.id} scope="col">
+                  <Link to={`/records/${page.kind}/${record.id}`}>{record.unit_name}</Link> <StateTag state={record.state} />
+                  <div className="by">{t('record.received', { time: moment(record.received_ms) })}</div>
+                </th>
+              ))}
+            </tr>
+          </thead>
+          <tbody>
+            {fields.map((field) => (
+              <CompareRow key={field.path} field={field} form={form.data} />
+            ))}
+          </tbody>
+        </table>
+      </div>
+      <Judge page={page} close={close} />
+    </section>
+  );
+}
+
+function CompareRow({ field, form }: { field: OneField; form: KindForm }) {
+  const { t } = useTranslation();
+  const known = fieldsByPath(form).get(field.path);
+  const text = (value: unknown, at: number): string => {
+    if (Array.isArray(value) && !known) return t('doubles.rows', { count: value.length });
+    return field.texts[at] ?? shown(form, known, value);
+  };
+  return (
+    <tr className={field.differs ? 'differs' : undefined}>
+      <th scope="row">
+        {field.differs && <span aria-hidden="true">≠ </span>}
+        {field.label}
+      </th>
+      {field.values.map((value, at) => (
+        // The columns stand in the order of the records and never move.
+        // oxlint-disable-next-line react/no-array-index-key
+        <td key={at} className={field.masked ? 'masked' : undefined}>{text(value, at)}</td>
+      ))}
+    </tr>
+  );
+}
+
+/** Same: which one stays; or different persons. */
+function Judge({ page, close }: { page: OnePage; close: () => void }) {
+  const { t } = useTranslation();
+  const { message } = App.useApp();
+  const decidable = page.records.filter((record) => record.decidable);
+  const [stays, setStays] = useState(page.records[page.records.length - 1]?.id ?? '');
+  const [asking, setAsking] = useState(false);
+  const [reasons, setReasons] = useState('');
+  const [error, setError] = useState<unknown>();
+  const done = async (call: () => Promise<unknown>, said: string): Promise<void> => {
+    setError(undefined);
+    try {
+      await call();
+      message.success(said);
+      close();
+      await queryClient.invalidateQueries({ predicate: ({ queryKey }) => queryKey[0] !== 'double' });
+    } catch (failure) {
+      setError(failure);
+    }
+  };
+  const doubles = page.records.map((record) => record.id).filter((id) => id !== stays);
+  const confirm = () =>
+    done(async () => {
+      const heads = Object.fromEntries(page.records.map((record, at) => [record.id, page.heads[at] ?? []]));
+      await answer(api.POST('/doubles/{id}/confirm', { params: { path: { id: page.id } }, body: { stays, doubles, reasons, heads } }));
+    }, t('doubles.confirmed'));
+  const reject = () =>
+    done(() => answer(api.POST('/doubles/{id}/reject', { params: { path: { id: page.id } }, body: { records: page.records.map((record) => record.id) } })), t('doubles.rejected'));
+  const name = (id: string): string => {
+    const record = page.records.find((one) => one.id === id);
+    return record ? t('doubles.record_of', { unit: record.unit_name, time: moment(record.received_ms) }) : id;
+  };
+  return (
+    <>
+      <div className="decisions">
+        <Button type="primary" disabled={decidable.length < page.records.length} onClick={() => setAsking(true)}>
+          ＝ {t('doubles.same')}
+        </Button>
+        <Button onClick={() => void reject()}>≠ {t('doubles.different')}</Button>
+      </div>
+      {decidable.length < page.records.length && <p className="by">{t('doubles.not_decidable')}</p>}
+      {error !== undefined && !asking && <Failed error={error} />}
+      <Modal open={asking} title={t('doubles.which_stays')} onCancel={() => setAsking(false)} okText={t('doubles.same')} onOk={() => void confirm()} closable={{ 'aria-label': t('close') }}>
+        <p>{t('doubles.which_text')}</p>
+        <Radio.Group className="column-list" value={stays} onChange={(event) => setStays(String(event.target.value))} options={page.records.map((record) => ({ value: record.id, label: name(record.id) }))} />
+        <Input.TextArea aria-label={t('doubles.reasons')} placeholder={t('doubles.reasons')} rows={2} maxLength={1_000} value={reasons} onChange={(event) => setReasons(event.target.value)} />
+        {error !== undefined && <Failed error={error} />}
+      </Modal>
+    </>
+  );
+}
+
+/** What was decided, and how to take it back. */
+function DecidedList() {
+  const { t } = useTranslation();
+  const { message } = App.useApp();
+  const [search, setSearch] = useSearchParams();
+  const list = useDecidedDoubles(Number(search.get('after')) || undefined);
+  const undo = async (number: number): Promise<void> => {
+    try {
+      await answer(api.POST('/doubles/decided/{number}/undo', { params: { path: { number: String(number) } } }));
+      message.success(t('doubles.undone'));
+      await queryClient.invalidateQueries({ predicate: ({ queryKey }) => queryKey[0] !== 'double' });
+    } catch (error) {
+      message.error(sentence(error));
+    }
+  };
+  const record = (one: Decided, which: 'first' | 'second') => {
+    const found = one[which];
+    return found ? <DecidedRecord kind={one.kind} record={found} /> : t('doubles.unseen');
+  };
+  const columns: TableColumnsType<Decided> = [
+    { key: 'verdict', title: t('doubles.verdict'), width: 90, render: (_, one) => t(one.verdict === 'same' ? 'doubles.verdict_same' : 'doubles.verdict_different') },
+    { key: 'first', title: t('doubles.first'), render: (_, one) => record(one, 'first') },
+    { key: 'second', title: t('doubles.second'), render: (_, one) => record(one, 'second') },
+    { key: 'who', title: t('doubles.decided_by'), render: (_, one) => `${one.user_name} · ${moment(one.time_ms)}` },
+    { key: 'act', title: t('device.act'), width: 90, render: (_, one) => one.undoable && <Button onClick={() => void undo(one.number)}>↺ {t('doubles.undo')}</Button> },
+  ];
+  if (list.error) return <Failed error={list.error} again={() => void list.refetch()} />;
+  return (
+    <>
+      <Table<Decided> className="plain-table" size="small" rowKey="number" columns={columns} dataSource={list.data?.decisions} loading={!list.data} pagination={false} locale={{ emptyText: t('doubles.none_decided') }} />
+      <div className="pager">
+        <Button disabled={!list.data?.next} onClick={() => setSearch({ tab: 'decided', after: String(list.data?.next) })}>
+          {t('records.next')}
+        </Button>
+      </div>
+    </>
+  );
+}
+
+function DecidedRecord({ kind, record }: { kind: string; record: Shapes['DoubleRecord'] }) {
+  const form = useKind(kind);
+  return (
+    <>
+      <Link to={`/records/${kind}/${record.id}`}>{rowTitle(form.data, record)}</Link> · {record.unit_name} <StateTag state={record.state} />
+    </>
+  );
+}
