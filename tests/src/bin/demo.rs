@@ -35,6 +35,7 @@ async fn play(folder: &std::path::Path) -> Result<(story::Cast, story::Checks), 
     let supervisor = story::supervise(&cast, &mut checks).await?;
     story::correct(&cast, &mut checks).await?;
     story::approve(&supervisor, &mut checks).await?;
+    checks.hold("the console is in the server", supervisor.console().await?.contains("<script"));
 
     heading("The phones after their next sync");
     let measured = story::sync_again(&cast).await?;
@@ -62,11 +63,10 @@ fn end(cast: story::Cast, checks: &story::Checks, once: bool, folder: std::path:
         let _ = std::fs::remove_dir_all(folder);
         return ExitCode::SUCCESS;
     }
-    println!(
-        "The server goes on at https://{}/api/v1/openapi.json (self-signed; pin {})",
-        cast.server.address, cast.server.pin
-    );
-    println!("Login: {}  password: {}  data: {}", cast.login.0, cast.login.1, folder.display());
+    println!("\nThe console, with all that happened here: https://{}/", cast.server.address);
+    println!("  login {}   password {}", cast.login.0, cast.login.1);
+    println!("  (The browser warns of the certificate: it is the server's own, root pin {}.)", cast.server.pin);
+    println!("Data: {}", folder.display());
     let process = cast.server.leave_running();
     println!("End it with: kill {process}");
     ExitCode::SUCCESS

@@ -51,6 +51,18 @@ impl Supervisor {
         if text.is_empty() { Ok(Value::Null) } else { serde_json::from_str(&text).map_err(|error| error.to_string()) }
     }
 
+    /// The console's page, as a browser gets it.
+    ///
+    /// # Errors
+    /// When the server does not give it out.
+    pub async fn console(&self) -> Result<String, Failure> {
+        let page = self.base.trim_end_matches("/api/v1");
+        let response = self.client.get(format!("{page}/")).send().await.map_err(|error| format!("{error:?}"))?;
+        let status = response.status();
+        let text = response.text().await.map_err(|error| error.to_string())?;
+        if status.is_success() { Ok(text) } else { Err(format!("the console: {status}")) }
+    }
+
     /// GET.
     ///
     /// # Errors
