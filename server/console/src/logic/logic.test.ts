@@ -2,6 +2,7 @@ import { beforeAll, describe, expect, test } from 'vitest';
 
 import { setLanguage } from '../i18n';
 import { bounds, pointsOption, spotsOf, spotWidth, unitsOption } from './charts';
+import { proposalsOf } from './doubles';
 import { choicesOf, choosing, filtersOf, rangeOf, rangeText, searchOf, withChoices } from './filters';
 import { events, movedOn } from './history';
 import { sectionsOf, hasAnswers } from './sections';
@@ -98,6 +99,15 @@ describe('more filters', () => {
   });
 
   test('what says where in the list is no filter', () => expect(choosing({ sort: 'unit', after: 'x', text: 'y' })).toEqual({ text: 'y' }));
+});
+
+describe('doubles', () => {
+  const row = (id: string, records: string[], more = 0) => ({ id, kind: 'k', by: 'id_number', elsewhere: 0, more, since_ms: 0, records: records.map((one) => ({ id: one })) }) as never;
+
+  test('two persons in the same two files are one proposal, others are not', () => {
+    const found = proposalsOf([row('p', ['a', 'b']), row('q', ['b', 'a']), row('r', ['a', 'c']), row('s', ['a', 'b'], 1)]);
+    expect(found.map(({ id, persons }) => [id, persons])).toEqual([['p', 2], ['r', 1], ['s', 1]]);
+  });
 });
 
 describe('charts', () => {

@@ -7,6 +7,7 @@ import { answer, api, type Shapes } from '../api/client';
 import { queryClient, useDecidedDoubles, useDouble, useDoubles, useKind, useKinds } from '../api/queries';
 import { pick } from '../i18n';
 import { useAddress } from '../logic/address';
+import { proposalsOf, type Proposal } from '../logic/doubles';
 import { fieldsByPath, moment, shown, type KindForm } from '../logic/values';
 import { Failed, sentence } from '../parts/failed';
 import { UnitPicker } from '../parts/record-filters';
@@ -14,7 +15,6 @@ import { rowTitle } from '../parts/related';
 import { StateTag } from '../parts/state-tag';
 import { Wait } from '../parts/wait';
 
-type Row = Shapes['DoubleRow'];
 type OnePage = Shapes['DoublePage'];
 type OneField = Shapes['DoubleField'];
 type Decided = Shapes['DoubleDecision'];
@@ -43,11 +43,11 @@ function Proposals() {
   const open = search.get('open') ?? undefined;
   const query = { kind: search.get('kind') ?? undefined, unit: search.get('unit') ?? undefined, after: search.get('after') ?? undefined };
   const list = useDoubles(query);
-  const columns: TableColumnsType<Row> = [
+  const columns: TableColumnsType<Proposal> = [
     { key: 'who', title: t('doubles.who'), render: (_, row) => <Who row={row} open={() => put({ open: row.id })} /> },
     { key: 'units', title: t('column.unit'), render: (_, row) => [...new Set(row.records.map((one) => one.unit_name))].join('、') + (row.elsewhere > 0 ? t('doubles.elsewhere', { count: row.elsewhere }) : '') },
     { key: 'count', title: t('doubles.count'), width: 70, align: 'right', render: (_, row) => row.records.length + row.more + row.elsewhere },
-    { key: 'by', title: t('doubles.by'), width: 150, render: (_, row) => t(row.by === 'id_number' ? 'doubles.id_number' : 'doubles.name_and_birth') },
+    { key: 'by', title: t('doubles.by'), width: 190, render: (_, row) => t(row.by === 'id_number' ? 'doubles.id_number' : 'doubles.name_and_birth') + (row.persons > 1 ? t('doubles.persons', { count: row.persons }) : '') },
     { key: 'since', title: t('doubles.since'), width: 140, render: (_, row) => moment(row.since_ms) },
   ];
   if (list.error) return <Failed error={list.error} again={() => void list.refetch()} />;
@@ -59,7 +59,7 @@ function Proposals() {
         <UnitPicker value={query.unit} change={(unit) => put({ unit, after: undefined, open: undefined })} />
       </div>
       {open && <SideBySide key={open} id={open} close={() => put({ open: undefined })} />}
-      <Table<Row> className="plain-table" size="small" rowKey="id" columns={columns} dataSource={list.data?.doubles} loading={!list.data} pagination={false} locale={{ emptyText: t('doubles.none') }} />
+      <Table<Proposal> className="plain-table" size="small" rowKey="id" columns={columns} dataSource={list.data && proposalsOf(list.data.doubles)} loading={!list.data} pagination={false} locale={{ emptyText: t('doubles.none') }} />
       <div className="pager">
         {query.after && <Button onClick={() => put({ after: undefined })}>{t('records.first')}</Button>}
         <Button disabled={!list.data?.next} onClick={() => put({ after: list.data?.next ?? undefined, open: undefined })}>
@@ -70,7 +70,7 @@ function Proposals() {
   );
 }
 
-function Who({ row, open }: { row: Row; open: () => void }) {
+function Who({ row, open }: { row: Proposal; open: () => void }) {
   const form = useKind(row.kind);
   const first = row.records[0];
   return (
