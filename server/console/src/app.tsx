@@ -21,6 +21,7 @@ const Quarantine = lazy(() => import('./pages/quarantine'));
 const Doubles = lazy(() => import('./pages/doubles'));
 const Exchanges = lazy(() => import('./pages/exchanges'));
 const Overview = lazy(() => import('./pages/overview'));
+const People = lazy(() => import('./pages/people'));
 const Devices = lazy(() => import('./pages/devices'));
 
 // Most visits go there: they come while the server is asked who this is.
@@ -40,6 +41,7 @@ const router = createBrowserRouter([
       { path: '/doubles', element: later(<Doubles />) },
       { path: '/exchanges', element: later(<Exchanges />) },
       { path: '/overview', element: later(<Overview />) },
+      { path: '/people', element: later(<People />) },
       { path: '/devices', element: later(<Devices />) },
       { path: '/index.html', element: <Navigate to="/" replace /> },
       { path: '*', element: <NotFound /> },

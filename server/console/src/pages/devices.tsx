@@ -40,6 +40,7 @@ export default function Devices() {
       sorter: (one, other) => (one.last_contact_ms ?? 0) - (other.last_contact_ms ?? 0),
     },
     { key: 'clock', title: t('device.clock'), render: (_, device) => <Clock skewMs={device.clock_skew_ms} /> },
+    { key: 'to_send', title: t('device.to_send'), align: 'right', render: (_, device) => device.to_send ?? t('device.to_send_unknown') },
     { key: 'enrolled', title: t('device.enrolled'), render: (_, device) => moment(device.enrolled_ms) },
     {
       key: 'act', title: t('device.act'),

@@ -5,7 +5,7 @@ import type { Key } from '../i18n';
 
 /** Every shortcut, by where it works. */
 const HELP: [Key, [string, Key][]][] = [
-  ['keys.everywhere', [['?', 'keys.help'], ['1', 'nav.today'], ['2', 'nav.doubles'], ['3', 'nav.quarantine'], ['4', 'nav.exchanges'], ['5', 'nav.devices'], ['6', 'nav.overview']]],
+  ['keys.everywhere', [['?', 'keys.help'], ['1', 'nav.today'], ['2', 'nav.doubles'], ['3', 'nav.quarantine'], ['4', 'nav.exchanges'], ['5', 'nav.devices'], ['6', 'nav.overview'], ['7', 'nav.people']]],
   ['keys.list', [['j ↓', 'keys.next_row'], ['k ↑', 'keys.previous_row'], ['Enter', 'keys.open'], ['/', 'keys.search'], ['n', 'keys.next_page'], ['p', 'records.back']]],
   ['keys.record', [
     ['j →', 'keys.next'], ['k ←', 'keys.previous'], ['a', 'keys.approve'], ['r', 'keys.return'], ['v', 'keys.void'],

@@ -56,6 +56,7 @@ function Frame({ name, unit }: { name: string; unit: string }) {
     '4': () => void navigate('/exchanges'),
     '5': () => void navigate('/devices'),
     '6': () => void navigate('/overview'),
+    '7': () => void navigate('/people'),
   });
   const unitName = units.data?.find((known) => known.code === unit)?.name ?? unit;
   return (
@@ -154,7 +155,7 @@ function Navigation() {
     { key: 'records', type: 'group' as const, label: t('nav.records'), children: records },
     {
       key: 'work', type: 'group' as const, label: t('nav.supervision'),
-      children: [page('/doubles', 'nav.doubles'), page('/quarantine', 'nav.quarantine'), page('/exchanges', 'nav.exchanges'), page('/devices', 'nav.devices')],
+      children: [page('/doubles', 'nav.doubles'), page('/quarantine', 'nav.quarantine'), page('/exchanges', 'nav.exchanges'), page('/people', 'nav.people'), page('/devices', 'nav.devices')],
     },
   ];
   const selected = pathname.split('/').slice(0, pathname.startsWith('/records/') ? 3 : 2).join('/');

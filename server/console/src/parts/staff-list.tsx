@@ -1,0 +1,116 @@
+import { Button, Modal, Table, type TableColumnsType } from 'antd';
+import { useRef, useState } from 'react';
+import { createPortal } from 'react-dom';
+import { useTranslation } from 'react-i18next';
+
+import { addStaff, previewStaff } from '../api/people';
+import type { Shapes } from '../api/client';
+import { moment } from '../logic/values';
+import { Failed } from './failed';
+import { roleKey } from './person-dialogs';
+
+type Row = Shapes['StaffRow'];
+type Added = Shapes['StaffBody'];
+
+/** People of a whole county from a list: looked at first, added all or none, and a sheet of invitations to print. */
+export function StaffList({ close }: { close: () => void }) {
+  const { t } = useTranslation();
+  const input = useRef<HTMLInputElement>(null);
+  const [rows, setRows] = useState<Row[]>();
+  const [added, setAdded] = useState<Added[]>();
+  const [error, setError] = useState<unknown>();
+  const [busy, setBusy] = useState(false);
+  const work = async (call: () => Promise<void>): Promise<void> => {
+    setBusy(true);
+    setError(undefined);
+    try {
+      await call();
+    } catch (failure) {
+      setError(failure);
+    } finally {
+      setBusy(false);
+    }
+  };
+  const read = (file: File | undefined): void => {
+    if (file) void work(async () => setRows(await previewStaff(file)));
+    // The same file, mended, is chosen again.
+    if (input.current) input.current.value = '';
+  };
+  const fresh = (rows ?? []).filter((row) => row.outcome === 'new');
+  const wrong = (rows ?? []).filter((row) => row.outcome === 'error').length;
+  const add = () => work(async () => setAdded(await addStaff(fresh.map(({ name, login, unit, role }) => ({ name, login, unit, role })))));
+  const footer = added ? (
+    <>
+      <Button onClick={close}>{t('close')}</Button>
+      <Button type="primary" onClick={() => window.print()}>
+        {t('staff.print')}
+      </Button>
+    </>
+  ) : (
+    <>
+      <Button onClick={close}>{t('staff.cancel')}</Button>
+      <Button type="primary" loading={busy} disabled={fresh.length === 0 || wrong > 0} onClick={() => void add()}>
+        {t('staff.add', { count: fresh.length })}
+      </Button>
+    </>
+  );
+  return (
+    <Modal open width={820} title={t('people.staff')} onCancel={close} footer={footer} closable={{ 'aria-label': t('close') }} mask={{ closable: false }}>
+      {!added && (
+        <>
+          <p>{t('staff.about')}</p>
+          <Button loading={busy} onClick={() => input.current?.click()}>
+            {t('staff.choose')}
+          </Button>
+          <input ref={input} type="file" hidden accept=".csv,.xlsx" aria-label={t('staff.choose')} onChange={(event) => read(event.target.files?.[0])} />
+          {rows && <p role="status">{t('staff.counts', { fresh: fresh.length, known: rows.length - fresh.length - wrong, wrong })}</p>}
+          {rows && <Preview rows={rows} />}
+        </>
+      )}
+      {error !== undefined && <Failed error={error} />}
+      {added && <p>{t('staff.added', { count: added.length })}</p>}
+      {added && createPortal(<Sheet people={added} />, document.body)}
+    </Modal>
+  );
+}
+
+/** Each row of the list, what is wrong first. */
+function Preview({ rows }: { rows: Row[] }) {
+  const { t } = useTranslation();
+  const weight = { error: 0, new: 1, exists: 2 } as Record<string, number>;
+  const columns: TableColumnsType<Row> = [
+    { key: 'row', title: t('staff.row'), width: 60, align: 'right', dataIndex: 'row' },
+    { key: 'name', title: t('people.name'), width: 110, dataIndex: 'name' },
+    { key: 'login', title: t('people.login'), width: 120, render: (_, row) => row.login || t('staff.drawn') },
+    { key: 'unit', title: t('column.unit'), render: (_, row) => row.unit_name || row.unit },
+    { key: 'role', title: t('people.role'), width: 110, render: (_, row) => (row.reason === 'role_unknown' ? row.role : t(roleKey(row.role))) },
+    {
+      key: 'outcome', title: t('many.outcome'), width: 220,
+      render: (_, row) => (row.outcome === 'error' ? <span className="warn">✕ {row.message ?? row.reason}</span> : t(row.outcome === 'new' ? 'staff.new' : 'staff.exists')),
+    },
+  ];
+  const sorted = [...rows].sort((one, other) => (weight[one.outcome] ?? 0) - (weight[other.outcome] ?? 0) || one.row - other.row);
+  return <Table<Row> size="small" rowKey="row" columns={columns} dataSource={sorted} pagination={{ pageSize: 50, hideOnSinglePage: true }} scroll={{ y: 320 }} />;
+}
+
+/** What is cut apart and handed out: a card for each person. On the screen it is not seen. */
+function Sheet({ people }: { people: Added[] }) {
+  const { t } = useTranslation();
+  return (
+    <div className="sheet" aria-hidden="true">
+      {people.map((person) => (
+        <div key={person.id} className="sheet-card">
+          <img src={`data:image/svg+xml,${encodeURIComponent(person.enrolment.qr_svg)}`} alt="" />
+          <div>
+            <strong>{person.name}</strong>
+            <div>{person.unit_name}</div>
+            <div>{t(roleKey(person.role))}</div>
+            <div>{t('sheet.login', { login: person.login })}</div>
+            {person.password && <div>{t('sheet.password', { password: person.password })}</div>}
+            <div>{t('sheet.scan', { time: moment(person.enrolment.expires_ms) })}</div>
+          </div>
+        </div>
+      ))}
+    </div>
+  );
+}
