@@ -19,6 +19,10 @@ const Records = lazy(() => import('./pages/records'));
 const RecordPage = lazy(() => import('./pages/record'));
 const Quarantine = lazy(() => import('./pages/quarantine'));
 const Devices = lazy(() => import('./pages/devices'));
+const Forms = lazy(() => import('./pages/forms'));
+const FormVersion = lazy(() => import('./pages/form-version'));
+const Audit = lazy(() => import('./pages/audit'));
+const Account = lazy(() => import('./pages/account'));
 
 // Most visits go there: it comes while the server is asked who this is.
 void import('./pages/records');
@@ -34,6 +38,10 @@ const router = createBrowserRouter([
       { path: '/records/:kind/:id', element: later(<RecordPage />) },
       { path: '/quarantine', element: later(<Quarantine />) },
       { path: '/devices', element: later(<Devices />) },
+      { path: '/forms', element: later(<Forms />) },
+      { path: '/forms/:kind/:version', element: later(<FormVersion />) },
+      { path: '/audit', element: later(<Audit />) },
+      { path: '/account', element: later(<Account />) },
       { path: '/index.html', element: <Navigate to="/" replace /> },
       { path: '*', element: <NotFound /> },
     ],

@@ -92,13 +92,15 @@ async function switchLanguage(): Promise<void> {
 
 function UserMenu({ name }: { name: string }) {
   const { t } = useTranslation();
+  const navigate = useNavigate();
   const leave = async (): Promise<void> => {
     await answer(api.POST('/logout')).catch(() => undefined);
     // Nothing of this user stays in the memory of the page.
     window.location.assign('/');
   };
+  const items = [{ key: 'account', label: t('nav.account') }, { key: 'leave', label: t('session.leave') }];
   return (
-    <Dropdown menu={{ items: [{ key: 'leave', label: t('session.leave') }], onClick: () => void leave() }} trigger={['click']}>
+    <Dropdown menu={{ items, onClick: ({ key }) => void (key === 'leave' ? leave() : navigate('/account')) }} trigger={['click']}>
       <Button type="text">{name} ▾</Button>
     </Dropdown>
   );
@@ -151,6 +153,8 @@ function Navigation() {
       children: [
         { key: '/quarantine', label: <Link to="/quarantine">{t('nav.quarantine')}</Link> },
         { key: '/devices', label: <Link to="/devices">{t('nav.devices')}</Link> },
+        { key: '/forms', label: <Link to="/forms">{t('nav.forms')}</Link> },
+        { key: '/audit', label: <Link to="/audit">{t('nav.audit')}</Link> },
       ],
     },
   ];
