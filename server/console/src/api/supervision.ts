@@ -68,3 +68,11 @@ export const useLog = (filters: LogFilters) =>
     queryFn: () => answer(api.GET('/audit', { params: { query: { ...logQuery(filters), limit: LOG_PAGE } } })),
     placeholderData: keepPreviousData, staleTime: 0,
   });
+
+/** The same rows as CSV, from the newest on; the server logs that they were taken. */
+export async function logFile(filters: LogFilters): Promise<Blob> {
+  const query = logQuery({ ...filters, before: undefined });
+  const file: unknown = await answer(api.GET('/audit.csv', { params: { query }, parseAs: 'blob' }));
+  await queryClient.invalidateQueries({ queryKey: ['audit'] });
+  return file as Blob;
+}

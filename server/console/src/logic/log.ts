@@ -58,13 +58,6 @@ export function logQuery({ user, action, subject, from, to, before }: LogFilters
   return { user, action, subject, before, since_ms: dayBegins(from), until_ms: end === undefined ? undefined : end + DAY_MS };
 }
 
-/** Where the same rows are as CSV. */
-export function csvAddress(filters: LogFilters): string {
-  const asked = Object.entries(logQuery({ ...filters, before: undefined })).filter(([, value]) => value !== undefined);
-  const search = new URLSearchParams(asked.map(([name, value]) => [name, String(value)])).toString();
-  return `/api/v1/audit.csv${search && '?'}${search}`;
-}
-
 /** An action in words; as the server named it where it is not known here. */
 export function actionText(action: string): string {
   const known = ACTIONS.find((one) => one === action);

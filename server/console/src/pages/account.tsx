@@ -106,6 +106,7 @@ function Sessions({ sessions }: { sessions: Session[] }) {
       await askAgain();
     }
   };
+  const ordered = [...sessions].sort((one, other) => Number(other.own) - Number(one.own));
   const columns: TableColumnsType<Session> = [
     { key: 'agent', title: t('account.browser'), render: (_, one) => <span title={one.agent}>{agentText(one.agent) || '—'}</span> },
     { key: 'address', title: t('account.address'), dataIndex: 'address' },
@@ -133,7 +134,7 @@ function Sessions({ sessions }: { sessions: Session[] }) {
           </Button>
         )}
       </h2>
-      <Table<Session> className="plain-table" size="small" rowKey="id" columns={columns} dataSource={sessions} pagination={{ pageSize: 20, hideOnSinglePage: true }} />
+      <Table<Session> className="plain-table" size="small" rowKey="id" columns={columns} dataSource={ordered} pagination={{ pageSize: 20, hideOnSinglePage: true }} />
     </section>
   );
 }

@@ -1,14 +1,15 @@
-import { Alert, Button, Input, Select, Table, type TableColumnsType } from 'antd';
+import { App, Button, Input, Select, Table, type TableColumnsType } from 'antd';
 import { useEffect, useState } from 'react';
 import { useTranslation } from 'react-i18next';
 import { useSearchParams } from 'react-router';
 
 import { ApiProblem, type Shapes } from '../api/client';
-import { useUnits } from '../api/queries';
-import { LOG_PAGE, useLog } from '../api/supervision';
-import { ACTIONS, actionText, csvAddress, detailText, logFiltersOf, logSearchOf, type LogFilters } from '../logic/log';
+import { useDevices, useUnits } from '../api/queries';
+import { LOG_PAGE, logFile, useLog } from '../api/supervision';
+import { ACTIONS, actionText, detailText, logFiltersOf, logSearchOf, type LogFilters } from '../logic/log';
+import { save } from '../logic/save';
 import { moment } from '../logic/values';
-import { Failed } from '../parts/failed';
+import { Failed, sentence } from '../parts/failed';
 import '../supervision.css';
 
 type Row = Shapes['AuditBody'];
@@ -45,7 +46,10 @@ function NotYours({ text }: { text: string }) {
   return (
     <>
       <h1>{t('nav.audit')}</h1>
-      <Alert type="info" showIcon title={text} description={t('log.not_yours')} />
+      <section className="card">
+        <h2>{text}</h2>
+        {t('log.not_yours')}
+      </section>
     </>
   );
 }
@@ -70,10 +74,29 @@ function LogFilterBar({ filters, change }: { filters: LogFilters; change: Change
         </Button>
       )}
       <span className="space" />
-      <Button href={csvAddress(filters)} download="audit.csv">
-        ⭳ {t('log.csv')}
-      </Button>
+      <Csv filters={filters} />
     </div>
+  );
+}
+
+function Csv({ filters }: { filters: LogFilters }) {
+  const { t } = useTranslation();
+  const { message } = App.useApp();
+  const [busy, setBusy] = useState(false);
+  const load = async (): Promise<void> => {
+    setBusy(true);
+    try {
+      save(await logFile(filters), 'audit.csv');
+    } catch (failure) {
+      message.error(sentence(failure));
+    } finally {
+      setBusy(false);
+    }
+  };
+  return (
+    <Button loading={busy} onClick={() => void load()}>
+      ↓ {t('log.csv')}
+    </Button>
   );
 }
 
@@ -115,11 +138,19 @@ function Day({ name, value, change }: { name: string; value: string | undefined;
   );
 }
 
+/** Names of users and devices, as far as they are known here, by id. */
+function useNames(rows: Row[] | undefined): Map<string, string> {
+  const devices = useDevices();
+  const named = (rows ?? []).map((row): [string, string] => [row.user ?? '', row.user_name ?? '']);
+  const carried = (devices.data ?? []).flatMap((device): [string, string][] => [[device.user, device.user_name], [device.id, device.name]]);
+  return new Map([...carried, ...named].filter(([id, name]) => id !== '' && name !== ''));
+}
+
 function LogTable({ rows, change }: { rows: Row[] | undefined; change: Change }) {
   const { t } = useTranslation();
   const units = useUnits();
   const unitName = (code: string) => units.data?.find((known) => known.code === code)?.name ?? code;
-  const names = new Map((rows ?? []).map((row) => [row.user, row.user_name]));
+  const names = useNames(rows);
   const only = (text: string, wanted: Partial<LogFilters>) => (
     <Button type="link" size="small" className="only" title={t('log.only', { what: text })} onClick={() => change(wanted)}>
       {text}
