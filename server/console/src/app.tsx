@@ -23,6 +23,10 @@ const Exchanges = lazy(() => import('./pages/exchanges'));
 const Overview = lazy(() => import('./pages/overview'));
 const People = lazy(() => import('./pages/people'));
 const Devices = lazy(() => import('./pages/devices'));
+const Forms = lazy(() => import('./pages/forms'));
+const FormVersion = lazy(() => import('./pages/form-version'));
+const Audit = lazy(() => import('./pages/audit'));
+const Account = lazy(() => import('./pages/account'));
 
 // Most visits go there: they come while the server is asked who this is.
 void import('./pages/today');
@@ -43,6 +47,10 @@ const router = createBrowserRouter([
       { path: '/overview', element: later(<Overview />) },
       { path: '/people', element: later(<People />) },
       { path: '/devices', element: later(<Devices />) },
+      { path: '/forms', element: later(<Forms />) },
+      { path: '/forms/:kind/:version', element: later(<FormVersion />) },
+      { path: '/audit', element: later(<Audit />) },
+      { path: '/account', element: later(<Account />) },
       { path: '/index.html', element: <Navigate to="/" replace /> },
       { path: '*', element: <NotFound /> },
     ],

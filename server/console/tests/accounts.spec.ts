@@ -1,24 +1,8 @@
 /** A user's first day: a password of their own, an authenticator app, recovery codes; and signing in with them. */
-import { createHmac } from 'node:crypto';
-
 import { accessible, expect, expected, listen, picture, signIn, test } from './base';
+import { STEP_S, totp } from './totp';
 
 const OWN_PASSWORD = 'Tse-khog 3700 m';
-const STEP_S = 30;
-
-function base32(text: string): Buffer {
-  const bits = [...text.replace(/ /g, '')].map((letter) => 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567'.indexOf(letter).toString(2).padStart(5, '0')).join('');
-  return Buffer.from((bits.match(/.{8}/g) ?? []).map((byte) => parseInt(byte, 2)));
-}
-
-/** The code of a step of time, as RFC 6238 has it. */
-function totp(secret: string, step: number): string {
-  const counter = Buffer.alloc(8);
-  counter.writeBigUInt64BE(BigInt(step));
-  const hash = createHmac('sha1', base32(secret)).update(counter).digest();
-  const at = (hash.at(-1) ?? 0) & 15;
-  return String((hash.readUInt32BE(at) & 0x7fffffff) % 1_000_000).padStart(6, '0');
-}
 
 test('a new user sets up the account, and signs in with a code', async ({ browser, stage }) => {
   stage.administer('user', 'second-factor', 'required');

@@ -55,6 +55,16 @@ export function pick(labels: Record<string, string> | undefined, otherwise: stri
   return labels[language()] || labels['zh-Hans'] || Object.values(labels).find((label) => label !== '') || otherwise;
 }
 
+/** A language's name in the screen's language. */
+export function languageName(code: string): string {
+  try {
+    return new Intl.DisplayNames([language()], { type: 'language' }).of(code) ?? code;
+  } catch {
+    // A form's author may write what is no language code.
+    return code;
+  }
+}
+
 declare module 'i18next' {
   interface CustomTypeOptions {
     keySeparator: false;

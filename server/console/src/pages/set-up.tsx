@@ -1,15 +1,11 @@
-import { Button, Form, Input } from 'antd';
 import { useState } from 'react';
 import { useTranslation } from 'react-i18next';
 
-import { answer, api, type Shapes } from '../api/client';
+import type { Shapes } from '../api/client';
 import { queryClient } from '../api/queries';
-import { Failed } from '../parts/failed';
+import { FactorForm, PasswordForm, RecoveryCodes } from '../parts/credentials';
 
-interface Passwords {
-  old: string;
-  new: string;
-}
+const askAgain = () => queryClient.invalidateQueries({ queryKey: ['me'] });
 
 /** What a new user does before anything else: a password of their own, and a second factor. */
 export function SetUpPage({ me }: { me: Shapes['MeBody'] }) {
@@ -19,117 +15,12 @@ export function SetUpPage({ me }: { me: Shapes['MeBody'] }) {
     <main className="alone">
       <h1>{t('setup.title')}</h1>
       {recovery ? (
-        <RecoveryCodes codes={recovery} />
+        <RecoveryCodes codes={recovery} button={t('setup.kept')} kept={() => void askAgain()} />
       ) : me.password_to_change ? (
-        <OwnPassword />
+        <PasswordForm first text={t('setup.password_text')} old={t('setup.password_old')} button={t('setup.next')} done={askAgain} />
       ) : (
-        <SecondFactor done={setRecovery} />
+        <FactorForm first text={t('setup.factor_text')} done={setRecovery} />
       )}
     </main>
-  );
-}
-
-const askAgain = () => queryClient.invalidateQueries({ queryKey: ['me'] });
-
-/** Sends a form; says what failed. */
-function useSending<T>(send: (body: T) => Promise<void>) {
-  const [error, setError] = useState<unknown>();
-  const [busy, setBusy] = useState(false);
-  const submit = async (body: T): Promise<void> => {
-    setBusy(true);
-    setError(undefined);
-    try {
-      await send(body);
-    } catch (failure) {
-      setError(failure);
-    } finally {
-      setBusy(false);
-    }
-  };
-  return { error, busy, submit };
-}
-
-function OwnPassword() {
-  const { t } = useTranslation();
-  const { error, busy, submit } = useSending(async (body: Passwords) => {
-    await answer(api.POST('/account/password', { body: { old: body.old, new: body.new } }));
-    await askAgain();
-  });
-  return (
-    <Form<Passwords> layout="vertical" size="middle" onFinish={(body) => void submit(body)} requiredMark={false}>
-      <p>{t('setup.password_text')}</p>
-      <Form.Item name="old" label={t('setup.password_old')} rules={[{ required: true, message: t('session.password_missing') }]}>
-        <Input.Password autoComplete="current-password" autoFocus />
-      </Form.Item>
-      <Form.Item name="new" label={t('setup.password_new')} extra={t('setup.password_rule')} rules={[{ required: true, message: t('session.password_missing') }]}>
-        <Input.Password autoComplete="new-password" />
-      </Form.Item>
-      <Form.Item
-        name="repeated"
-        label={t('setup.password_repeated')}
-        dependencies={['new']}
-        rules={[({ getFieldValue }) => ({
-          validator: (_, value) => (value === getFieldValue('new') ? Promise.resolve() : Promise.reject(new Error(t('setup.password_differs')))),
-        })]}
-      >
-        <Input.Password autoComplete="new-password" />
-      </Form.Item>
-      {error !== undefined && <Failed error={error} />}
-      <Button type="primary" htmlType="submit" loading={busy} block>
-        {t('setup.next')}
-      </Button>
-    </Form>
-  );
-}
-
-function SecondFactor({ done }: { done: (codes: string[]) => void }) {
-  const { t } = useTranslation();
-  const [factor, setFactor] = useState<Shapes['FactorBody']>();
-  const begin = useSending(async (body: Shapes['ProofRequest']) => setFactor(await answer(api.POST('/account/second-factor', { body }))));
-  const confirm = useSending(async (body: Shapes['CodeRequest']) => done((await answer(api.POST('/account/second-factor/confirm', { body }))).codes));
-  if (!factor) {
-    return (
-      <Form<Shapes['ProofRequest']> layout="vertical" size="middle" onFinish={(body) => void begin.submit(body)} requiredMark={false}>
-        <p>{t('setup.factor_text')}</p>
-        <Form.Item name="password" label={t('session.password')} rules={[{ required: true, message: t('session.password_missing') }]}>
-          <Input.Password autoComplete="current-password" autoFocus />
-        </Form.Item>
-        {begin.error !== undefined && <Failed error={begin.error} />}
-        <Button type="primary" htmlType="submit" loading={begin.busy} block>
-          {t('setup.next')}
-        </Button>
-      </Form>
-    );
-  }
-  return (
-    <Form<Shapes['CodeRequest']> layout="vertical" size="middle" onFinish={(body) => void confirm.submit(body)} requiredMark={false}>
-      <p>{t('setup.scan')}</p>
-      <img className="qr" src={`data:image/svg+xml,${encodeURIComponent(factor.qr_svg)}`} alt={t('setup.qr')} />
-      <p className="secret">{factor.secret.replace(/(.{4})(?=.)/g, '$1 ')}</p>
-      <Form.Item name="code" label={t('setup.code')} rules={[{ required: true, message: t('session.code_missing') }]}>
-        <Input autoComplete="one-time-code" inputMode="numeric" autoFocus />
-      </Form.Item>
-      {confirm.error !== undefined && <Failed error={confirm.error} />}
-      <Button type="primary" htmlType="submit" loading={confirm.busy} block>
-        {t('setup.next')}
-      </Button>
-    </Form>
-  );
-}
-
-function RecoveryCodes({ codes }: { codes: string[] }) {
-  const { t } = useTranslation();
-  return (
-    <>
-      <p>{t('setup.recovery_text')}</p>
-      <ol className="codes">
-        {codes.map((code) => (
-          <li key={code}>{code}</li>
-        ))}
-      </ol>
-      <Button type="primary" block onClick={() => void askAgain()}>
-        {t('setup.kept')}
-      </Button>
-    </>
   );
 }

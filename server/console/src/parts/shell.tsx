@@ -96,13 +96,15 @@ async function switchLanguage(): Promise<void> {
 
 function UserMenu({ name }: { name: string }) {
   const { t } = useTranslation();
+  const navigate = useNavigate();
   const leave = async (): Promise<void> => {
     await answer(api.POST('/logout')).catch(() => undefined);
     // Nothing of this user stays in the memory of the page.
     window.location.assign('/');
   };
+  const items = [{ key: 'account', label: t('nav.account') }, { key: 'leave', label: t('session.leave') }];
   return (
-    <Dropdown menu={{ items: [{ key: 'leave', label: t('session.leave') }], onClick: () => void leave() }} trigger={['click']}>
+    <Dropdown menu={{ items, onClick: ({ key }) => void (key === 'leave' ? leave() : navigate('/account')) }} trigger={['click']}>
       <Button type="text">{name} ▾</Button>
     </Dropdown>
   );
@@ -155,7 +157,7 @@ function Navigation() {
     { key: 'records', type: 'group' as const, label: t('nav.records'), children: records },
     {
       key: 'work', type: 'group' as const, label: t('nav.supervision'),
-      children: [page('/doubles', 'nav.doubles'), page('/quarantine', 'nav.quarantine'), page('/exchanges', 'nav.exchanges'), page('/people', 'nav.people'), page('/devices', 'nav.devices')],
+      children: [page('/doubles', 'nav.doubles'), page('/quarantine', 'nav.quarantine'), page('/exchanges', 'nav.exchanges'), page('/people', 'nav.people'), page('/devices', 'nav.devices'), page('/forms', 'nav.forms'), page('/audit', 'nav.audit')],
     },
   ];
   const selected = pathname.split('/').slice(0, pathname.startsWith('/records/') ? 3 : 2).join('/');

@@ -1,0 +1,81 @@
+/** The audit log's filters as they stand in the address, and its words. */
+import type { Shapes } from '../api/client';
+import { say, type Key } from '../i18n';
+
+/** What the server logs, by what it is about. */
+export const ACTIONS = [
+  'login', 'login_refused', 'code_refused', 'recovery_code', 'logout', 'sessions_ended', 'password_changed', 'password_reset', 'second_factor',
+  'second_factor_reset', 'user_added', 'roles_given', 'roles_taken', 'setting', 'approve', 'return', 'void', 'archive', 'choose', 'edit',
+  'reveal', 'admit', 'revoke', 'move', 'purge', 'double', 'no_double', 'double_undone', 'publish_form', 'export', 'restored_confirm', 'root_announced',
+  'root_took_over',
+] as const;
+
+const ROLES = ['field', 'township', 'county', 'prefecture', 'province', 'finance', 'lawyer', 'health', 'auditor', 'hub'] as const;
+
+export interface LogFilters {
+  user?: string;
+  action?: string;
+  subject?: string;
+  /** First and last day, `2026-11-20`, in the time of Shanghai. */
+  from?: string;
+  to?: string;
+  /** Rows below this number. */
+  before?: number;
+}
+
+const NAMES = ['user', 'action', 'subject', 'from', 'to', 'before'] as const;
+const DAY_MS = 86_400_000;
+const NUMBER = /^[1-9]\d{0,14}$/;
+
+/** The moment at which a day begins in Shanghai; nothing where it is no day. */
+export function dayBegins(day: string | undefined): number | undefined {
+  if (!day || !/^\d{4}-\d\d-\d\d$/.test(day)) return undefined;
+  const at = Date.parse(`${day}T00:00:00+08:00`);
+  return Number.isNaN(at) ? undefined : at;
+}
+
+/** The filters that an address asks for; what is no filter is left out. */
+export function logFiltersOf(search: URLSearchParams): LogFilters {
+  const word = (name: string) => search.get(name)?.trim() || undefined;
+  const day = (name: string) => (dayBegins(word(name)) === undefined ? undefined : word(name));
+  const before = word('before');
+  return {
+    user: word('user'), action: word('action'), subject: word('subject'), from: day('from'), to: day('to'),
+    before: before && NUMBER.test(before) ? Number(before) : undefined,
+  };
+}
+
+/** The address's part for these filters. */
+export function logSearchOf(filters: LogFilters): string {
+  const search = new URLSearchParams();
+  for (const name of NAMES) if (filters[name] !== undefined && filters[name] !== '') search.set(name, String(filters[name]));
+  return search.toString();
+}
+
+/** The filters as the server takes them. */
+export function logQuery({ user, action, subject, from, to, before }: LogFilters) {
+  const end = dayBegins(to);
+  return { user, action, subject, before, since_ms: dayBegins(from), until_ms: end === undefined ? undefined : end + DAY_MS };
+}
+
+/** An action in words; as the server named it where it is not known here. */
+export function actionText(action: string): string {
+  const known = ACTIONS.find((one) => one === action);
+  return known ? say(`log.action.${known}`) : action;
+}
+
+/** A row's detail: roles and units in words, all else as it is. */
+export function detailText(row: Pick<Shapes['AuditBody'], 'action' | 'detail'>, unitName: (code: string) => string): string {
+  const { action, detail } = row;
+  if (['user_added', 'roles_given', 'roles_taken'].includes(action)) return detail.split(' ').map((one) => roleText(one, unitName)).join('、');
+  const moved = action === 'move' && /^(\S+): ([^]*)$/.exec(detail);
+  return moved ? `${unitName(moved[1] ?? '')}: ${moved[2] ?? ''}` : detail;
+}
+
+function roleText(role: string, unitName: (code: string) => string): string {
+  const found = /^(\w+)@(\w+)$/.exec(role);
+  const known = ROLES.find((one) => one === found?.[1]);
+  if (!found || !known) return role;
+  const key: Key = `role.${known}`;
+  return say('log.role_at', { role: say(key), unit: unitName(found[2] ?? '') });
+}
