@@ -762,6 +762,43 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/staff": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Adds the people of a staff list, all or none; who is there already is left out. Each gets a link for a device. */
+        post: operations["add_staff"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/staff/previews": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * What a staff list would do, row by row: a CSV file (UTF-8 or GB18030) or a workbook with the columns 姓名 (name),
+         *     登录名 (login), 单位 (unit) and 角色 (role). Nothing is written.
+         */
+        post: operations["preview_staff"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/today": {
         parameters: {
             query?: never;
@@ -813,6 +850,126 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/users": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Users of the units that the caller supervises, by login. */
+        get: operations["users"];
+        put?: never;
+        /** Adds a user. */
+        post: operations["add_user"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/users/{id}/disable": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Takes all roles from another user, revokes their devices, and ends sessions and unused links. */
+        post: operations["disable"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/users/{id}/enrolment": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Makes a link with which one device of the user enrols within 24 hours. */
+        post: operations["enrolment"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/users/{id}/reset-factor": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Takes another user's second factor away: the next sign-in sets up a new one. Ends their sessions. */
+        post: operations["reset_factor"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/users/{id}/reset-password": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Gives another user a new password. Ends their sessions. */
+        post: operations["reset_password"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/users/{id}/roles": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Replaces all roles of another user. */
+        put: operations["set_roles"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/users/{id}/transfer": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Moves another user to a unit; the roles at the old unit go along. Phones enrol anew to write for the new unit. */
+        post: operations["transfer_user"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -826,6 +983,26 @@ export interface components {
             recovery_codes_left: number;
             /** @description Live sessions, the last used first. */
             sessions: components["schemas"]["SessionBody"][];
+        };
+        /** @description A user to be added. */
+        AddUserRequest: {
+            /** @description Login; drawn from the unit's code where there is none. */
+            login?: string | null;
+            /** @description Name as shown. */
+            name: string;
+            /** @description Draw a first password. By default where a role uses the console. */
+            password?: boolean | null;
+            /** @description Roles, at least one. */
+            roles: components["schemas"]["GrantBody"][];
+            /** @description Code of the unit. */
+            unit: string;
+        };
+        /** @description A user who was added. */
+        AddedUserBody: {
+            /** @description The first password, shown only now; to be changed at the first sign-in. */
+            password?: string | null;
+            /** @description The user. */
+            user: components["schemas"]["Person"];
         };
         /** @description What admitting did. */
         AdmittedBody: {
@@ -1034,6 +1211,12 @@ export interface components {
              * @description When it was revoked, milliseconds since 1970 UTC.
              */
             revoked_ms?: number | null;
+            /**
+             * Format: int64
+             * @description Changes that it has announced and not brought yet; null where none are known of. What it has not announced is known
+             *     to nobody but the device: at its next exchange it says.
+             */
+            to_send?: number | null;
             /** @description Code of the user's unit. */
             unit: string;
             /** @description Its user. */
@@ -1192,6 +1375,18 @@ export interface components {
             remove?: Record<string, never>;
             /** @description New answers by path; of several choices the whole list. */
             set?: Record<string, never>;
+        };
+        /** @description An invitation for a device. */
+        EnrolmentBody: {
+            /**
+             * Format: int64
+             * @description Until when, milliseconds since 1970 UTC.
+             */
+            expires_ms: number;
+            /** @description The link, for one device. Shown only now. */
+            link: string;
+            /** @description The same as a QR code: an SVG picture. */
+            qr_svg: string;
         };
         /** @description A page of exchanges. */
         ExchangeList: {
@@ -1417,6 +1612,13 @@ export interface components {
             /** @description The version. */
             version: string;
         };
+        /** @description A role to be given. */
+        GrantBody: {
+            /** @description Word of the role. */
+            role: string;
+            /** @description Code of the unit; it holds for all below too. */
+            unit: string;
+        };
         /** @description A group or repeat of a form: what a screen shows under one heading. */
         GroupBody: {
             /** @description Label by language; empty where the form gives none. */
@@ -1432,6 +1634,13 @@ export interface components {
         HeadsBody: {
             /** @description Its heads now. */
             heads: string[];
+        };
+        /** @description A role at a unit and all below it. */
+        HeldRole: {
+            /** @description Word of the role. */
+            role: string;
+            /** @description Code of the unit. */
+            unit: string;
         };
         /** @description A kind of record. */
         KindBody: {
@@ -1605,12 +1814,55 @@ export interface components {
              */
             with_problems: number;
         };
+        /** @description A password. */
+        PasswordBody: {
+            /** @description Shown only now; to be changed at the next sign-in. */
+            password: string;
+        };
         /** @description A new password, and the one until now. */
         PasswordRequest: {
             /** @description At least 10 characters, and not made of what everybody tries first. */
             new: string;
             /** @description The password until now. */
             old: string;
+        };
+        /** @description A page of users. */
+        PeopleList: {
+            /** @description Login of the last one looked at, where more follow. */
+            next?: string | null;
+            /** @description The users, by login. */
+            users: components["schemas"]["Person"][];
+        };
+        /** @description A user as supervisors see them. */
+        Person: {
+            /**
+             * Format: int64
+             * @description Devices that are not revoked.
+             */
+            devices: number;
+            /** @description The user has no role: nothing is left to sign in for. */
+            disabled: boolean;
+            /** @description The user. */
+            id: string;
+            /**
+             * Format: int64
+             * @description Last exchange of one of the user's devices, milliseconds since 1970 UTC.
+             */
+            last_contact_ms?: number | null;
+            /** @description Login. */
+            login: string;
+            /** @description Whoever asks may change this user. */
+            manageable: boolean;
+            /** @description Name as shown. */
+            name: string;
+            /** @description What the user may do. */
+            roles: components["schemas"]["HeldRole"][];
+            /** @description A second factor is set up. */
+            second_factor: boolean;
+            /** @description Code of the user's unit. */
+            unit: string;
+            /** @description Name of that unit. */
+            unit_name: string;
         };
         /** @description A record and the heads that were shown. */
         PinnedRecord: {
@@ -2019,6 +2271,11 @@ export interface components {
             /** @description Code of the unit; it holds for all below too. */
             unit: string;
         };
+        /** @description All roles that the user has then. */
+        RolesRequest: {
+            /** @description Roles, at least one. */
+            roles: components["schemas"]["GrantBody"][];
+        };
         /** @description A choice that is offered now. */
         RunChoice: {
             /** @description Label. */
@@ -2176,6 +2433,65 @@ export interface components {
             /** @description The user's name. */
             user_name: string;
         };
+        /** @description Somebody whom a staff list added. */
+        StaffBody: {
+            /** @description For a device. */
+            enrolment: components["schemas"]["EnrolmentBody"];
+            /** @description The user. */
+            id: string;
+            /** @description Login. */
+            login: string;
+            /** @description Name as shown. */
+            name: string;
+            /** @description The first password, where the role uses the console. Shown only now. */
+            password?: string | null;
+            /** @description Word of the role. */
+            role: string;
+            /** @description Code of the unit. */
+            unit: string;
+            /** @description Name of the unit. */
+            unit_name: string;
+        };
+        /** @description A person of a staff list. */
+        StaffEntryBody: {
+            /** @description Login; empty: one is drawn. */
+            login?: string;
+            /** @description Name as shown. */
+            name: string;
+            /** @description Word of the role; empty: `field`. */
+            role?: string;
+            /** @description Code of the unit. */
+            unit: string;
+        };
+        /** @description The people of a staff list. */
+        StaffRequest: {
+            /** @description At most 2,000. */
+            rows: components["schemas"]["StaffEntryBody"][];
+        };
+        /** @description What would become of a row of a list. */
+        StaffRow: {
+            /** @description Login; empty: one is drawn. */
+            login: string;
+            /** @description The same in words. */
+            message?: string | null;
+            /** @description Name as shown. */
+            name: string;
+            /** @description `new`, `exists` or `error`. */
+            outcome: string;
+            /** @description Stable word of what is wrong. */
+            reason?: string | null;
+            /** @description Word of the role; as written where there is no such role. */
+            role: string;
+            /**
+             * Format: int64
+             * @description Row of the table, from 1, the head included.
+             */
+            row: number;
+            /** @description Code of the unit; as written where there is no such unit. */
+            unit: string;
+            /** @description Name of the unit. */
+            unit_name: string;
+        };
         /** @description The record after a decision. */
         StateBody: {
             /** @description Its state now. */
@@ -2263,6 +2579,13 @@ export interface components {
             since_ms?: number | null;
             /** @description What waits for the user, by reason and kind; nothing for who decides nothing. */
             waiting: components["schemas"]["Waiting"][];
+        };
+        /** @description Where a user goes. */
+        TransferRequest: {
+            /** @description The roles hold at the old unit as well until they are taken: what the user's phones still have to send is taken. */
+            keep_roles?: boolean;
+            /** @description Code of the new unit. */
+            unit: string;
         };
         /** @description A unit. */
         UnitBody: {
@@ -4145,6 +4468,106 @@ export interface operations {
             };
         };
     };
+    add_staff: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StaffRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StaffBody"][];
+                };
+            };
+            /** @description `address_unset` */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `staff_row`, `staff_too_many`, `staff_passwords` */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `busy` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    preview_staff: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/octet-stream": number[];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StaffRow"][];
+                };
+            };
+            /** @description `upload_too_large` */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `staff_unreadable`, `staff_columns`, `staff_too_many` */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `busy` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
     today: {
         parameters: {
             query?: {
@@ -4216,6 +4639,406 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["UnitBody"][];
+                };
+            };
+        };
+    };
+    users: {
+        parameters: {
+            query?: {
+                /** @description Code of a unit: only of it and all below. */
+                unit?: string;
+                /** @description In the name or the login. */
+                text?: string;
+                /** @description `next` of the page before. */
+                after?: string;
+                /** @description Users, 1 to 200. Default 50. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PeopleList"];
+                };
+            };
+            /** @description `unit_unknown` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    add_user: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AddUserRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AddedUserBody"];
+                };
+            };
+            /** @description `not_supervisor`, `role_above` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `unit_unknown` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `login_taken` */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `name_malformed`, `login_malformed`, `role_unknown`, `roles_missing` */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    disable: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Person"];
+                };
+            };
+            /** @description `own_account`, `role_above` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `user_unknown` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `last_supervisor` */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    enrolment: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EnrolmentBody"];
+                };
+            };
+            /** @description `role_above` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `user_unknown` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `address_unset` */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `roles_missing`: the user is disabled */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    reset_factor: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Taken away */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `own_account`, `role_above` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `user_unknown` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    reset_password: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PasswordBody"];
+                };
+            };
+            /** @description `own_account`, `role_above` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `user_unknown` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `roles_missing`: the user is disabled */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    set_roles: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RolesRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Person"];
+                };
+            };
+            /** @description `own_account`, `role_above` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `user_unknown`, `unit_unknown` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `last_supervisor` */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `role_unknown`, `roles_missing` */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    transfer_user: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TransferRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Person"];
+                };
+            };
+            /** @description `own_account`, `role_above`, `not_supervisor` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `user_unknown`, `unit_unknown` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `last_supervisor` */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
                 };
             };
         };
