@@ -12,6 +12,7 @@ export const ACTIONS = [
 
 const ROLES = ['field', 'township', 'county', 'prefecture', 'province', 'finance', 'lawyer', 'health', 'auditor', 'hub'] as const;
 
+/** Which rows. */
 export interface LogFilters {
   user?: string;
   action?: string;
