@@ -85,7 +85,12 @@ test('a workbook with mistakes says where', async ({ page }) => {
   await accessible(page);
   await picture(page, 'form-errors');
   expected.messages = [/422/];
-  await page.getByLabel('表单文件').setInputFiles({ name: 'notes.txt', mimeType: 'text/plain', buffer: Buffer.from('no form') });
+  const dragged = await page.evaluateHandle(() => {
+    const files = new DataTransfer();
+    files.items.add(new File(['no form'], 'notes.txt'));
+    return files;
+  });
+  await page.locator('.drop').dispatchEvent('drop', { dataTransfer: dragged });
   await expect(page.getByText('这个文件不能用作表单')).toBeVisible();
 });
 

@@ -59,6 +59,7 @@ export async function publish(digest: string, unit: string | undefined): Promise
   return done;
 }
 
+/** The reader's own account. */
 export const useAccount = () => useQuery({ queryKey: ['account'], queryFn: () => answer(api.GET('/account')), staleTime: 0 });
 
 /** One page of the audit log, newest first. */

@@ -12,6 +12,7 @@ export const ACTIONS = [
 
 const ROLES = ['field', 'township', 'county', 'prefecture', 'province', 'finance', 'lawyer', 'health', 'auditor', 'hub'] as const;
 
+/** Which rows. */
 export interface LogFilters {
   user?: string;
   action?: string;
@@ -64,10 +65,14 @@ export function actionText(action: string): string {
   return known ? say(`log.action.${known}`) : action;
 }
 
-/** A row's detail: roles and units in words, all else as it is. */
+/** So much of a form's digest tells it from others. */
+const DIGEST_CHARS = 12;
+
+/** A row's detail: roles and units in words, digests in short, all else as it is. */
 export function detailText(row: Pick<Shapes['AuditBody'], 'action' | 'detail'>, unitName: (code: string) => string): string {
   const { action, detail } = row;
   if (['user_added', 'roles_given', 'roles_taken'].includes(action)) return detail.split(' ').map((one) => roleText(one, unitName)).join('、');
+  if (action === 'publish_form') return `${detail.slice(0, DIGEST_CHARS)}…`;
   const moved = action === 'move' && /^(\S+): ([^]*)$/.exec(detail);
   return moved ? `${unitName(moved[1] ?? '')}: ${moved[2] ?? ''}` : detail;
 }

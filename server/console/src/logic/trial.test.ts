@@ -1,6 +1,6 @@
 import { expect, test, describe } from 'vitest';
 
-import { boxAnswer, boxText, chosenOf, computedOf, isWrong, problemsOf, refusals, rowOf, screensOf, stepped, toggled, type Question, type Step } from './trial';
+import { boxAnswer, boxText, chosenOf, computedOf, isWrong, langOf, problemsOf, refusals, rowOf, screensOf, stepped, toggled, type Question, type Step } from './trial';
 
 function question(path: string, more: Record<string, unknown> = {}): Question {
   return {
@@ -71,6 +71,10 @@ describe('boxes', () => {
     expect(boxText(question('q', { field_type: 'datetime', value: '2026-10-01T10:30:00.000+08:00' }))).toBe('2026-10-01T10:30');
     expect(boxText(question('q', { value: 0 }))).toBe('0');
     expect(boxText(question('q'))).toBe('');
+  });
+
+  test('what is no language is not called one', () => {
+    expect(['zh-Hans', 'bo', 'chinese', '中文', undefined].map(langOf)).toEqual(['zh-Hans', 'bo', undefined, undefined, undefined]);
   });
 
   test('choices keep the order of their list', () => {

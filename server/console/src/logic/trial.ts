@@ -2,6 +2,7 @@
 import type { Shapes } from '../api/client';
 import type { Answer } from './values';
 
+/** One entry of a screen. */
 export type Question = Shapes['RunQuestion'];
 
 /** One step of filling in, as the server takes it. */
@@ -116,6 +117,11 @@ export function toggled(chosen: Answer, name: string, names: string[]): string[]
 export function chosenOf(answer: Answer): string[] {
   if (Array.isArray(answer)) return answer.map(String);
   return typeof answer === 'string' && answer !== '' ? answer.split(' ') : [];
+}
+
+/** A form's language as a page may name it; its author may have written any word. */
+export function langOf(code: string | undefined): string | undefined {
+  return code !== undefined && /^[a-z]{2,3}(-[a-z0-9]+)*$/i.test(code) ? code : undefined;
 }
 
 /** What stands in for what only a phone can record: its camera, microphone or position. */

@@ -53,13 +53,15 @@ export function Preview({ form, warnings, published }: Props) {
   const hindrance = HINDRANCES.find((known) => known === form.hindrance);
   // Who may not decide for all may for a unit below.
   const open = !form.hindrance || form.hindrance === 'not_publisher';
+  const last = form.last_version;
+  const version = last ? t('forms.version_after', { version: form.version, last }) : t('forms.version_first', { version: form.version });
   return (
     <>
       <section className="card" aria-labelledby="preview-title">
         <h2 id="preview-title">{t('forms.uploaded')}</h2>
         <dl className="answers">
           <Fact name={t('forms.kind')} value={form.kind} />
-          <Fact name={t('forms.version')} value={form.last_version ? t('forms.version_after', { version: form.version, last: form.last_version }) : t('forms.version_first', { version: form.version })} />
+          <Fact name={t('forms.version')} value={version} />
           <Fact name={t('forms.fields')} value={String(form.fields)} />
           <Fact name={t('trial.language')} value={form.languages.map(languageName).join('、')} />
           <Fact name={t('forms.records')} value={String(form.records)} />

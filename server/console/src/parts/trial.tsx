@@ -5,7 +5,7 @@ import { useTranslation } from 'react-i18next';
 import type { Shapes } from '../api/client';
 import { useRun, type Tried } from '../api/supervision';
 import { languageName } from '../i18n';
-import { computedOf, problemsOf, refusals, rowOf, screensOf, stepped, STEPS_MAX, titleOf, type Screen, type Step } from '../logic/trial';
+import { computedOf, langOf, problemsOf, refusals, rowOf, screensOf, stepped, STEPS_MAX, titleOf, type Screen, type Step } from '../logic/trial';
 import { Failed } from './failed';
 import { Entry, type Filling } from './question';
 import { Wait } from './wait';
@@ -19,7 +19,12 @@ function useTrial(tried: Tried) {
   const [turn, setTurn] = useState(0);
   const [wantedRow, setWantedRow] = useState<string>();
   const run = useRun(tried, language, steps);
-  const page = run.data;
+  const [kept, setKept] = useState<Shapes['RunPage']>();
+  useEffect(() => {
+    if (run.data) setKept(run.data);
+  }, [run.data]);
+  // Where the server cannot be asked, the phone stays as it was.
+  const page = run.data ?? kept;
   const screens = useMemo(() => screensOf(page?.questions ?? []), [page]);
   const current = Math.min(at, Math.max(0, screens.length - 1));
   useEffect(() => {
@@ -90,7 +95,7 @@ function Phone({ trial, title }: { trial: TrialState; title: string }) {
     <section className="phone-side" aria-label={t('trial.title')}>
       <Tools trial={trial} page={page} />
       {run.error && <Failed error={run.error} again={() => void run.refetch()} />}
-      <div className="phone" lang={page?.language} aria-busy={run.isFetching}>
+      <div className="phone" lang={langOf(page?.language)} aria-busy={run.isFetching}>
         <div className="phone-top">
           <strong>{title}</strong>
           <span>{screens.length > 0 && `${at + 1} / ${screens.length}`}</span>
@@ -165,13 +170,13 @@ function Findings({ trial, page }: { trial: TrialState; page: Shapes['RunPage'] 
       </h2>
       <div role="status">
         {problems.length === 0 && <p>{t(trial.left.size >= trial.screens.length ? 'trial.no_problem' : 'trial.no_problem_yet')}</p>}
-        <ul className="why-not">
+        <ul className="why-not found">
           {problems.slice(0, ROWS_SHOWN).map(({ at, question }) => (
             <li key={`${question.path} ${question.row ?? ''}`}>
               <Button type="link" size="small" onClick={() => trial.go(at)}>
                 {titleOf(question) || question.path}
               </Button>
-              {question.error}
+              {question.error} <span className="by">{t('trial.screen', { number: at + 1 })}</span>
             </li>
           ))}
         </ul>
