@@ -80,8 +80,13 @@ pub(crate) fn svg_qr(text: &str) -> Result<String, StoreError> {
     let width = modules.width;
     let mut path = String::new();
     for y in 0..width {
-        for x in (0..width).filter(|x| modules.at(*x, y)) {
-            path.push_str(&format!("M{x} {y}h1v1h-1z"));
+        let mut x = 0;
+        while x < width {
+            let run = (x..width).take_while(|x| modules.at(*x, y)).count();
+            if run > 0 {
+                path.push_str(&format!("M{x} {y}h{run}v1h-{run}z"));
+            }
+            x += run.max(1);
         }
     }
     Ok(format!(

@@ -2,6 +2,7 @@
 
 mod desk;
 mod operations;
+mod people;
 
 use crate::store::{Problem, StoreError};
 
@@ -42,7 +43,7 @@ impl Language {
 /// The text of `word` with its `{name}`s filled in; the word itself when the catalogue lacks it.
 #[must_use]
 pub fn text(language: Language, word: &str, args: &[(&'static str, String)]) -> String {
-    let mut all = CATALOGUE.iter().chain(desk::CATALOGUE).chain(operations::CATALOGUE);
+    let mut all = CATALOGUE.iter().chain(desk::CATALOGUE).chain(operations::CATALOGUE).chain(people::CATALOGUE);
     let Some((_, chinese, english)) = all.find(|(known, ..)| *known == word) else {
         return word.to_owned();
     };

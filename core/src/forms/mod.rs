@@ -27,7 +27,7 @@ pub use compare::{Difference, DifferenceKind, differences};
 #[cfg(feature = "xlsform")]
 pub use compile::{
     Compiled, SheetError, builtin, compile, compile_path, compile_path_with_warnings, compile_sheets,
-    compile_with_warnings,
+    compile_with_warnings, first_sheet,
 };
 pub use definition::{
     Check, Choice, Field, FieldType, FormDefinition, GroupItem, Labels, Merge, QuestionItem, RepeatItem, Sensitivity,

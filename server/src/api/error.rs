@@ -97,9 +97,14 @@ impl From<QueryRejection> for ApiError {
 fn status_of(word: &str) -> StatusCode {
     match word {
         "record_unknown" | "kind_unknown" | "quarantine_unknown" | "device_unknown" | "unit_unknown"
-        | "session_unknown" | "double_unknown" | "exchange_unknown" | "preview_unknown" => StatusCode::NOT_FOUND,
-        "not_publisher" => StatusCode::FORBIDDEN,
+        | "session_unknown" | "user_unknown" | "double_unknown" | "exchange_unknown" | "preview_unknown" => {
+            StatusCode::NOT_FOUND
+        }
+        "not_publisher" | "role_above" | "own_account" => StatusCode::FORBIDDEN,
         "form_moved" | "form_version_taken" | "form_area_changed" | "form_unit_narrower" => StatusCode::CONFLICT,
+        "login_taken" | "last_supervisor" | "address_unset" => StatusCode::CONFLICT,
+        "name_malformed" | "login_malformed" | "role_unknown" | "roles_missing" | "staff_unreadable"
+        | "staff_columns" | "staff_too_many" | "staff_passwords" | "staff_row" => StatusCode::UNPROCESSABLE_ENTITY,
         "upload_too_large" => StatusCode::PAYLOAD_TOO_LARGE,
         "workbook_refused" | "run_too_long" => StatusCode::UNPROCESSABLE_ENTITY,
         "busy" => StatusCode::SERVICE_UNAVAILABLE,

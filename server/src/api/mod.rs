@@ -11,6 +11,7 @@ mod kinds;
 mod many;
 mod moves;
 mod overview;
+mod people;
 mod records;
 mod session;
 mod supervise;
@@ -125,6 +126,16 @@ fn api() -> OpenApiRouter<App> {
         .routes(routes!(supervise::devices))
         .routes(routes!(supervise::revoke))
         .routes(routes!(supervise::units))
+        .routes(routes!(people::users))
+        .routes(routes!(people::add_user))
+        .routes(routes!(people::set_roles))
+        .routes(routes!(people::transfer_user))
+        .routes(routes!(people::reset_factor))
+        .routes(routes!(people::reset_password))
+        .routes(routes!(people::enrolment))
+        .routes(routes!(people::disable))
+        .routes(routes!(people::preview_staff).layer(DefaultBodyLimit::max(people::LIST_BYTES_MAX)))
+        .routes(routes!(people::add_staff))
         .routes(routes!(doubles::doubles))
         .routes(routes!(doubles::decided))
         .routes(routes!(doubles::double))

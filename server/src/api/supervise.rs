@@ -33,6 +33,9 @@ pub(crate) struct DeviceBody {
     clock_skew_ms: Option<i64>,
     /// When it was revoked, milliseconds since 1970 UTC.
     revoked_ms: Option<i64>,
+    /// Changes that it has announced and not brought yet; null where none are known of. What it has not announced is known
+    /// to nobody but the device: at its next exchange it says.
+    to_send: Option<u64>,
 }
 
 /// A unit.
@@ -127,6 +130,7 @@ pub(crate) async fn devices(State(app): State<App>, caller: Caller) -> Result<Js
         last_contact_ms: device.last_contact_ms,
         clock_skew_ms: device.clock_skew_ms,
         revoked_ms: device.revoked_ms,
+        to_send: device.to_send,
     };
     Ok(Json(devices.into_iter().map(body).collect()))
 }

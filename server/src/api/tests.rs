@@ -1,6 +1,8 @@
 mod accounts;
 mod console;
+mod people;
 mod quarantine;
+mod walk;
 
 use axum::body::Body;
 use axum::http::{Request, StatusCode};

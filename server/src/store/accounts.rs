@@ -129,6 +129,11 @@ pub(super) fn give_factor(
     Ok(if used { Factor::Fits(true) } else { Factor::Wrong })
 }
 
+/// The user gives a second factor when signing in.
+pub(super) fn has_factor(tx: &Connection, user: UserId) -> Result<bool, StoreError> {
+    Ok(row(tx, user)?.secret.is_some())
+}
+
 /// What the user has to do first.
 pub(super) fn unfinished(tx: &Connection, user: UserId) -> Result<Unfinished, StoreError> {
     let row = row(tx, user)?;
@@ -235,13 +240,18 @@ impl Store {
     pub fn reset_second_factor(&self, user: &str) -> Result<UserRow, StoreError> {
         self.write(|tx| {
             let user = users::named(tx, user)?;
-            let text = "UPDATE users SET totp = NULL, totp_pending = NULL WHERE id = ?1";
-            tx.execute(text, [user.id.as_bytes()])?;
-            tx.execute("DELETE FROM recovery_codes WHERE user = ?1", [user.id.as_bytes()])?;
-            tx.execute("DELETE FROM sessions WHERE user = ?1", [user.id.as_bytes()])?;
-            audit(tx, self.now_ms(), None, "second_factor_reset", &user.id.to_string(), "")?;
+            self.take_factor(tx, None, user.id)?;
             Ok(user)
         })
+    }
+
+    /// As [`Self::reset_second_factor`], for `by`.
+    pub(super) fn take_factor(&self, tx: &Connection, by: Option<UserId>, user: UserId) -> Result<(), StoreError> {
+        let text = "UPDATE users SET totp = NULL, totp_pending = NULL WHERE id = ?1";
+        tx.execute(text, [user.as_bytes()])?;
+        tx.execute("DELETE FROM recovery_codes WHERE user = ?1", [user.as_bytes()])?;
+        tx.execute("DELETE FROM sessions WHERE user = ?1", [user.as_bytes()])?;
+        audit(tx, self.now_ms(), by, "second_factor_reset", &user.to_string(), "")
     }
 
     /// Recovery codes that are left.

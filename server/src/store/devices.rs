@@ -5,10 +5,11 @@ use crate::sql::{Connection, OptionalExtension, Row};
 use fieldbook_core::access::Area;
 use fieldbook_core::ids::{ActorId, ChangeHash, DeviceId, UserId};
 use fieldbook_core::limits::DEVICE_NAME_CHARS_MAX;
-use fieldbook_core::protocol::{EnrolAnswer, Notice, Verdict};
-use fieldbook_core::sync::to_cbor;
+use fieldbook_core::protocol::{EnrolAnswer, Notice, Statement, Verdict};
+use fieldbook_core::sync::{from_cbor, to_cbor};
 use sha2::{Digest, Sha256};
 
+use super::audit::audit;
 use super::{Problem, Store, StoreError, UserRow, feeds, meta, restored, units, users};
 use crate::apart::{self, Line};
 use crate::code;
@@ -17,6 +18,9 @@ use crate::code;
 const CODE_BYTES: usize = 16;
 /// How long an enrolment code works.
 pub const CODE_LIFETIME_MS: i64 = 24 * 3600 * 1000;
+
+/// Statements that are looked at for what a device has still to send.
+const STATEMENTS_MAX: usize = 1_000;
 
 /// A fresh enrolment code.
 #[derive(Debug, Clone)]
@@ -50,6 +54,9 @@ pub struct DeviceRow {
     pub clock_skew_ms: Option<i64>,
     /// When it was revoked, milliseconds since 1970 UTC.
     pub revoked_ms: Option<i64>,
+    /// Changes that it has stated, signed, and not brought yet; `None` where none are known of. What it has not stated
+    /// nobody but the device knows.
+    pub to_send: Option<u64>,
 }
 
 const DEVICE_COLUMNS: &str = "devices.id, devices.name, devices.user, users.name, users.unit, enrolled_ms, \
@@ -66,13 +73,39 @@ fn device_of(row: &Row<'_>) -> sql::Result<DeviceRow> {
         last_contact_ms: row.get(6)?,
         clock_skew_ms: row.get(7)?,
         revoked_ms: row.get(8)?,
+        to_send: None,
     })
+}
+
+/// Changes that a device has stated and not brought: those behind the last one that was taken.
+fn to_send(tx: &Connection, id: DeviceId) -> Result<Option<u64>, StoreError> {
+    let text = "SELECT taken_statement, taken_index FROM devices WHERE id = ?1";
+    let (number, index): (Option<u64>, Option<u64>) =
+        tx.prepare(text)?.query_row([id.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let (number, taken) = (number.unwrap_or(0), index.map_or(0, |index| index + 1));
+    let text = "SELECT bytes FROM statements WHERE device = ?1 AND number >= ?2 ORDER BY number LIMIT ?3";
+    let mut statement = tx.prepare(text)?;
+    let rows = statement.query_map((id.as_bytes(), number, STATEMENTS_MAX), |row| row.get::<Vec<u8>>(0))?;
+    let mut stated: u64 = 0;
+    for bytes in rows {
+        let read = from_cbor::<Statement>(&bytes?).ok_or_else(|| StoreError::corrupt("statement", id))?;
+        stated += read.changes.len() as u64;
+    }
+    Ok(Some(stated.saturating_sub(taken)).filter(|left| *left > 0))
 }
 
 /// Every device, by user.
 pub(crate) fn all(tx: &Connection) -> Result<Vec<DeviceRow>, StoreError> {
     let mut statement = tx.prepare(&format!("SELECT {DEVICE_COLUMNS} ORDER BY users.name, enrolled_ms"))?;
     Ok(statement.query_map((), device_of)?.collect::<Result<_, _>>()?)
+}
+
+/// The same with what each has still to send, as far as it is known.
+pub(crate) fn fill_to_send(tx: &Connection, devices: &mut [DeviceRow]) -> Result<(), StoreError> {
+    for device in devices.iter_mut().filter(|device| device.revoked_ms.is_none()) {
+        device.to_send = to_send(tx, device.id)?;
+    }
+    Ok(())
 }
 
 /// The device with this id.
@@ -102,19 +135,27 @@ impl Store {
     /// # Errors
     /// `user_unknown`, `user_ambiguous`; else what the database said.
     pub fn new_enrolment(&self, user: &str) -> Result<EnrolCode, StoreError> {
-        let user = self.find_user(user)?;
+        self.write(|tx| {
+            let user = users::named(tx, user)?;
+            self.enrolment_for(tx, None, user)
+        })
+    }
+
+    /// As [`Self::new_enrolment`], for `by`.
+    pub(super) fn enrolment_for(
+        &self,
+        tx: &Connection,
+        by: Option<UserId>,
+        user: UserRow,
+    ) -> Result<EnrolCode, StoreError> {
         let mut bytes = [0; CODE_BYTES];
         self.random.fill(&mut bytes);
         let code = code::encode(&bytes);
         let now_ms = self.now_ms();
         let expires_ms = now_ms.saturating_add(CODE_LIFETIME_MS);
-        self.write(|tx| {
-            tx.execute(
-                "INSERT INTO enrolments(code_hash, user, created_ms, expires_ms) VALUES (?1, ?2, ?3, ?4)",
-                (code_hash(&code), user.id.as_bytes(), now_ms, expires_ms),
-            )?;
-            Ok::<_, StoreError>(())
-        })?;
+        tx.prepare("INSERT INTO enrolments(code_hash, user, created_ms, expires_ms) VALUES (?1, ?2, ?3, ?4)")?
+            .execute((code_hash(&code), user.id.as_bytes(), now_ms, expires_ms))?;
+        audit(tx, now_ms, by, "enrolment", &user.id.to_string(), "")?;
         Ok(EnrolCode { user, code, expires_ms })
     }
 
@@ -189,18 +230,24 @@ impl Store {
     /// # Errors
     /// `device_unknown`; else what the database said.
     pub fn revoke_device(&self, id: DeviceId) -> Result<bool, StoreError> {
-        let now_ms = self.now_ms();
         self.write(|tx| {
             if device(tx, id)?.is_none() {
                 return Err(StoreError::from(Problem::new("device_unknown").with("device", id)));
             }
-            let sql = "UPDATE devices SET revoked_ms = ?2 WHERE id = ?1 AND revoked_ms IS NULL";
-            let fresh = tx.execute(sql, (id.as_bytes(), now_ms))? == 1;
-            if fresh {
-                apart::append(self.folder(), &Line::Revoked(id))?;
-            }
-            Ok(fresh)
+            self.revoke_in(tx, None, id)
         })
+    }
+
+    /// As [`Self::revoke_device`], for `by`, of a device that is there.
+    pub(super) fn revoke_in(&self, tx: &Connection, by: Option<UserId>, id: DeviceId) -> Result<bool, StoreError> {
+        let now_ms = self.now_ms();
+        let sql = "UPDATE devices SET revoked_ms = ?2 WHERE id = ?1 AND revoked_ms IS NULL";
+        let fresh = tx.execute(sql, (id.as_bytes(), now_ms))? == 1;
+        if fresh {
+            audit(tx, now_ms, by, "revoke", &id.to_string(), "")?;
+            apart::append(self.folder(), &Line::Revoked(id))?;
+        }
+        Ok(fresh)
     }
 
     /// Gives `actor` to a device and user for ever, and tells so in the general feed of `unit`. False if it belongs to

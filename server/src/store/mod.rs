@@ -28,6 +28,7 @@ mod migrate;
 mod moves;
 mod overview;
 mod page;
+mod people;
 mod persons;
 mod previews;
 mod purge;
@@ -38,6 +39,7 @@ mod restored;
 mod reviews;
 mod segments;
 mod sessions;
+mod staff;
 mod succession;
 mod supervise;
 mod sync_log;
@@ -79,12 +81,14 @@ pub use import::NewRecord;
 pub use listing::{ListQuery, RecordLine, RecordList, RecordRow, RelatedKind, RelatedPage};
 pub use overview::{OverviewPage, PointsPage};
 pub use page::RecordPage;
+pub use people::{HeldRole, NewPerson, PEOPLE_MAX, PeopleList, PeopleQuery, Person};
 pub use previews::{
     FormDifference, FormKind, FormVersion, PreviewPage, PreviewedForm, PublishedForm, RefusedStep, RunChoice, RunPage,
     RunQuestion, RunStep, SheetNote, Tried,
 };
 pub use restored::RestoredState;
 pub(crate) use sessions::{SessionRow, SignIn, SignedIn};
+pub use staff::{StaffAdded, StaffEntry, StaffRow};
 pub use succession::Succession;
 pub use supervise::{QuarantineItem, QuarantinePage};
 pub(crate) use sync_log::{StoreLog, id_range, one_id};

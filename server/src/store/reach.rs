@@ -18,6 +18,16 @@ pub(crate) struct Reach {
     grants: Vec<(Role, BTreeSet<String>)>,
 }
 
+/// How high a role stands among those who give roles.
+fn level(role: Role) -> u8 {
+    match role {
+        Role::Province => 3,
+        Role::Prefecture => 2,
+        Role::County => 1,
+        Role::Field | Role::Township | Role::Finance | Role::Lawyer | Role::Health | Role::Auditor | Role::Hub => 0,
+    }
+}
+
 impl Reach {
     /// Of a user, as things stand in `tx`.
     pub(crate) fn of(tx: &Connection, user: UserId) -> Result<Self, StoreError> {
@@ -53,6 +63,14 @@ impl Reach {
     /// Some role may decide at `unit`.
     pub(crate) fn supervises(&self, unit: &str) -> bool {
         self.grants.iter().any(|(role, units)| role.supervises() && units.contains(unit))
+    }
+
+    /// May give `role` at `unit`: some role supervises there and stands no lower, or supervises the topmost unit, above which
+    /// nobody stands.
+    pub(crate) fn gives(&self, role: Role, unit: &str) -> bool {
+        let root = self.units.values().find(|unit| unit.parent.is_none());
+        let mut own = self.grants.iter().filter(|(own, units)| own.supervises() && units.contains(unit));
+        own.any(|(own, units)| level(*own) >= level(role) || root.is_some_and(|root| units.contains(&root.code)))
     }
 
     /// Some role may read records of `area` somewhere.

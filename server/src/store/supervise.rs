@@ -13,7 +13,6 @@ use serde_json::Value as Json;
 use utoipa::ToSchema;
 
 use super::again::Around;
-use super::audit::audit;
 use super::quarantine::QuarantineRow;
 use super::{DeviceRow, Problem, Store, StoreError, UserRow, console, devices, mask, quarantine, records, units};
 
@@ -185,6 +184,7 @@ impl Store {
                 .collect()
         })?;
         devices.retain(|device| reached.contains(&device.unit));
+        self.read(|tx| devices::fill_to_send(tx, &mut devices))?;
         Ok(devices)
     }
 
@@ -194,14 +194,15 @@ impl Store {
     /// `device_unknown`, also of what `user` does not supervise; else what the database said.
     pub fn revoke_for(&self, user: &UserRow, id: DeviceId) -> Result<(), StoreError> {
         let missing = || Problem::new("device_unknown").with("device", id);
-        self.read(|tx| {
+        self.write(|tx| {
             let device = devices::device(tx, id)?.ok_or_else(missing)?;
             let roles = units::roles_at(tx, user.id, &device.unit)?;
-            if roles.iter().any(|role| role.supervises()) { Ok(()) } else { Err(StoreError::from(missing())) }
-        })?;
-        self.revoke_device(id)?;
-        let now_ms = self.now_ms();
-        self.write(|tx| audit(tx, now_ms, Some(user.id), "revoke", &id.to_string(), ""))
+            if !roles.iter().any(|role| role.supervises()) {
+                return Err(StoreError::from(missing()));
+            }
+            self.revoke_in(tx, Some(user.id), id)?;
+            Ok(())
+        })
     }
 
     /// The units that the roles of `user` reach, and those above them, by code.

@@ -23,6 +23,17 @@ pub(crate) const PASSWORD_BYTES_MAX: usize = 256;
 /// Roles, each with the unit from which it holds downwards.
 pub type Granted = Vec<(Role, String)>;
 
+/// A user to be added.
+pub(super) struct NewUser<'a> {
+    pub(super) name: &'a str,
+    pub(super) unit: &'a str,
+    pub(super) roles: &'a [(Role, String)],
+    /// One is drawn from the unit's code where none is given.
+    pub(super) login: Option<&'a str>,
+    /// Of a password that has to be changed.
+    pub(super) hash: &'a str,
+}
+
 /// A user as listed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UserRow {
@@ -57,6 +68,13 @@ pub(crate) fn by_login(tx: &Connection, login: &str) -> Result<Option<(UserRow, 
     let mut statement = tx.prepare("SELECT id, name, login, unit, password FROM users WHERE login = ?1")?;
     let found = statement.query_row([login], |row| Ok((user_of(row)?, row.get(4)?))).optional()?;
     found.map(|(row, password)| Ok((finish(row)?, password))).transpose()
+}
+
+/// Every user whose login comes after `after`, by login, so many.
+pub(super) fn following(tx: &Connection, after: &str, limit: usize) -> Result<Vec<UserRow>, StoreError> {
+    let text = "SELECT id, name, login, unit FROM users WHERE login > ?1 ORDER BY login LIMIT ?2";
+    let rows: Vec<_> = tx.prepare(text)?.query_map((after, limit), user_of)?.collect::<Result<_, _>>()?;
+    rows.into_iter().map(finish).collect()
 }
 
 /// The user named by login, id or unique name.
@@ -101,7 +119,7 @@ pub fn password_fits(password: &str, hash: &str) -> bool {
     password.len() <= PASSWORD_BYTES_MAX && Argon2::default().verify_password(password.as_bytes(), &hash).is_ok()
 }
 
-fn new_password(random: &dyn Random) -> String {
+pub(super) fn new_password(random: &dyn Random) -> String {
     let mut bytes = [0; PASSWORD_BYTES];
     random.fill(&mut bytes);
     grouped(&code::encode(&bytes))
@@ -115,7 +133,7 @@ pub(super) fn grouped(code: &str) -> String {
     groups.join("-")
 }
 
-fn check_login(login: &str) -> Result<(), Problem> {
+pub(super) fn check_login(login: &str) -> Result<(), Problem> {
     let fits = !login.is_empty()
         && login.len() <= LOGIN_BYTES_MAX
         && login.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.@".contains(&byte));
@@ -146,50 +164,17 @@ impl Store {
         roles: &[Role],
         login: Option<&str>,
     ) -> Result<(UserRow, String), StoreError> {
-        units::check_name(name)?;
-        if let Some(login) = login {
-            check_login(login)?;
-        }
-        if roles.is_empty() {
-            return Err(Problem::new("roles_missing").into());
-        }
-        let password = new_password(self.random.as_ref());
-        let hash = hash_password(&password, self.random.as_ref())?;
-        let id = UserId::random(self.random.as_ref());
-        let row = self.write(|tx| {
-            units::wanted_unit(tx, unit)?;
-            let login = match login {
-                Some(login) if by_login(tx, login)?.is_some() => {
-                    return Err(StoreError::from(Problem::new("login_taken").with("login", login)));
-                }
-                Some(login) => login.to_owned(),
-                None => free_login(tx, unit)?,
-            };
-            tx.execute(
-                "INSERT INTO users(id, name, login, unit, password, created_ms, password_to_change)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, 1)",
-                (id.as_bytes(), name, &login, unit, &hash, self.now_ms()),
-            )?;
-            for role in roles {
-                grant(tx, id, *role, unit)?;
-            }
-            audit(
-                tx,
-                self.now_ms(),
-                None,
-                "user_added",
-                &id.to_string(),
-                &granted(roles.iter().map(|role| (*role, unit))),
-            )?;
-            Ok(UserRow { id, name: name.to_owned(), login, unit: unit.to_owned() })
-        })?;
+        let (password, hash) = self.drawn_password()?;
+        let roles: Granted = roles.iter().map(|role| (*role, unit.to_owned())).collect();
+        let new = NewUser { name, unit, roles: &roles, login, hash: &hash };
+        let row = self.write(|tx| self.insert_user(tx, None, &new))?;
         Ok((row, password))
     }
 
     /// Gives and takes roles of a user, each at a unit; returns all that the user holds then.
     ///
     /// # Errors
-    /// `user_unknown`, `unit_unknown`; else what the database said.
+    /// `user_unknown`, `unit_unknown`, `last_supervisor`; else what the database said.
     pub fn change_roles(
         &self,
         user: &str,
@@ -198,23 +183,7 @@ impl Store {
     ) -> Result<Vec<(Role, String)>, StoreError> {
         self.write(|tx| {
             let row = named(tx, user)?;
-            for (role, unit) in give {
-                units::wanted_unit(tx, unit)?;
-                grant(tx, row.id, *role, unit)?;
-            }
-            for (role, unit) in take {
-                tx.execute(
-                    "DELETE FROM user_roles WHERE user = ?1 AND role = ?2 AND unit = ?3",
-                    (row.id.as_bytes(), role.word(), unit),
-                )?;
-            }
-            let now_ms = self.now_ms();
-            for (action, changed) in [("roles_given", give), ("roles_taken", take)] {
-                if !changed.is_empty() {
-                    let detail = granted(changed.iter().map(|(role, unit)| (*role, unit.as_str())));
-                    audit(tx, now_ms, None, action, &row.id.to_string(), &detail)?;
-                }
-            }
+            self.grant_and_take(tx, None, row.id, give, take)?;
             units::roles(tx, row.id)
         })
     }
@@ -224,16 +193,10 @@ impl Store {
     /// # Errors
     /// `user_unknown`; else what the database said.
     pub fn reset_password(&self, user: &str) -> Result<(UserRow, String), StoreError> {
-        let password = new_password(self.random.as_ref());
-        let hash = hash_password(&password, self.random.as_ref())?;
+        let (password, hash) = self.drawn_password()?;
         let row = self.write(|tx| {
             let row = named(tx, user)?;
-            tx.execute(
-                "UPDATE users SET password = ?2, password_to_change = 1 WHERE id = ?1",
-                (row.id.as_bytes(), &hash),
-            )?;
-            tx.execute("DELETE FROM sessions WHERE user = ?1", [row.id.as_bytes()])?;
-            audit(tx, self.now_ms(), None, "password_reset", &row.id.to_string(), "")?;
+            self.replace_password(tx, None, row.id, &hash)?;
             Ok::<_, StoreError>(row)
         })?;
         Ok((row, password))
@@ -266,8 +229,116 @@ impl Store {
     }
 }
 
-fn granted<'a>(roles: impl Iterator<Item = (Role, &'a str)>) -> String {
-    roles.map(|(role, unit)| format!("{role}@{unit}")).collect::<Vec<_>>().join(" ")
+impl Store {
+    /// A new password, which is shown once, and its hash.
+    pub(super) fn drawn_password(&self) -> Result<(String, String), StoreError> {
+        let password = new_password(self.random.as_ref());
+        let hash = hash_password(&password, self.random.as_ref())?;
+        Ok((password, hash))
+    }
+
+    /// Adds a user for `by`; nobody is the command line.
+    pub(super) fn insert_user(
+        &self,
+        tx: &Connection,
+        by: Option<UserId>,
+        new: &NewUser<'_>,
+    ) -> Result<UserRow, StoreError> {
+        let NewUser { name, unit, roles, login, hash } = *new;
+        units::check_name(name)?;
+        if roles.is_empty() {
+            return Err(Problem::new("roles_missing").into());
+        }
+        units::wanted_unit(tx, unit)?;
+        let login = match login {
+            Some(login) => {
+                check_login(login)?;
+                if by_login(tx, login)?.is_some() {
+                    return Err(Problem::new("login_taken").with("login", login).into());
+                }
+                login.to_owned()
+            }
+            None => free_login(tx, unit)?,
+        };
+        let id = UserId::random(self.random.as_ref());
+        tx.prepare(
+            "INSERT INTO users(id, name, login, unit, password, created_ms, password_to_change)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, 1)",
+        )?
+        .execute((id.as_bytes(), name, &login, unit, hash, self.now_ms()))?;
+        for (role, at) in roles {
+            units::wanted_unit(tx, at)?;
+            grant(tx, id, *role, at)?;
+        }
+        audit(tx, self.now_ms(), by, "user_added", &id.to_string(), &granted(roles))?;
+        Ok(UserRow { id, name: name.to_owned(), login, unit: unit.to_owned() })
+    }
+
+    /// Gives and takes roles for `by`; nobody is the command line.
+    ///
+    /// # Errors
+    /// `unit_unknown`, `last_supervisor`; else what the database said.
+    pub(super) fn grant_and_take(
+        &self,
+        tx: &Connection,
+        by: Option<UserId>,
+        user: UserId,
+        give: &[(Role, String)],
+        take: &[(Role, String)],
+    ) -> Result<(), StoreError> {
+        let supervised = supervises_all(tx, user)?;
+        for (role, unit) in give {
+            units::wanted_unit(tx, unit)?;
+            grant(tx, user, *role, unit)?;
+        }
+        for (role, unit) in take {
+            tx.execute(
+                "DELETE FROM user_roles WHERE user = ?1 AND role = ?2 AND unit = ?3",
+                (user.as_bytes(), role.word(), unit),
+            )?;
+        }
+        if supervised && !supervises_all(tx, user)? && !has_top_supervisor(tx)? {
+            return Err(Problem::new("last_supervisor").into());
+        }
+        for (action, changed) in [("roles_given", give), ("roles_taken", take)] {
+            if !changed.is_empty() {
+                audit(tx, self.now_ms(), by, action, &user.to_string(), &granted(changed))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Replaces a password by one that has to be changed, and ends the user's sessions.
+    pub(super) fn replace_password(
+        &self,
+        tx: &Connection,
+        by: Option<UserId>,
+        user: UserId,
+        hash: &str,
+    ) -> Result<(), StoreError> {
+        let text = "UPDATE users SET password = ?2, password_to_change = 1 WHERE id = ?1";
+        tx.execute(text, (user.as_bytes(), hash))?;
+        tx.execute("DELETE FROM sessions WHERE user = ?1", [user.as_bytes()])?;
+        audit(tx, self.now_ms(), by, "password_reset", &user.to_string(), "")
+    }
+}
+
+/// The user supervises the topmost unit.
+fn supervises_all(tx: &Connection, user: UserId) -> Result<bool, StoreError> {
+    let Some(root) = units::root(tx)? else { return Ok(false) };
+    Ok(units::roles(tx, user)?.iter().any(|(role, at)| role.supervises() && *at == root.code))
+}
+
+/// Somebody supervises the topmost unit.
+fn has_top_supervisor(tx: &Connection) -> Result<bool, StoreError> {
+    let Some(root) = units::root(tx)? else { return Ok(false) };
+    let mut statement = tx.prepare("SELECT DISTINCT role FROM user_roles WHERE unit = ?1")?;
+    let words = statement.query_map([&root.code], |row| row.get(0))?.collect::<Result<Vec<String>, _>>()?;
+    Ok(words.iter().filter_map(|word| Role::from_word(word)).any(Role::supervises))
+}
+
+fn granted(roles: &[(Role, String)]) -> String {
+    roles.iter().map(|(role, unit)| format!("{role}@{unit}")).collect::<Vec<_>>().join(" ")
 }
 
 fn grant(tx: &Connection, user: UserId, role: Role, unit: &str) -> Result<(), StoreError> {

@@ -9,7 +9,8 @@ fn every_word_is_there_once_and_both_languages_name_the_same_things() {
         found.dedup();
         found
     };
-    let all: Vec<_> = CATALOGUE.iter().chain(desk::CATALOGUE).chain(operations::CATALOGUE).collect();
+    let all: Vec<_> =
+        CATALOGUE.iter().chain(desk::CATALOGUE).chain(operations::CATALOGUE).chain(people::CATALOGUE).collect();
     for (at, (word, chinese, english)) in all.iter().enumerate() {
         assert!(all[..at].iter().all(|(other, ..)| other != word), "{word} is there twice");
         assert_eq!(names(chinese), names(english), "{word}");

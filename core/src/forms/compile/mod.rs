@@ -76,8 +76,21 @@ pub fn compile_sheets(name: &str, files: &[(&str, &str)]) -> Result<Form, Vec<Sh
     guarded(|| compile_unguarded(&read()?)).map(|compiled| compiled.form)
 }
 
+/// The cells of a workbook's first sheet as texts, row by row, within the limits of forms. Of a formula there is what it came
+/// to when the workbook was saved.
+///
+/// # Errors
+/// What is wrong with the file; it has no sheet and row.
+pub fn first_sheet(workbook: &[u8]) -> Result<Vec<Vec<String>>, Vec<SheetError>> {
+    guarded(|| {
+        let source = Source::from_bytes("list", workbook).map_err(|error| vec![error])?;
+        let first = source.sheets.into_iter().next();
+        Ok(first.ok_or_else(|| vec![SheetError::of_workbook(FaultKind::NotAWorkbook)])?.1)
+    })
+}
+
 /// Readers of spreadsheets and rxform are libraries that a damaged or hostile workbook makes panic.
-fn guarded(work: impl FnOnce() -> Result<Compiled, Vec<SheetError>>) -> Result<Compiled, Vec<SheetError>> {
+fn guarded<T>(work: impl FnOnce() -> Result<T, Vec<SheetError>>) -> Result<T, Vec<SheetError>> {
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(work))
         .unwrap_or_else(|_| Err(vec![SheetError::of_workbook(FaultKind::WorkbookDamaged)]))
 }

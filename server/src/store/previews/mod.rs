@@ -44,7 +44,7 @@ impl Default for Desk {
 }
 
 /// One of the places at the desk, until it is dropped.
-struct Place<'a>(&'a AtomicUsize);
+pub(in crate::store) struct Place<'a>(&'a AtomicUsize);
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
@@ -54,7 +54,7 @@ impl Drop for Place<'_> {
 
 impl Desk {
     /// A place, if there is one.
-    fn place(&self) -> Result<Place<'_>, Problem> {
+    pub(in crate::store) fn place(&self) -> Result<Place<'_>, Problem> {
         if self.busy.fetch_add(1, Ordering::SeqCst) >= AT_ONCE_MAX {
             self.busy.fetch_sub(1, Ordering::SeqCst);
             return Err(Problem::new("busy"));

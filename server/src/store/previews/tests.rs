@@ -157,8 +157,10 @@ fn xlsx(sheet: &str, shared: &str) -> Vec<u8> {
     let types = "<Types xmlns=\"http://schemas.openxmlformats.org/package/2006/content-types\"/>";
     let book = "<workbook xmlns=\"http://schemas.openxmlformats.org/spreadsheetml/2006/main\" xmlns:r=\"http://schemas.openxmlformats.org/officeDocument/2006/relationships\"><sheets><sheet name=\"survey\" sheetId=\"1\" r:id=\"rId1\"/></sheets></workbook>";
     let relations = "<Relationships xmlns=\"http://schemas.openxmlformats.org/package/2006/relationships\"><Relationship Id=\"rId1\" Type=\"http://schemas.openxmlformats.org/officeDocument/2006/relationships/worksheet\" Target=\"worksheets/sheet1.xml\"/></Relationships>";
+    let first = "<Relationships xmlns=\"http://schemas.openxmlformats.org/package/2006/relationships\"><Relationship Id=\"rId1\" Type=\"http://schemas.openxmlformats.org/officeDocument/2006/relationships/officeDocument\" Target=\"xl/workbook.xml\"/></Relationships>";
     zipped(&[
         ("[Content_Types].xml", types.as_bytes()),
+        ("_rels/.rels", first.as_bytes()),
         ("xl/workbook.xml", book.as_bytes()),
         ("xl/_rels/workbook.xml.rels", relations.as_bytes()),
         ("xl/sharedStrings.xml", shared.as_bytes()),
@@ -274,4 +276,21 @@ async fn what_was_previewed_is_published_unless_another_version_was_meanwhile() 
     assert_eq!((&versions[0]["digest"], &forms[0]["reading_again"]), (&found["digest"], &json!(false)));
     let faults: Vec<String> = server.store.verify().unwrap().into_iter().flat_map(|check| check.faults).collect();
     assert!(faults.is_empty(), "{faults:?}");
+}
+
+#[tokio::test]
+async fn a_staff_list_is_read_from_a_workbook_and_a_formula_is_what_it_came_to() {
+    let server = TestServer::new();
+    let county = server.supervisor("李措毛", "6301", Role::County).await;
+    let cell = |at: &str, text: &str| format!("<c r=\"{at}\" t=\"inlineStr\"><is><t>{text}</t></is></c>");
+    let head = format!("<row r=\"1\">{}{}</row>", cell("A1", "姓名"), cell("B1", "单位"));
+    let formula = "<c r=\"A2\" t=\"str\"><f>CONCATENATE(\"多\",\"杰\")</f><v>多杰</v></c>";
+    let rows = format!("{head}<row r=\"2\">{formula}{}</row><row r=\"4\">{}</row>", cell("B2", "a"), cell("A4", "=x"));
+    let sheet = format!(
+        "<worksheet xmlns=\"http://schemas.openxmlformats.org/spreadsheetml/2006/main\"><sheetData>{rows}</sheetData></worksheet>"
+    );
+    let none = "<sst xmlns=\"http://schemas.openxmlformats.org/spreadsheetml/2006/main\"/>";
+    let (_, rows) = county.upload("staff/previews", xlsx(&sheet, none)).await;
+    assert_eq!((rows[0]["name"].as_str(), rows[0]["outcome"].as_str()), (Some("多杰"), Some("new")), "{rows}");
+    assert_eq!((rows[1]["row"].as_u64(), rows[1]["reason"].as_str()), (Some(4), Some("name_formula")));
 }
