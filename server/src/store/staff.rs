@@ -169,7 +169,7 @@ fn role_of(text: &str) -> Result<Role, Problem> {
     }
     let known = Role::from_word(&text.to_ascii_lowercase());
     let known = known.or_else(|| ROLES.iter().find(|(name, _)| *name == text).map(|(_, role)| *role));
-    let words = || Role::ALL.iter().map(|role| role.word()).collect::<Vec<_>>().join(", ");
+    let words = || ROLES.iter().map(|(name, role)| format!("{name} ({role})")).collect::<Vec<_>>().join(", ");
     known.ok_or_else(|| Problem::new("role_unknown").with("role", text).with("roles", words()))
 }
 
