@@ -1,4 +1,4 @@
-import { App, Button, Dropdown, Input, Table, type TableColumnsType } from 'antd';
+import { App, Button, Dropdown, Table, type TableColumnsType } from 'antd';
 import { useState } from 'react';
 import { useTranslation } from 'react-i18next';
 import { Link } from 'react-router';
@@ -9,7 +9,7 @@ import { useAddress } from '../logic/address';
 import { moment } from '../logic/values';
 import { Failed, sentence } from '../parts/failed';
 import { AddPerson, Invitation, OnePassword, Roles, roleKey, Transfer } from '../parts/person-dialogs';
-import { UnitPicker } from '../parts/record-filters';
+import { SearchBox, UnitPicker } from '../parts/record-filters';
 import { StaffList } from '../parts/staff-list';
 
 type Doing = 'add' | 'staff' | 'roles' | 'transfer' | 'enrolment';
@@ -29,8 +29,7 @@ export default function People() {
     <>
       <h1>{t('nav.people')}</h1>
       <div className="filters" role="search">
-        <Input.Search id="people-search" allowClear style={{ width: 220 }} aria-label={t('people.search')} placeholder={t('people.search')} defaultValue={asked('text')} maxLength={100}
-          onSearch={(text) => put({ text: text.trim() || undefined, after: undefined })} />
+        <SearchBox text={asked('text') ?? ''} hint={t('people.search')} change={(text) => put({ text, after: undefined })} />
         <UnitPicker value={asked('unit')} change={(unit) => put({ unit, after: undefined })} />
         <Button type="primary" onClick={() => setDoing({ what: 'add' })}>
           {t('people.add')}

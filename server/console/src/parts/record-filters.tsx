@@ -34,7 +34,7 @@ export function RecordFilters({ form, filters, columns, change }: Props) {
   const text = (value: boolean | undefined) => (value === undefined ? undefined : String(value));
   return (
     <div className="filters" role="search">
-      <SearchBox text={filters.text ?? ''} change={(words) => change({ text: words })} />
+      <SearchBox text={filters.text ?? ''} hint={t('filter.search_hint')} change={(words) => change({ text: words })} />
       <Select
         aria-label={t('column.state')} placeholder={t('filter.any_state')} allowClear mode="multiple" maxTagCount="responsive" style={{ width: 190 }}
         value={filters.state?.split(',') ?? []} onChange={(chosen: string[]) => change({ state: chosen.join() || undefined })}
@@ -61,7 +61,8 @@ export function RecordFilters({ form, filters, columns, change }: Props) {
   );
 }
 
-function SearchBox({ text, change }: { text: string; change: (text: string | undefined) => void }) {
+/** Words to look for; asked for when the typing rests. */
+export function SearchBox({ text, hint, change }: { text: string; hint: string; change: (text: string | undefined) => void }) {
   const { t } = useTranslation();
   const [typed, setTyped] = useState(text);
   useEffect(() => setTyped(text), [text]);
@@ -73,7 +74,7 @@ function SearchBox({ text, change }: { text: string; change: (text: string | und
   return (
     <Input
       id="record-search" type="search" allowClear style={{ width: 220 }} value={typed} aria-label={t('filter.search')}
-      placeholder={t('filter.search_hint')} onChange={(event) => setTyped(event.target.value)} maxLength={100} aria-keyshortcuts="/"
+      placeholder={hint} onChange={(event) => setTyped(event.target.value)} maxLength={100} aria-keyshortcuts="/"
     />
   );
 }

@@ -1,0 +1,66 @@
+/** People: added by hand and from a list, changed, invited. */
+import { accessible, expect, picture, test } from './base';
+
+test('somebody is added, given another role, and invited', async ({ page, stage }) => {
+  await page.goto('/people');
+  await expect(page.getByRole('cell', { name: 'maxiuying', exact: true })).toBeVisible();
+  await accessible(page);
+  await picture(page, 'people');
+  await page.getByRole('button', { name: '添加人员' }).click();
+  const dialog = page.getByRole('dialog');
+  await dialog.getByLabel('姓名').fill('旦增');
+  await dialog.getByLabel('登录名').fill('danzeng');
+  await dialog.getByRole('combobox', { name: '单位' }).first().click();
+  await page.locator('.ant-select-tree-title', { hasText: '麦秀镇工会' }).last().click();
+  await accessible(page);
+  await dialog.getByRole('button', { name: '添加人员' }).click();
+  await expect(page.getByRole('cell', { name: 'danzeng', exact: true })).toBeVisible();
+  await page.getByRole('button', { name: '对旦增的操作' }).click();
+  await page.getByRole('menuitem', { name: '改角色…' }).click();
+  await page.getByRole('button', { name: '+ 再加一个角色' }).click();
+  await page.getByRole('combobox', { name: '角色' }).nth(1).click();
+  await page.getByTitle('律师').click();
+  await accessible(page);
+  await page.getByRole('button', { name: /^保\s*存$/ }).click();
+  await expect(page.getByRole('row', { name: /danzeng/ })).toContainText('律师（麦秀镇工会）');
+  await page.getByRole('button', { name: '对旦增的操作' }).click();
+  await page.getByRole('menuitem', { name: '绑定手机…' }).click();
+  const link = await page.getByLabel('绑定链接').inputValue();
+  await accessible(page);
+  await picture(page, 'people-enrolment');
+  expect(link).toMatch(/^fieldbook:\/\//);
+  expect(stage.administer('user', 'list')).toContain('danzeng');
+});
+
+test('a staff list is looked at, mended, added, and printed', async ({ page }) => {
+  await page.goto('/people');
+  await page.getByRole('button', { name: '导入人员名单' }).click();
+  const choose = async (text: string) =>
+    page.locator('input[type=file]').setInputFiles({ name: '名单.csv', mimeType: 'text/csv', buffer: Buffer.from(`\uFEFF姓名,登录名,单位,角色\n${text}`) });
+  await choose('央金,yangjin,和日镇工会,\n卓玛,zhuoma,没有的单位,\n=1+1,gongshi,和日镇工会,\n多杰,duojie,泽曲镇工会,\n');
+  await expect(page.getByText('新增 1 人，已有 1 人，有误 2 行')).toBeVisible();
+  await expect(page.getByRole('button', { name: '添加 1 人' })).toBeDisabled();
+  await accessible(page);
+  await picture(page, 'staff-list');
+  await choose('央金,yangjin,和日镇工会,\n卓玛,zhuoma,632323103,乡镇\n多杰,duojie,泽曲镇工会,\n');
+  await page.getByRole('button', { name: '添加 2 人' }).click();
+  await expect(page.getByText('已添加 2 人。')).toBeVisible();
+  await page.emulateMedia({ media: 'print' });
+  await expect(page.locator('.sheet-card')).toHaveCount(2);
+  await expect(page.locator('.sheet-card').first()).toBeVisible();
+  await expect(page.locator('.frame')).toBeHidden();
+  await picture(page, 'staff-sheet');
+  await page.emulateMedia({ media: 'screen' });
+  await expect(page.locator('.sheet')).toBeHidden();
+});
+
+test('a new first password is shown once', async ({ page }) => {
+  await page.goto('/people?text=zhanghaiyan');
+  await page.getByRole('button', { name: '对张海燕的操作' }).click();
+  await page.getByRole('menuitem', { name: '取消身份验证器…' }).waitFor();
+  await page.getByRole('menuitem', { name: '重设密码…' }).click();
+  await accessible(page);
+  await page.getByRole('dialog').getByRole('button', { name: /^确\s*定$/ }).click();
+  await expect(page.getByText('只显示这一次；第一次登录时须改成自己的密码。')).toBeVisible();
+  await accessible(page);
+});
