@@ -4,7 +4,7 @@ import { person } from './people';
 import { familyId, TWICE, type Login, type Stage } from './stage';
 
 /** Households of 泽曲镇 that are handed in, one for each test. */
-const HANDED_IN = { keyboard: 6, both: 7, onward: 8, lost: 9, ended: 11, reveal: 12, voided: 13 };
+const HANDED_IN = { keyboard: 6, both: 7, onward: 8, lost: 9, ended: 11, reveal: 12, voided: 13, moves: 16 };
 /** Households of 泽曲镇 that are not handed in yet. */
 const OPEN = { chosen: 10, third: 15, moved: 20 };
 
@@ -304,4 +304,19 @@ test('what was seen today is not new again', async ({ browser, stage }) => {
   await arrived.getByRole('link', { name: '困难职工家庭档案' }).click();
   await expect(page.getByText('第 1–1 份，共 1 份')).toBeVisible();
   await page.context().close();
+});
+
+test('a record moves to another unit', async ({ page, stage }) => {
+  const id = familyId(HANDED_IN.moves);
+  await page.goto(`/records/household/${id}`);
+  await page.getByRole('button', { name: '移交到其他单位…' }).click();
+  const dialog = page.getByRole('dialog');
+  await dialog.getByRole('combobox', { name: '单位' }).click();
+  await page.locator('.ant-select-tree-title', { hasText: '和日镇工会' }).last().click();
+  await dialog.getByLabel('原因（会记入日志，请勿写姓名）').fill('搬家');
+  await accessible(page);
+  await dialog.getByRole('button', { name: /^移\s*交$/ }).click();
+  await expect(page.locator('.record-head')).toContainText('和日镇工会');
+  const moved = (await stage.call(stage.supervisors[0] as Login, 'GET', `records/${id}`)) as { unit_name: string };
+  expect(moved.unit_name).toBe('和日镇工会');
 });

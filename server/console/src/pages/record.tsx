@@ -16,6 +16,7 @@ import { Conflicts } from '../parts/conflicts';
 import { Decisions, useDecisions } from '../parts/decisions';
 import { Failed, sentence } from '../parts/failed';
 import { FormView } from '../parts/form-view';
+import { MoveRecord } from '../parts/move-record';
 import { MovedOn } from '../parts/moved-on';
 import { Related } from '../parts/related';
 import { StateTag } from '../parts/state-tag';
@@ -91,7 +92,7 @@ function OneRecord({ id, kind, neighbours }: Props) {
     <>
       <Head page={page} form={form.data} neighbours={neighbours} go={go} up={up} />
       <div className="record">
-        <Reading page={page} form={form.data} empty={empty} setEmpty={setEmpty} />
+        <Reading page={page} form={form.data} empty={empty} setEmpty={setEmpty} moved={() => void decided()} />
         <aside className="record-side" aria-label={t('record.side')}>
           {moved && <MovedOn moved={moved} form={form.data} take={() => void take()} />}
           <Decisions page={page} form={form.data} decisions={decisions} />
@@ -149,12 +150,15 @@ interface ReadingProps {
   form: KindForm;
   empty: boolean;
   setEmpty: (empty: boolean) => void;
+  /** It belongs to another unit now. */
+  moved: () => void;
 }
 
 /** The answers in the shape of the form; masked ones can be shown, and the server logs that. */
-function Reading({ page, form, empty, setEmpty }: ReadingProps) {
+function Reading({ page, form, empty, setEmpty, moved }: ReadingProps) {
   const { t } = useTranslation();
   const { message } = App.useApp();
+  const [moving, setMoving] = useState(false);
   const [clear, setClear] = useState<{ heads: string; values: unknown; fields: string[] }>();
   const heads = page.heads.join();
   const show = async (field: string): Promise<void> => {
@@ -177,7 +181,11 @@ function Reading({ page, form, empty, setEmpty }: ReadingProps) {
         </Button>
         {t('record.versions', { created: page.created_version, shown: page.form_version })}{' '}
         <Link to={`/records/${page.kind}?unit=${page.unit}`}>{t('record.same_unit')}</Link>
+        <Button type="link" onClick={() => setMoving(true)}>
+          {t('move.open')}
+        </Button>
       </p>
+      {moving && <MoveRecord page={page} close={() => setMoving(false)} moved={moved} />}
     </div>
   );
 }
