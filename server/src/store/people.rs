@@ -237,6 +237,12 @@ impl Store {
         new: &NewPerson,
         wanted: Option<bool>,
     ) -> Result<(Person, Option<String>), StoreError> {
+        // Hashing costs: only for who may ask for it.
+        self.read(|tx| {
+            let authority = Authority::of(tx, by)?;
+            authority.check_unit(&new.unit)?;
+            Ok(authority.check_gives(&new.roles)?)
+        })?;
         let (password, hash) = self.drawn_password()?;
         let wanted = wanted.unwrap_or_else(|| new.roles.iter().any(|(role, _)| uses_console(*role)));
         let person = self.write(|tx| {
@@ -338,6 +344,7 @@ impl Store {
     /// # Errors
     /// `user_unknown`, `own_account`, `role_above`, `roles_missing` of a disabled user; else what the database said.
     pub fn reset_password_of(&self, by: UserId, id: UserId) -> Result<String, StoreError> {
+        self.read(|tx| Ok(active(&Authority::of(tx, by)?.other(tx, id)?.1)?))?;
         let (password, hash) = self.drawn_password()?;
         self.write(|tx| {
             active(&Authority::of(tx, by)?.other(tx, id)?.1)?;
@@ -364,6 +371,7 @@ impl Store {
     /// # Errors
     /// `user_unknown`, `own_account`, `role_above`, `last_supervisor`; else what the database said.
     pub fn disable_user(&self, by: UserId, id: UserId) -> Result<Person, StoreError> {
+        self.read(|tx| Authority::of(tx, by)?.other(tx, id).map(drop))?;
         let (_, hash) = self.drawn_password()?;
         self.write(|tx| {
             let authority = Authority::of(tx, by)?;
