@@ -367,7 +367,7 @@ const CATALOGUE: &[(&str, &str, &str)] = &[
         "The key file {path} is missing, but there is a database. Put the key file back.",
     ),
     ("key_malformed", "密钥文件 {path} 应为 64 位十六进制数。", "The key file {path} must hold 64 hex digits."),
-    ("unit_unknown", "没有单位 {unit}。用 unit list 查看。", "No unit {unit}. See `unit list`."),
+    ("unit_unknown", "没有单位 {unit}，请核对编码或名称。", "No unit {unit}: check its code or name."),
     (
         "unit_code_malformed",
         "单位代码“{unit}”应为 1 至 32 位 ASCII 字母、数字、- 或 _。",

@@ -29,5 +29,5 @@ fn languages_are_chosen_by_tag_and_header() {
 #[test]
 fn texts_are_filled() {
     let text = text(Language::English, "unit_unknown", &[("unit", "X".to_owned())]);
-    assert_eq!(text, "No unit X. See `unit list`.");
+    assert_eq!(text, "No unit X: check its code or name.");
 }
