@@ -26,7 +26,7 @@ $(CONSOLE)/dist/index.html: $(CONSOLE)/node_modules/.package-lock.json $(CONSOLE
 
 console-test: console ## the console's logic, and every page in a real browser; pictures go to docs/pictures
 	@tests/scripts/setup.sh browser
-	cargo build --quiet -p fieldbook-server -p fieldbook-tests --bin fieldbook-server --bin fieldbook-phone
+	cargo build --quiet --workspace --bins
 	$(NODE_PATH_FIRST) cd $(CONSOLE) && npm run --silent test && npm run --silent browser
 
 demo: setup console ## one visit, two phones, one supervisor: separate processes, a bad network, under 10 minutes
@@ -44,16 +44,17 @@ test: setup ## everything that CI checks
 	$(MAKE) --no-print-directory console-test
 	$(MAKE) --no-print-directory kotlin
 
+# The whole workspace each time: a build of some packages would take other features, and build what they stand on anew.
 # Left out: what has no server process.
 NOT_ON_POSTGRES = simulation killed intake xlsforms tidy an_enrolment_code_is_refused_after_a_day
 postgres: setup ## the store's tests and the suite once more, with the server's rows in a PostgreSQL of their own
 	cargo build --quiet --workspace --all-targets
-	tests/scripts/postgres.sh cargo test --quiet -p fieldbook-server --lib
-	tests/scripts/postgres.sh cargo test --quiet -p fieldbook-tests --test suite -- $(addprefix --skip ,$(NOT_ON_POSTGRES))
+	tests/scripts/postgres.sh cargo test --quiet --workspace --lib
+	tests/scripts/postgres.sh cargo test --quiet --workspace --test suite -- $(addprefix --skip ,$(NOT_ON_POSTGRES))
 
 restore-drill: setup ## a server is set up, used, backed up, lost, restored and confirmed; phones give back the rest
-	cargo build --quiet -p fieldbook-server -p fieldbook-tests --bins
-	cargo test --quiet -p fieldbook-tests --test suite -- operations::drill --nocapture
+	cargo build --quiet --workspace --bins
+	cargo test --quiet --workspace --test suite -- operations::drill --nocapture
 
 package: setup console ## the server as a Debian package, under target/package
 	server/packaging/deb.sh
