@@ -13,6 +13,7 @@ mod value;
 
 pub use cell::{Cell, FromSql};
 pub use rows::{Row, Rows, Statement};
+pub use search::Words;
 pub use tables::{Table, Values};
 pub use value::{Params, Stored, ToSql, Value};
 

@@ -4,7 +4,20 @@
 
 use fieldbook_core::search::{IndexText, Part, fts5_query, parts};
 
-use super::{Connection, Engine, Result};
+use super::{Connection, Engine, Result, ToSql};
+
+/// What a row of the list is found by.
+pub struct Words {
+    /// The row's number.
+    pub n: i64,
+    /// The row is found by nothing yet.
+    pub new: bool,
+    /// Its words.
+    pub text: IndexText,
+}
+
+/// Rows that one statement writes.
+const ROWS_AT_ONCE: usize = 16;
 
 /// The prefix indexes keep a search fast that everything begins with: one letter, or the digits that a county shares.
 const SQLITE_TABLE: &str = "
@@ -31,37 +44,61 @@ impl Connection {
         }
     }
 
-    /// The row `n` is found by these words, and by no others.
+    /// Each of these rows is found by its words, and by no others. Many at once: FTS5 writes out what it holds whenever
+    /// another statement follows.
     ///
     /// # Errors
     /// What the database said.
-    pub fn put_words(&self, n: i64, new: bool, text: &IndexText) -> Result<()> {
-        if !new {
-            self.drop_words(n)?;
-        }
-        match &self.engine {
-            Engine::Sqlite(_) => {
-                let sql = "INSERT INTO lexicon(rowid, words, codes) VALUES (?1, ?2, ?3)";
-                self.prepare(sql)?.execute((n, &text.words, &text.codes))?;
-            }
-            Engine::Postgres(_) => {
-                let sql = "INSERT INTO lexicon(n, words) VALUES (?1, CAST(CAST(?2 AS TEXT) AS tsvector))";
-                self.prepare(sql)?.execute((n, vector(text)))?;
-            }
+    pub fn put_words(&self, rows: &[Words]) -> Result<()> {
+        for rows in rows.chunks(ROWS_AT_ONCE) {
+            let old: Vec<i64> = rows.iter().filter(|row| !row.new).map(|row| row.n).collect();
+            self.drop_words(&old)?;
+            self.insert_words(rows)?;
         }
         Ok(())
     }
 
-    /// The row `n` is found no more.
+    fn insert_words(&self, rows: &[Words]) -> Result<()> {
+        let (head, columns, place): (_, _, fn(usize) -> String) = match &self.engine {
+            Engine::Sqlite(_) => ("INSERT INTO lexicon(rowid, words, codes)", 3, |at| {
+                format!("(?{}, ?{}, ?{})", at + 1, at + 2, at + 3)
+            }),
+            Engine::Postgres(_) => ("INSERT INTO lexicon(n, words)", 2, |at| {
+                format!("(?{}, CAST(CAST(?{} AS TEXT) AS tsvector))", at + 1, at + 2)
+            }),
+        };
+        let places: Vec<String> = (0..rows.len()).map(|row| place(row * columns)).collect();
+        let vectors: Vec<String> = match &self.engine {
+            Engine::Sqlite(_) => Vec::new(),
+            Engine::Postgres(_) => rows.iter().map(|row| vector(&row.text)).collect(),
+        };
+        let mut values: Vec<&dyn ToSql> = Vec::with_capacity(rows.len() * columns);
+        for (at, row) in rows.iter().enumerate() {
+            values.push(&row.n);
+            match vectors.get(at) {
+                Some(vector) => values.push(vector),
+                None => values.extend([&row.text.words as &dyn ToSql, &row.text.codes]),
+            }
+        }
+        self.prepare(&format!("{head} VALUES {}", places.join(", ")))?.execute(&values[..])?;
+        Ok(())
+    }
+
+    /// These rows are found no more.
     ///
     /// # Errors
     /// What the database said.
-    pub fn drop_words(&self, n: i64) -> Result<()> {
-        let sql = match &self.engine {
-            Engine::Sqlite(_) => "DELETE FROM lexicon WHERE rowid = ?1",
-            Engine::Postgres(_) => "DELETE FROM lexicon WHERE n = ?1",
+    pub fn drop_words(&self, rows: &[i64]) -> Result<()> {
+        let column = match &self.engine {
+            Engine::Sqlite(_) => "rowid",
+            Engine::Postgres(_) => "n",
         };
-        self.prepare(sql)?.execute([n])?;
+        for rows in rows.chunks(ROWS_AT_ONCE) {
+            let places: Vec<String> = (1..=rows.len()).map(|at| format!("?{at}")).collect();
+            let values: Vec<&dyn ToSql> = rows.iter().map(|n| n as &dyn ToSql).collect();
+            let text = format!("DELETE FROM lexicon WHERE {column} IN ({})", places.join(", "));
+            self.prepare(&text)?.execute(&values[..])?;
+        }
         Ok(())
     }
 

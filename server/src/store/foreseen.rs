@@ -149,8 +149,9 @@ impl Foreseen {
     /// Works out what [`Store::take_change`] will need, without the database.
     pub(super) fn of(store: &Store, gathered: Gathered<'_>) -> Result<Self, StoreError> {
         let Gathered { changes, mut sources } = gathered;
-        let mut this = Self::default();
-        let mut underway: HashMap<RecordId, Underway> = HashMap::new();
+        let (all, records) = (changes.len(), sources.len());
+        let mut this = Self { judged: HashMap::with_capacity(all), rows: HashMap::with_capacity(records) };
+        let mut underway: HashMap<RecordId, Underway> = HashMap::with_capacity(records);
         for (change, form) in changes {
             let bytes: usize = underway.values().map(|underway| underway.record.body_bytes).sum();
             if bytes > RECORD_BYTES_MAX {

@@ -64,6 +64,6 @@ impl Store {
             let empty = Problem::new("value_refused").with("detail", format!("{} is empty", new.id));
             return Err(empty.into());
         }
-        self.save_record(tx, &mut open).map(|_| ())
+        self.save_record(tx, &mut open)
     }
 }

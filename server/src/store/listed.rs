@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use super::held::{Held, hold};
 use super::{Store, StoreError, mask, meta};
 use crate::sql;
-use crate::sql::{Connection, OptionalExtension};
+use crate::sql::{Connection, OptionalExtension, Words};
 
 /// The kind of what was purged: its row stays, so that whoever follows the serials hears of it.
 pub(crate) const GONE: &str = "";
@@ -167,8 +167,9 @@ fn next_serial(tx: &Connection) -> Result<i64, StoreError> {
 }
 
 impl ListedRow<'_> {
-    /// Writes the row; search and links only where they differ from what is there.
-    pub(crate) fn put(&self, tx: &Connection) -> Result<(), StoreError> {
+    /// Writes the row, and links where they differ from what is there; returns the words that are to be written, if they
+    /// differ.
+    pub(crate) fn put(&self, tx: &Connection) -> Result<Option<Words>, StoreError> {
         let digest = self.listing.digest();
         let mut known = tx.prepare("SELECT n, indexed FROM listed WHERE record = ?1")?;
         let known: Option<(i64, Vec<u8>)> =
@@ -205,11 +206,12 @@ impl ListedRow<'_> {
             ],
             |row| row.get(0),
         )?;
-        if known.as_ref().is_none_or(|(_, indexed)| indexed.as_slice() != digest) {
-            tx.put_words(n, known.is_none(), &search::index_text(&self.listing.search))?;
-            self.put_links(tx, known.is_none())?;
+        if known.as_ref().is_some_and(|(_, indexed)| indexed.as_slice() == digest) {
+            return Ok(None);
         }
-        Ok(())
+        let new = known.is_none();
+        self.put_links(tx, new)?;
+        Ok(Some(Words { n, new, text: search::index_text(&self.listing.search) }))
     }
 
     fn put_links(&self, tx: &Connection, new: bool) -> Result<(), StoreError> {
@@ -246,7 +248,7 @@ pub(crate) fn erased(tx: &Connection, record: RecordId) -> Result<(), StoreError
     let gone = (record.as_bytes(), GONE, [0; 0], next_serial(tx)?);
     let n: Option<i64> = tx.prepare(text)?.query_row(gone, |row| row.get(0)).optional()?;
     if let Some(n) = n {
-        tx.drop_words(n)?;
+        tx.drop_words(&[n])?;
     }
     for text in ["DELETE FROM links WHERE record = ?1", "DELETE FROM writers WHERE record = ?1"] {
         tx.prepare(text)?.execute([record.as_bytes()])?;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::sql;
-use crate::sql::{Connection, OptionalExtension};
+use crate::sql::{Connection, OptionalExtension, Words};
 use fieldbook_core::access::FeedId;
 use fieldbook_core::document::{Document, Rendition, ReviewMark, body, state_of};
 use fieldbook_core::forms::{EvalTime, Form, FormDefinition};
@@ -47,12 +47,14 @@ pub(crate) struct OpenRecord {
 }
 
 /// What saving a record found.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Saved {
     /// Fields that began to disagree, by path.
     pub(crate) conflicts: Vec<String>,
     /// It began to look like another record.
     pub(crate) doubled: bool,
+    /// What it is found by from now on, if that has changed.
+    pub(crate) words: Option<Words>,
 }
 
 /// A change that passed intake, on its way into the log.
@@ -249,11 +251,12 @@ impl Store {
     }
 
     /// Writes body and row of a record, the row under the newest form of its kind.
-    pub(crate) fn save_record(&self, tx: &Connection, open: &mut OpenRecord) -> Result<Saved, StoreError> {
-        self.save_record_as(tx, open, None)
+    pub(crate) fn save_record(&self, tx: &Connection, open: &mut OpenRecord) -> Result<(), StoreError> {
+        let saved = self.save_record_as(tx, open, None)?;
+        Ok(tx.put_words(saved.words.as_slice())?)
     }
 
-    /// As [`Self::save_record`], with what was worked out for it before.
+    /// As [`Self::save_record`], with what was worked out for it before; its words are left to the caller.
     pub(crate) fn save_record_as(
         &self,
         tx: &Connection,
@@ -272,12 +275,11 @@ impl Store {
         let state = state_of(&heads, submission.as_deref(), last.as_ref().map(|last| &last.mark));
         let conflicts = Json::from(read.conflicts.clone()).to_string();
         tx.prepare(
-            "INSERT INTO records(id, kind, created_version, unit, feed, salt, state, submission, heads, values_json,
-               conflicts_json, problems_json, conflict_count, problem_count, received_ms, changed_s)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
-             ON CONFLICT(id) DO UPDATE SET state = ?7, submission = ?8, heads = ?9, values_json = ?10,
-               conflicts_json = ?11, problems_json = ?12, conflict_count = ?13, problem_count = ?14,
-               received_ms = ?15, changed_s = ?16",
+            "INSERT INTO records(id, kind, created_version, unit, feed, salt, state, submission, heads, conflicts_json,
+               conflict_count, problem_count, received_ms, changed_s)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
+             ON CONFLICT(id) DO UPDATE SET state = ?7, submission = ?8, heads = ?9, conflicts_json = ?10,
+               conflict_count = ?11, problem_count = ?12, received_ms = ?13, changed_s = ?14",
         )?
         .execute(sql::params![
             open.id.as_bytes(),
@@ -289,21 +291,19 @@ impl Store {
             state.word(),
             submission,
             joined(&heads),
-            read.values.to_string(),
             conflicts,
-            Json::from(read.problems.clone()).to_string(),
-            i64::try_from(read.conflicts.len()).unwrap_or(i64::MAX),
-            i64::try_from(read.problems.len()).unwrap_or(i64::MAX),
+            read.conflicts.len(),
+            read.problems,
             open.received_ms,
             open.changed_s,
         ])?;
-        ListedRow {
+        let words = ListedRow {
             record: open.id,
             kind: &open.kind,
             unit: &open.feed.id.unit,
             state: state.word(),
             conflicts: read.conflicts.len(),
-            problems: read.problems.len(),
+            problems: read.problems,
             received_ms: open.received_ms,
             changed_s: open.changed_s,
             reviewed_ms: last.as_ref().map(|last| last.time_ms),
@@ -314,6 +314,7 @@ impl Store {
             .execute((open.id.as_bytes(), ready.body))?;
         open.dirty = false;
         let saved = Saved {
+            words,
             conflicts: new_conflicts(&open.conflicts, &read.conflicts),
             doubled: match &read.persons {
                 Some(found) => {
@@ -358,9 +359,9 @@ impl ReadyRow {
 
 /// What a row holds of a record's content.
 pub(crate) struct ReadRow {
-    pub(crate) values: Json,
     pub(crate) conflicts: Vec<Json>,
-    pub(crate) problems: Vec<Json>,
+    /// How often it breaks the form's rules.
+    pub(crate) problems: usize,
     pub(crate) listing: Listing,
     /// Whom it is about; `None` where the form marks nobody.
     pub(crate) persons: Option<Persons>,
@@ -377,7 +378,7 @@ fn new_conflicts(before: &str, now: &[Json]) -> Vec<String> {
     now.iter().filter_map(path).filter(|path| !known.contains(path)).collect()
 }
 
-/// Reads the merged record under `form`, of which `rendition` is: shown values, conflicts, what breaks the form's rules.
+/// Reads the merged record under `form`, of which `rendition` is.
 fn read_row(form: &Arc<Form>, open: &OpenRecord, rendition: &Rendition) -> ReadRow {
     let evaluation = form.evaluate(rendition.values(), EvalTime::new(open.changed_s, &open.id));
     let conflicts = rendition
@@ -385,15 +386,10 @@ fn read_row(form: &Arc<Form>, open: &OpenRecord, rendition: &Rendition) -> ReadR
         .iter()
         .map(|conflict| json!({ "path": conflict.path.to_string(), "count": conflict.values.len() }))
         .collect();
-    let problems = evaluation
-        .problems
-        .iter()
-        .map(|problem| json!({ "path": problem.path.to_string(), "message": problem.message }))
-        .collect();
     let listing = Listing::of(form, &evaluation.shown);
     let marks = form.definition().fields.iter().any(|field| field.identity);
     let persons = marks.then(|| Persons::of(form, &evaluation.shown));
-    ReadRow { values: form.values_to_json(&evaluation.shown), conflicts, problems, listing, persons }
+    ReadRow { conflicts, problems: evaluation.problems.len(), listing, persons }
 }
 
 /// Who writes under an actor.

@@ -109,6 +109,6 @@ impl Store {
             ],
         )?;
         doubles::note_review(tx, &open.kind, review)?;
-        self.save_record(tx, open).map(|_| ())
+        self.save_record(tx, open)
     }
 }

@@ -53,8 +53,7 @@ CREATE INDEX entries_record ON entries(record, feed, position) WHERE record IS N
 CREATE TABLE records (
   id BLOB PRIMARY KEY, kind TEXT NOT NULL, created_version TEXT NOT NULL, unit TEXT NOT NULL REFERENCES units(code),
   feed INTEGER NOT NULL REFERENCES feeds(id), salt BLOB NOT NULL, state TEXT NOT NULL, submission TEXT,
-  heads BLOB NOT NULL, values_json TEXT NOT NULL, conflicts_json TEXT NOT NULL, problems_json TEXT NOT NULL,
-  conflict_count INTEGER NOT NULL, problem_count INTEGER NOT NULL,
+  heads BLOB NOT NULL, conflicts_json TEXT NOT NULL, conflict_count INTEGER NOT NULL, problem_count INTEGER NOT NULL,
   received_ms INTEGER NOT NULL, changed_s INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX records_kind ON records(kind, id);

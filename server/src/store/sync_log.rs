@@ -113,15 +113,15 @@ impl<'a> StoreLog<'a> {
 
     /// Writes what is pending of the open records, in the order in which they were first changed.
     fn flush(&mut self) -> Result<(), LogError> {
-        for mut open in std::mem::take(&mut self.open) {
-            if open.dirty {
-                let writer = self.writer.as_deref().ok_or_else(|| LogError::other("no transaction"))?;
-                let ready = self.foreseen.row(open.id);
-                let saved = self.store.save_record_as(writer, &mut open, ready);
-                self.report.saved(open.id, saved.map_err(|error| self.store.looked_into(error))?);
-            }
+        let dirty: Vec<OpenRecord> = std::mem::take(&mut self.open).into_iter().filter(|open| open.dirty).collect();
+        let mut words = Vec::new();
+        for mut open in dirty {
+            let ready = self.foreseen.row(open.id);
+            let mut saved = self.write(|tx| self.store.save_record_as(tx, &mut open, ready))?;
+            words.extend(saved.words.take());
+            self.report.saved(open.id, saved);
         }
-        Ok(())
+        if words.is_empty() { Ok(()) } else { self.write(|tx| Ok(tx.put_words(&words)?)) }
     }
 }
 

@@ -81,15 +81,15 @@ impl Scene {
 
     /// All that the store shows of the record, and whether it holds together.
     fn shown(&self) -> Vec<String> {
-        let text = "SELECT heads, records.state || values_json || conflicts_json || problems_json || cells || records.changed_s \
-                    FROM records JOIN listed ON record = id";
+        let text = "SELECT body, records.state || conflicts_json || conflict_count || problem_count || cells || records.changed_s \
+                    FROM records JOIN listed ON listed.record = id JOIN bodies ON bodies.record = id";
         self.server
             .store
             .read(|tx| {
                 let mut statement = tx.prepare(text)?;
                 let rows = statement.query_map((), |row| Ok((row.get(0)?, row.get(1)?)))?;
                 let rows = rows.collect::<Result<Vec<(Vec<u8>, String)>, _>>()?;
-                Ok(rows.into_iter().map(|(heads, shown)| hex::encode(heads) + &shown).collect())
+                Ok(rows.into_iter().map(|(body, shown)| hex::encode(body) + &shown).collect())
             })
             .unwrap()
     }
