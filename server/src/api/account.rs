@@ -124,14 +124,17 @@ pub(crate) struct AuditBody {
     action: String,
     /// Id of what it was done to.
     subject: String,
+    /// Name of the user or device that this is.
+    subject_name: Option<String>,
     /// Names of fields, units, an address; no values.
     detail: String,
 }
 
 impl From<AuditRow> for AuditBody {
     fn from(row: AuditRow) -> Self {
-        let AuditRow { number, time_ms, user, user_name, action, subject, detail } = row;
-        Self { number, time_ms, user: user.map(|user| user.to_string()), user_name, action, subject, detail }
+        let AuditRow { number, time_ms, user, user_name, action, subject, subject_name, detail } = row;
+        let user = user.map(|user| user.to_string());
+        Self { number, time_ms, user, user_name, action, subject, subject_name, detail }
     }
 }
 
@@ -261,12 +264,13 @@ pub(crate) async fn audit_csv(
 
 fn table(rows: &[AuditRow]) -> Result<Vec<u8>, csv::Error> {
     let mut writer = csv::Writer::from_writer("\u{feff}".as_bytes().to_vec());
-    writer.write_record(["number", "time_ms", "user", "user_name", "action", "subject", "detail"])?;
+    writer.write_record(["number", "time_ms", "user", "user_name", "action", "subject", "subject_name", "detail"])?;
     for row in rows {
         let user = row.user.map(|user| user.to_string()).unwrap_or_default();
         let name = row.user_name.clone().unwrap_or_default();
         let cells = [row.number.to_string(), row.time_ms.to_string(), user, name];
-        let texts = [&row.action, &row.subject, &row.detail].map(String::clone);
+        let about = row.subject_name.clone().unwrap_or_default();
+        let texts = [row.action.clone(), row.subject.clone(), about, row.detail.clone()];
         writer.write_record(cells.into_iter().chain(texts).map(|cell| no_formula(&cell)))?;
     }
     writer.into_inner().map_err(|error| error.into_error().into())

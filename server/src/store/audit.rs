@@ -4,6 +4,8 @@
 //! A row that is changed or taken out from between is noticed. Rows cut from the end, or a whole log made anew by somebody
 //! with the database's key, are noticed only where an earlier head is known: `verify` prints the head, and backups hold it.
 
+use std::collections::BTreeMap;
+
 use crate::sql;
 use crate::sql::{Connection, OptionalExtension};
 use fieldbook_core::ids::UserId;
@@ -25,6 +27,8 @@ pub(crate) struct AuditRow {
     pub(crate) user_name: Option<String>,
     pub(crate) action: String,
     pub(crate) subject: String,
+    /// Name of the user or device that the subject is.
+    pub(crate) subject_name: Option<String>,
     pub(crate) detail: String,
 }
 
@@ -120,6 +124,13 @@ fn may_read(tx: &Connection, user: UserId) -> Result<bool, StoreError> {
     Ok(false)
 }
 
+/// Name of the user or the device that has this id.
+fn name_of(tx: &Connection, id: &str) -> Result<Option<String>, StoreError> {
+    let Ok(user) = id.parse::<UserId>() else { return Ok(None) };
+    let text = "SELECT name FROM users WHERE id = ?1 UNION ALL SELECT name FROM devices WHERE id = ?1 LIMIT 1";
+    Ok(tx.prepare(text)?.query_row([user.as_bytes()], |row| row.get(0)).optional()?)
+}
+
 impl Store {
     /// Rows of the log, newest first.
     ///
@@ -168,10 +179,19 @@ impl Store {
                     user_name: row.get(3)?,
                     action: row.get(4)?,
                     subject: row.get(5)?,
+                    subject_name: None,
                     detail: row.get(6)?,
                 })
             })?;
-            Ok(rows.collect::<Result<_, _>>()?)
+            let mut rows = rows.collect::<Result<Vec<_>, _>>()?;
+            let mut names = BTreeMap::new();
+            for row in &mut rows {
+                if !names.contains_key(&row.subject) {
+                    names.insert(row.subject.clone(), name_of(tx, &row.subject)?);
+                }
+                row.subject_name = names.get(&row.subject).cloned().flatten();
+            }
+            Ok(rows)
         })
     }
 

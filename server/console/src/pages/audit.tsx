@@ -4,7 +4,7 @@ import { useTranslation } from 'react-i18next';
 import { useSearchParams } from 'react-router';
 
 import { ApiProblem, type Shapes } from '../api/client';
-import { useDevices, useUnits } from '../api/queries';
+import { useUnits } from '../api/queries';
 import { LOG_PAGE, logFile, useLog } from '../api/supervision';
 import { ACTIONS, actionText, detailText, logFiltersOf, logSearchOf, type LogFilters } from '../logic/log';
 import { save } from '../logic/save';
@@ -138,19 +138,10 @@ function Day({ name, value, change }: { name: string; value: string | undefined;
   );
 }
 
-/** Names of users and devices, as far as they are known here, by id. */
-function useNames(rows: Row[] | undefined): Map<string, string> {
-  const devices = useDevices();
-  const named = (rows ?? []).map((row): [string, string] => [row.user ?? '', row.user_name ?? '']);
-  const carried = (devices.data ?? []).flatMap((device): [string, string][] => [[device.user, device.user_name], [device.id, device.name]]);
-  return new Map([...carried, ...named].filter(([id, name]) => id !== '' && name !== ''));
-}
-
 function LogTable({ rows, change }: { rows: Row[] | undefined; change: Change }) {
   const { t } = useTranslation();
   const units = useUnits();
   const unitName = (code: string) => units.data?.find((known) => known.code === code)?.name ?? code;
-  const names = useNames(rows);
   const only = (text: string, wanted: Partial<LogFilters>) => (
     <Button type="link" size="small" className="only" title={t('log.only', { what: text })} onClick={() => change(wanted)}>
       {text}
@@ -161,7 +152,7 @@ function LogTable({ rows, change }: { rows: Row[] | undefined; change: Change })
     { key: 'time', title: t('log.time'), width: 140, render: (_, row) => moment(row.time_ms) },
     { key: 'user', title: t('log.user'), width: 150, render: (_, row) => (row.user ? only(row.user_name ?? row.user, { user: row.user }) : <span className="by">{t('log.nobody')}</span>) },
     { key: 'action', title: t('log.action'), width: 150, render: (_, row) => only(actionText(row.action), { action: row.action }) },
-    { key: 'subject', title: t('log.subject'), width: 320, render: (_, row) => row.subject && only(names.get(row.subject) ?? row.subject, { subject: row.subject }) },
+    { key: 'subject', title: t('log.subject'), width: 320, render: (_, row) => row.subject && only(row.subject_name ?? row.subject, { subject: row.subject }) },
     { key: 'detail', title: t('log.detail'), className: 'log-detail', render: (_, row) => detailText(row, unitName) },
   ];
   return (

@@ -185,7 +185,7 @@ async fn the_audit_log_is_chained_only_added_to_and_read_by_few() {
     }
     let (_, rows) = county.get("audit?limit=200").await;
     let rows = rows.as_array().unwrap();
-    assert_eq!(rows[0]["action"], "login");
+    assert_eq!((&rows[0]["action"], &rows[0]["subject_name"]), (&json!("login"), &json!("多杰")));
     assert!(rows.windows(2).all(|pair| pair[0]["number"].as_i64() == pair[1]["number"].as_i64().map(|n| n + 1)));
     let (_, logins) = county.get("audit?action=login&limit=2").await;
     assert_eq!(logins.as_array().unwrap().len(), 2);

@@ -1084,6 +1084,8 @@ export interface components {
             number: number;
             /** @description Id of what it was done to. */
             subject: string;
+            /** @description Name of the user or device that this is. */
+            subject_name?: string | null;
             /**
              * Format: int64
              * @description Server's time, milliseconds since 1970 UTC.
