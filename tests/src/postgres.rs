@@ -54,3 +54,14 @@ pub fn database(address: &str) -> Result<String, String> {
     made.map_err(|error| error.to_string())?;
     Ok(format!("{address} dbname={name}"))
 }
+
+/// Ends every connection to the server at `address` but its own, as a restart or a standby that takes over does.
+///
+/// # Errors
+/// What the server said.
+pub fn cut(address: &str) -> Result<(), String> {
+    let text =
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname IS NOT NULL";
+    let connection = fieldbook_server::sql::Connection::postgres(&format!("{address} dbname=postgres"));
+    connection.and_then(|connection| connection.execute_batch(text)).map_err(|error| error.to_string())
+}

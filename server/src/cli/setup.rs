@@ -2,7 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::io::{BufRead, IsTerminal, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -236,11 +236,10 @@ fn configuration(language: Language, answers: &Answers, recipient: &BackupRecipi
     text(language, "configuration", &args)
 }
 
-/// Gives files to the user under which the server will run. Only root can, and only root has to.
-fn give_away(paths: &[&Path], user: Option<&str>) -> Result<(), StoreError> {
-    // Whoever made the data folder is who runs this.
-    let own = paths.first().and_then(|path| std::fs::metadata(path).ok());
-    if own.is_none_or(|folder| std::os::unix::fs::MetadataExt::uid(&folder) != 0) {
+/// Gives files to the user under which the server will run. Only root can, and only root has to; whoever made `made` is who
+/// runs this.
+fn give_away(paths: &[&Path], user: Option<&str>, made: &Path) -> Result<(), StoreError> {
+    if std::fs::metadata(made).map_err(file_error(made))?.uid() != 0 {
         return Ok(());
     }
     let accounts = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
@@ -257,8 +256,9 @@ fn give_away(paths: &[&Path], user: Option<&str>) -> Result<(), StoreError> {
 }
 
 fn chown(path: &Path, user: u32, group: u32) -> Result<(), StoreError> {
-    std::os::unix::fs::chown(path, Some(user), Some(group)).map_err(file_error(path))?;
-    if path.is_dir() {
+    // Not what a link points to: root must not give away what somebody else chose.
+    std::os::unix::fs::lchown(path, Some(user), Some(group)).map_err(file_error(path))?;
+    if path.symlink_metadata().is_ok_and(|file| file.is_dir()) {
         for entry in std::fs::read_dir(path).map_err(file_error(path))? {
             chown(&entry.map_err(file_error(path))?.path(), user, group)?;
         }
@@ -318,7 +318,7 @@ fn set_up(mut asked: Questions<'_>, options: &Options, given: &Setup) -> Result<
     let mut owned: Vec<&Path> = vec![&answers.data, &answers.backup_folder];
     owned.extend(answers.key_file.as_deref());
     owned.extend(answers.url_file.as_deref());
-    give_away(&owned, given.owner.as_deref())?;
+    give_away(&owned, given.owner.as_deref(), &file)?;
     say(language, "setup_made", &[("path", file.display().to_string())]);
     Ok(true)
 }

@@ -9,6 +9,7 @@ mod postgres;
 mod rows;
 mod search;
 mod tables;
+mod tls;
 mod value;
 
 pub use cell::{Cell, FromSql};
@@ -29,6 +30,20 @@ pub enum Error {
     /// PostgreSQL, or the connection to it, said so.
     #[error("{}", postgres::said(.0))]
     Postgres(#[from] ::postgres::Error),
+    /// The database is on another machine, and nothing says whose certificate it has to show.
+    #[error(
+        "the database is on another machine: its address must name, as sslrootcert=FILE, the certificate of the authority \
+         that vouches for it, since nothing may cross a network in the clear"
+    )]
+    InTheClear,
+    /// The certificates that vouch for the database cannot be read.
+    #[error("{path}: {detail}: it must hold, as PEM, the certificate of the authority that vouches for the database", path = path.display())]
+    Roots {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What is wrong.
+        detail: String,
+    },
     /// A statement of the transaction had failed: nothing of it was stored.
     #[error("a statement of the transaction had failed: nothing was stored")]
     Failed,

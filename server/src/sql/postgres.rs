@@ -10,7 +10,7 @@ use bytes::BytesMut;
 use tokio::runtime::{Handle, RuntimeFlavor};
 
 use super::cell::Cell;
-use super::{Error, Result, Value, dialect};
+use super::{Error, Result, Value, dialect, tls};
 
 /// Held by whoever writes until the transaction ends: the key of an advisory lock, "fieldboo".
 const WRITER_LOCK: i64 = 0x6669_656c_6462_6f6f;
@@ -170,9 +170,9 @@ pub(super) fn said(error: &::postgres::Error) -> String {
     }
 }
 
-/// A connection to the database at `url`.
-pub(super) fn connect(url: &str) -> std::result::Result<Client, ::postgres::Error> {
-    apart(&mut (), |()| Client::connect(url, ::postgres::NoTls))
+/// A connection to the database at `address`.
+pub(super) fn connect(address: &str) -> Result<Client> {
+    apart(&mut (), |()| tls::connect(address))
 }
 
 impl Drop for Session {

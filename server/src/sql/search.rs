@@ -60,9 +60,9 @@ impl Connection {
 
     fn insert_words(&self, rows: &[Words]) -> Result<()> {
         let (head, columns, place): (_, _, fn(usize) -> String) = match &self.engine {
-            Engine::Sqlite(_) => ("INSERT INTO lexicon(rowid, words, codes)", 3, |at| {
-                format!("(?{}, ?{}, ?{})", at + 1, at + 2, at + 3)
-            }),
+            Engine::Sqlite(_) => {
+                ("INSERT INTO lexicon(rowid, words, codes)", 3, |at| format!("(?{}, ?{}, ?{})", at + 1, at + 2, at + 3))
+            }
             Engine::Postgres(_) => ("INSERT INTO lexicon(n, words)", 2, |at| {
                 format!("(?{}, CAST(CAST(?{} AS TEXT) AS tsvector))", at + 1, at + 2)
             }),

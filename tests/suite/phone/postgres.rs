@@ -14,6 +14,9 @@ pub(super) fn database() -> Option<String> {
 }
 
 const NOTES: usize = 40;
+/// How often the database ends all connections during one exchange, and how long after the time before.
+const CUTS: u32 = 30;
+const CUT_EVERY_MS: u64 = 100;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn several_processes_on_one_database_serve_phones_that_move_between_them() {
@@ -51,6 +54,21 @@ async fn several_processes_on_one_database_serve_phones_that_move_between_them()
     assert_eq!(mine["heads"], theirs["heads"]);
     assert_eq!(mine["conflicts"][0]["values"].as_array().unwrap().len(), 2, "{mine}");
 
+    // The database fails over and over in the middle of an exchange, and comes back each time.
+    b.feed(&["import", "visit"], &lines).await.unwrap();
+    b.line.set_line(Line { bits_per_s: 64_000, ..Line::default() });
+    let (_, ()) = tokio::join!(b.sync(), async {
+        for _ in 0..CUTS {
+            tokio::time::sleep(std::time::Duration::from_millis(CUT_EVERY_MS)).await;
+            postgres::cut(&server.address).unwrap();
+        }
+    });
+    b.line.set_line(Line::default());
+    let after = b.sync().await.unwrap().pop().unwrap();
+    assert_eq!(after["not_taken"], 0, "{after}");
+    a.sync().await.unwrap();
+    assert_eq!(a.export("visit").await.unwrap().len(), 2 * NOTES + 1);
+
     // A process dies in the middle of an exchange: the phone goes on with the other one.
     b.feed(&["import", "visit"], &lines).await.unwrap();
     b.line.set_line(Line { bits_per_s: 8_000, ..Line::default() });
@@ -63,8 +81,8 @@ async fn several_processes_on_one_database_serve_phones_that_move_between_them()
     b.line.set_line(Line::default());
     b.sync().await.unwrap();
     a.sync().await.unwrap();
-    assert_eq!(a.export("visit").await.unwrap().len(), 2 * NOTES + 1);
-    assert_eq!(b.export("visit").await.unwrap().len(), 2 * NOTES + 1);
+    assert_eq!(a.export("visit").await.unwrap().len(), 3 * NOTES + 1);
+    assert_eq!(b.export("visit").await.unwrap().len(), 3 * NOTES + 1);
     let verified = second.administer(&["verify"]).unwrap();
     assert!(!verified.contains("fault"), "{verified}");
     let backup = data.with_extension("age");

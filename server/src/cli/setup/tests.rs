@@ -86,3 +86,40 @@ fn flags_answer_every_question_and_what_is_missing_is_named() {
     assert_eq!(read.server.name.as_deref(), Some("a \"county\""));
     assert_eq!(read.backup.keep(), crate::store::Keep::default());
 }
+
+/// A package makes the folder before `setup` is run, and gives it to the server's user.
+#[test]
+fn what_root_sets_up_belongs_to_the_server_also_in_a_folder_that_was_there() {
+    let folder = tempfile::tempdir().unwrap();
+    if folder.path().metadata().unwrap().uid() != 0 {
+        return;
+    }
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let (config, data, backups, key) = (at("server.toml"), at("data"), at("backups"), at("backup.key"));
+    let (nobody, group) = (65_534, 65_534);
+    std::fs::create_dir(&data).unwrap();
+    std::os::unix::fs::chown(&data, Some(nobody), Some(group)).unwrap();
+    std::fs::write(at("elsewhere"), "root's").unwrap();
+    std::os::unix::fs::symlink(at("elsewhere"), Path::new(&data).join("link")).unwrap();
+    let arguments = [
+        ["--config", &config],
+        ["--data", &data],
+        ["setup", "--yes"],
+        ["--address", "sync.example.cn:8443"],
+        ["--name", "泽库县总工会"],
+        ["--unit-code", "632323"],
+        ["--admin-name", "李措毛"],
+        ["--owner", "nobody"],
+        ["--backup-folder", &backups],
+        ["--backup-key-file", &key],
+    ];
+    run(&arguments.concat(), None).1.unwrap();
+    for folder in [&data, &backups] {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let entry = entry.unwrap();
+            assert_eq!(entry.metadata().unwrap().uid(), nobody, "{:?}", entry.path());
+        }
+        assert_eq!(std::fs::metadata(folder).unwrap().uid(), nobody, "{folder}");
+    }
+    assert_eq!(std::fs::metadata(at("elsewhere")).unwrap().uid(), 0, "what a link names is not given away");
+}
