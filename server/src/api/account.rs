@@ -6,13 +6,14 @@ use axum::extract::{Path, Query, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
+use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 use utoipa::{IntoParams, ToSchema};
 
 use super::App;
 use super::error::{ApiError, ProblemBody};
 use super::session::{AccountCaller, Caller};
 use crate::link;
-use crate::store::{AUDIT_PAGE_MAX, AuditQuery, AuditRow, Problem, SessionRow, StoreError};
+use crate::store::{AUDIT_ACTIONS, AUDIT_PAGE_MAX, AuditQuery, AuditRow, Problem, SessionRow, StoreError};
 
 /// A new password, and the one until now.
 #[derive(Deserialize, ToSchema)]
@@ -121,6 +122,7 @@ pub(crate) struct AuditBody {
     /// The name.
     user_name: Option<String>,
     /// Word of what was done.
+    #[schema(schema_with = action_schema)]
     action: String,
     /// Id of what it was done to.
     subject: String,
@@ -128,6 +130,10 @@ pub(crate) struct AuditBody {
     subject_name: Option<String>,
     /// Names of fields, units, an address; no values.
     detail: String,
+}
+
+fn action_schema() -> Object {
+    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(AUDIT_ACTIONS.iter().copied())).build()
 }
 
 impl From<AuditRow> for AuditBody {

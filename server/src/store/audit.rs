@@ -13,6 +13,46 @@ use sha2::{Digest, Sha256};
 
 use super::{Problem, Store, StoreError, units};
 
+/// The words of what is logged. Nothing else is, so that every page and every reader can know them all.
+pub(crate) const ACTIONS: &[&str] = &[
+    "login",
+    "login_refused",
+    "code_refused",
+    "recovery_code",
+    "logout",
+    "sessions_ended",
+    "password_changed",
+    "password_reset",
+    "second_factor",
+    "second_factor_reset",
+    "user_added",
+    "user_transferred",
+    "user_disabled",
+    "roles_given",
+    "roles_taken",
+    "enrolment",
+    "revoke",
+    "setting",
+    "approve",
+    "return",
+    "void",
+    "archive",
+    "reinstate",
+    "choose",
+    "edit",
+    "reveal",
+    "admit",
+    "move",
+    "purge",
+    "double",
+    "no_double",
+    "double_undone",
+    "publish_form",
+    "export",
+    "restored_confirm",
+    "root_announced",
+    "root_took_over",
+];
 /// Rows on a page of the log.
 pub(crate) const PAGE_MAX: usize = 200;
 /// Rows of one export.
@@ -58,7 +98,7 @@ fn link(before: &[u8], (number, time_ms): (i64, i64), user: Option<UserId>, text
     hash.finalize().into()
 }
 
-/// Adds a row: who (nobody where the command line did) did what, a fixed word, to which id; and fields' names, units, numbers
+/// Adds a row: who (nobody where the command line did) did what, one of [`ACTIONS`], to which id; and fields' names, units, numbers
 /// or an address besides, never values. The transaction must be one that writes alone.
 pub(crate) fn audit(
     tx: &Connection,
@@ -68,6 +108,9 @@ pub(crate) fn audit(
     subject: &str,
     detail: &str,
 ) -> Result<(), StoreError> {
+    if !ACTIONS.contains(&action) {
+        return Err(StoreError::corrupt("audit", format!("{action} is no word of the log")));
+    }
     let last = "SELECT id, chain FROM audit ORDER BY id DESC LIMIT 1";
     let last: Option<(i64, Vec<u8>)> =
         tx.prepare(last)?.query_row((), |row| Ok((row.get(0)?, row.get(1)?))).optional()?;

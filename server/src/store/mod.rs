@@ -62,7 +62,7 @@ use fieldbook_sqlite::KEY_BYTES;
 
 pub(crate) use accounts::Unfinished;
 pub use admit::AdmittedChange;
-pub(crate) use audit::{AuditQuery, AuditRow, PAGE_MAX as AUDIT_PAGE_MAX};
+pub(crate) use audit::{ACTIONS as AUDIT_ACTIONS, AuditQuery, AuditRow, PAGE_MAX as AUDIT_PAGE_MAX};
 pub use backup::{
     BackupKey, BackupMade, BackupRecipient, Keep, Relocated, Restore, prune, read_backup, relocate, restore_backup,
 };

@@ -1,3 +1,4 @@
+import type { Shapes } from '../api/client';
 import { beforeAll, describe, expect, test } from 'vitest';
 
 import { setLanguage } from '../i18n';
@@ -28,7 +29,7 @@ describe('words of the audit log', () => {
     expect([actionText('reveal'), actionText('new_one')]).toEqual(['查看掩码内容', 'new_one']);
   });
 
-  test.each([
+  test.each<[Shapes['AuditBody']['action'], string, string]>([
     ['roles_given', 'county@632323 field@1', '县级（泽库县总工会）、走访员（1）'], ['user_added', '', ''], ['roles_given', 'pilot@632323', 'pilot@632323'],
     ['move', '632323: 搬家', '泽库县总工会: 搬家'], ['login', '127.0.0.1', '127.0.0.1'],
     ['publish_form', '83b1e38c14f469d2f16fff33d793aaf2', '83b1e38c14f4…'],

@@ -5,10 +5,14 @@ import { say, type Key } from '../i18n';
 /** What the server logs, by what it is about. */
 export const ACTIONS = [
   'login', 'login_refused', 'code_refused', 'recovery_code', 'logout', 'sessions_ended', 'password_changed', 'password_reset', 'second_factor',
-  'second_factor_reset', 'user_added', 'roles_given', 'roles_taken', 'setting', 'approve', 'return', 'void', 'archive', 'choose', 'edit',
-  'reveal', 'admit', 'revoke', 'move', 'purge', 'double', 'no_double', 'double_undone', 'publish_form', 'export', 'restored_confirm', 'root_announced',
-  'root_took_over',
+  'second_factor_reset', 'user_added', 'user_transferred', 'user_disabled', 'roles_given', 'roles_taken', 'enrolment', 'revoke', 'setting', 'approve',
+  'return', 'void', 'archive', 'reinstate', 'choose', 'edit', 'reveal', 'admit', 'move', 'purge', 'double', 'no_double', 'double_undone', 'publish_form',
+  'export', 'restored_confirm', 'root_announced', 'root_took_over',
 ] as const;
+
+type None<T extends never> = T;
+/** Does not compile once the server logs what has no words here. */
+export type Unnamed = None<Exclude<Shapes['AuditBody']['action'], (typeof ACTIONS)[number]>>;
 
 const ROLES = ['field', 'township', 'county', 'prefecture', 'province', 'finance', 'lawyer', 'health', 'auditor', 'hub'] as const;
 

@@ -36,10 +36,13 @@ export default function Today() {
   );
 }
 
+/** Proposals that are counted; beyond them it says that there are more. */
+const DOUBLES_COUNTED = 50;
+
 /** One tile for each reason, with each kind's records behind it. */
 function Waits({ page }: { page: Page }) {
   const { t } = useTranslation();
-  const doubles = useDoubles({ limit: 1 });
+  const doubles = useDoubles({ limit: DOUBLES_COUNTED });
   const tiles = WAITING.map((what) => ({ what, kinds: page.waiting.filter((one) => one.what === what && one.records > 0) }));
   return (
     <div className="tiles">
@@ -73,7 +76,7 @@ function Waits({ page }: { page: Page }) {
         </Link>
         <Link className="tile-row" to="/doubles">
           <span>{t('nav.doubles')}</span>
-          <strong>{doubles.data ? (doubles.data.doubles.length > 0 ? t('today.some') : 0) : '…'}</strong>
+          <strong>{doubles.data ? `${doubles.data.doubles.length}${doubles.data.next ? '+' : ''}` : '…'}</strong>
         </Link>
       </section>
     </div>

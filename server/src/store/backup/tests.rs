@@ -117,7 +117,7 @@ fn a_restored_database_waits_and_the_one_before_is_put_aside() {
     assert!(!store.awaiting().unwrap());
     assert_eq!(word(store.confirm_restored()), "not_awaiting");
     // Numbers go on above those that came.
-    store.write(|tx| super::super::audit::audit(tx, 1, None, "test", "", "")).unwrap();
+    store.write(|tx| super::super::audit::audit(tx, 1, None, "setting", "", "")).unwrap();
 }
 
 #[test]

@@ -1073,8 +1073,8 @@ export interface components {
         };
         /** @description A row of the audit log. */
         AuditBody: {
-            /** @description Word of what was done. */
-            action: string;
+            /** @enum {string} */
+            action: "login" | "login_refused" | "code_refused" | "recovery_code" | "logout" | "sessions_ended" | "password_changed" | "password_reset" | "second_factor" | "second_factor_reset" | "user_added" | "user_transferred" | "user_disabled" | "roles_given" | "roles_taken" | "enrolment" | "revoke" | "setting" | "approve" | "return" | "void" | "archive" | "reinstate" | "choose" | "edit" | "reveal" | "admit" | "move" | "purge" | "double" | "no_double" | "double_undone" | "publish_form" | "export" | "restored_confirm" | "root_announced" | "root_took_over";
             /** @description Names of fields, units, an address; no values. */
             detail: string;
             /**
