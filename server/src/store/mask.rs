@@ -4,19 +4,20 @@ use std::collections::BTreeSet;
 
 use fieldbook_core::forms::{Field, FormDefinition, Scalar, Sensitivity, Values};
 
-/// Letters of a long answer that stay readable at its end, to tell people apart.
+/// Characters of a long number that stay readable at its end, to tell people apart.
 const TAIL_CHARS: usize = 4;
-/// Shortest answer whose end stays readable.
+/// Shortest number whose end stays readable.
 const LONG_CHARS_MIN: usize = 12;
 
-/// Hides an answer.
+/// Hides an answer; of a number, as of a card or an account, the end stays readable. Of a text it would tell the illness
+/// with which a sentence ends, of a position where it is.
 pub(crate) fn scalar(value: &Scalar) -> Scalar {
     let text = match value {
         Scalar::Text(text) => text.clone(),
         Scalar::Integer(number) => number.to_string(),
     };
     let count = text.chars().count();
-    if count < LONG_CHARS_MIN {
+    if count < LONG_CHARS_MIN || !text.chars().all(|letter| letter.is_ascii_alphanumeric()) {
         return Scalar::Text("***".to_owned());
     }
     let tail: String = text.chars().skip(count - TAIL_CHARS).collect();
@@ -43,5 +44,25 @@ pub(crate) fn values(form: &FormDefinition, values: &mut Values, revealed: &BTre
             *value = scalar(value);
         }
         values.sets.get_mut(&field.path).map(hide_set).unwrap_or_default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_of_long_numbers_the_end_stays_readable() {
+        for (answer, shown) in [
+            ("63232319620612014X", "**************014X"),
+            ("6217000010001234567", "***************4567"),
+            ("13997600777", "***"),
+            ("长期患有高血压，去年又查出糖尿病", "***"),
+            ("35.0366 101.4689 0 0", "***"),
+            ("hypertension, diabetes", "***"),
+        ] {
+            assert_eq!(scalar(&Scalar::Text(answer.to_owned())), Scalar::Text(shown.to_owned()));
+        }
+        assert_eq!(scalar(&Scalar::Integer(19_800)), Scalar::Text("***".to_owned()));
     }
 }
