@@ -17,6 +17,7 @@ import { consoleTheme } from './theme';
 const Today = lazy(() => import('./pages/today'));
 const Records = lazy(() => import('./pages/records'));
 const RecordPage = lazy(() => import('./pages/record'));
+const RecordById = lazy(() => import('./pages/record-by-id'));
 const Quarantine = lazy(() => import('./pages/quarantine'));
 const Doubles = lazy(() => import('./pages/doubles'));
 const Exchanges = lazy(() => import('./pages/exchanges'));
@@ -41,6 +42,7 @@ const router = createBrowserRouter([
       { path: '/', element: later(<Today />) },
       { path: '/records/:kind', element: later(<Records />) },
       { path: '/records/:kind/:id', element: later(<RecordPage />) },
+      { path: '/record/:id', element: later(<RecordById />) },
       { path: '/quarantine', element: later(<Quarantine />) },
       { path: '/doubles', element: later(<Doubles />) },
       { path: '/exchanges', element: later(<Exchanges />) },

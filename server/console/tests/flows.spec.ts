@@ -26,6 +26,10 @@ test('by keyboard alone: search, open, approve, on to the next, back', async ({ 
   await page.keyboard.press('j');
   await page.keyboard.press('j');
   await expect(page.locator('a.row-link').nth(1)).toBeFocused();
+  await page.keyboard.press('x');
+  await expect(page.getByText('已选 1 份')).toBeVisible();
+  await page.keyboard.press('x');
+  await expect(page.getByText(/已选/)).toHaveCount(0);
   const opened = await page.locator('a.row-link').nth(1).textContent();
   const next = await page.locator('a.row-link').nth(2).getAttribute('id');
   await page.keyboard.press('Enter');
@@ -86,6 +90,7 @@ test('two supervisors at once: the second hears what the first decided', async (
   await expect(page.getByText('这份档案刚刚有变化')).toBeVisible();
   await expect(page.locator('.moved')).toContainText('张海燕');
   await expect(page.locator('.moved')).toContainText('请补充收入证明');
+  await expect(page.locator('.failed')).toContainText('这份档案的状态已经变了');
   await accessible(page);
   await picture(page, 'record-decided-by-another');
   await page.getByRole('button', { name: '查看最新内容' }).click();

@@ -163,10 +163,10 @@ test('the account: sessions, password, second factor', async ({ browser, stage }
 
 test('the audit log: filtered, in the address, as CSV', async ({ page }) => {
   await page.goto('/audit');
-  await expect(page.getByRole('button', { name: '新增用户' }).first()).toBeVisible();
+  await expect(page.getByRole('button', { name: '添加人员' }).first()).toBeVisible();
   await accessible(page);
   await picture(page, 'audit');
-  await page.getByRole('button', { name: '新增用户' }).first().click();
+  await page.getByRole('button', { name: '添加人员' }).first().click();
   await expect(page).toHaveURL(/action=user_added/);
   await expect(page.getByText('县级（泽库县总工会）').first()).toBeVisible();
   await page.getByLabel('从').fill('2030-01-01');
@@ -178,7 +178,7 @@ test('the audit log: filtered, in the address, as CSV', async ({ page }) => {
   await page.getByLabel('操作人').fill('licuomao');
   await page.getByLabel('操作人').press('Enter');
   await expect(page).toHaveURL(/user=licuomao/);
-  await expect(page.getByRole('button', { name: '新增用户' })).toHaveCount(0);
+  await expect(page.getByRole('button', { name: '添加人员' })).toHaveCount(0);
   const [file] = await Promise.all([page.waitForEvent('download'), page.getByRole('button', { name: /下载 CSV/ }).click()]);
   expect(readFileSync(await file.path(), 'utf8')).toMatch(/^\uFEFFnumber,time_ms,user,/);
   // That it was taken is a row too.

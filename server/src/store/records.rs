@@ -143,23 +143,8 @@ impl Fetched {
                 (document, body.len())
             }
         };
-        let (rendition, fresh, dirty, left_again) = (None, false, false, None);
-        Ok(OpenRecord {
-            id,
-            kind,
-            feed,
-            document,
-            rendition,
-            body_bytes,
-            salt,
-            received_ms,
-            changed_s,
-            fresh,
-            dirty,
-            left_again,
-            conflicts,
-            created: false,
-        })
+        let open = blank(id, feed, document, received_ms);
+        Ok(OpenRecord { kind, body_bytes, salt, changed_s, fresh: false, conflicts, created: false, ..open })
     }
 }
 

@@ -1,6 +1,6 @@
 //! The same server with its rows in PostgreSQL, and several of them on one database.
 
-use fieldbook_tests::demo::stage::Server;
+use fieldbook_tests::demo::stage::{Phone, Server};
 use fieldbook_tests::postgres::{self, Postgres};
 use fieldbook_tests::proxy::Line;
 use serde_json::json;
@@ -54,18 +54,8 @@ async fn several_processes_on_one_database_serve_phones_that_move_between_them()
     assert_eq!(mine["heads"], theirs["heads"]);
     assert_eq!(mine["conflicts"][0]["values"].as_array().unwrap().len(), 2, "{mine}");
 
-    // The database fails over and over in the middle of an exchange, and comes back each time.
     b.feed(&["import", "visit"], &lines).await.unwrap();
-    b.line.set_line(Line { bits_per_s: 64_000, ..Line::default() });
-    let (_, ()) = tokio::join!(b.sync(), async {
-        for _ in 0..CUTS {
-            tokio::time::sleep(std::time::Duration::from_millis(CUT_EVERY_MS)).await;
-            postgres::cut(&server.address).unwrap();
-        }
-    });
-    b.line.set_line(Line::default());
-    let after = b.sync().await.unwrap().pop().unwrap();
-    assert_eq!(after["not_taken"], 0, "{after}");
+    sync_while_the_database_fails(&b, &server.address).await;
     a.sync().await.unwrap();
     assert_eq!(a.export("visit").await.unwrap().len(), 2 * NOTES + 1);
 
@@ -89,4 +79,18 @@ async fn several_processes_on_one_database_serve_phones_that_move_between_them()
     second.back_up(&backup).unwrap();
     let refused = Server::restore(&data, &backup).unwrap_err();
     assert!(refused.contains("in use"), "{refused}");
+}
+
+/// The database ends all connections over and over in the middle of an exchange, and comes back each time.
+async fn sync_while_the_database_fails(phone: &Phone, address: &str) {
+    phone.line.set_line(Line { bits_per_s: 64_000, ..Line::default() });
+    let (_, ()) = tokio::join!(phone.sync(), async {
+        for _ in 0..CUTS {
+            tokio::time::sleep(std::time::Duration::from_millis(CUT_EVERY_MS)).await;
+            postgres::cut(address).unwrap();
+        }
+    });
+    phone.line.set_line(Line::default());
+    let after = phone.sync().await.unwrap().pop().unwrap();
+    assert_eq!(after["not_taken"], 0, "{after}");
 }

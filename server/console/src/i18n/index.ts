@@ -49,6 +49,11 @@ export function say(key: Key, values: Record<string, unknown> = {}): string {
   return i18next.t(key, values);
 }
 
+/** Several things in one line. */
+export function enumerated(texts: string[]): string {
+  return texts.join(say('joint'));
+}
+
 /** A label in the screen's language, else in whichever there is; `otherwise` where there is none. */
 export function pick(labels: Record<string, string> | undefined, otherwise: string): string {
   if (!labels) return otherwise;

@@ -6,7 +6,8 @@ import { STATES } from './filters';
 export const STATE_COLOURS: Record<string, string> = {
   draft: '#9aa3ad', submitted: '#2f6fb5', returned: '#d9a441', approved: '#4c9a57', amended: '#8b5cb8', archived: '#5f6670', voided: '#c9ced4',
 };
-const TEXT = { color: '#1b1f24', fontSize: 13 };
+/** Canvases do not take the page's letters by themselves. */
+const TEXT = { color: '#1b1f24', fontSize: 13, fontFamily: '"Microsoft YaHei", "PingFang SC", "Noto Sans CJK SC", "Source Han Sans SC", system-ui, sans-serif' };
 
 /** Bars of units, split by state. The first unit stands on top: the axis counts from below. */
 export function unitsOption(units: Shapes['UnitCount'][], word: (state: string) => string) {

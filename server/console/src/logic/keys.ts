@@ -4,7 +4,11 @@ import { useEffect, useRef } from 'react';
 /** What each key does. A key that does nothing here is left to the browser. */
 export type Keys = Record<string, (() => void) | undefined>;
 
+/** A box that was just ticked takes no letters: the keys go on working. */
+const TICKED = ['checkbox', 'radio'];
+
 function types(target: EventTarget | null): boolean {
+  if (target instanceof HTMLInputElement && TICKED.includes(target.type)) return false;
   return target instanceof HTMLElement && (target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName));
 }
 

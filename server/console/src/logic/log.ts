@@ -1,6 +1,6 @@
 /** The audit log's filters as they stand in the address, and its words. */
 import type { Shapes } from '../api/client';
-import { say, type Key } from '../i18n';
+import { enumerated, say, type Key } from '../i18n';
 
 /** What the server logs, by what it is about. */
 export const ACTIONS = [
@@ -72,10 +72,33 @@ export function actionText(action: string): string {
 /** So much of a form's digest tells it from others. */
 const DIGEST_CHARS = 12;
 
+const SETTINGS_KNOWN = ['second_factor', 'required', 'optional'] as const;
+type Setting = (typeof SETTINGS_KNOWN)[number];
+const SETTINGS: readonly string[] = SETTINGS_KNOWN;
+
+/** A record's id, as against those of users and devices, which have no dashes. */
+const RECORD_ID = /^[0-9a-f]{8}-[0-9a-f-]{27}$/;
+
+/** The record that a row is about, where there still is one. */
+export function recordOf({ action, subject }: Pick<Shapes['AuditBody'], 'action' | 'subject'>): string | undefined {
+  return action !== 'purge' && RECORD_ID.test(subject) ? subject : undefined;
+}
+
+/** What a row is about: a name where the server knows one, else the id. */
+export function subjectText(row: Pick<Shapes['AuditBody'], 'action' | 'subject' | 'subject_name'>, formTitle: (kind: string) => string): string {
+  const { action, subject } = row;
+  if (action === 'setting' && SETTINGS.includes(subject)) return say(`log.setting.${subject as Setting}`);
+  const form = action === 'publish_form' && /^(\S+) (\S+)$/.exec(subject);
+  if (form) return say('forms.title_version', { title: formTitle(form[1] ?? ''), version: form[2] });
+  return row.subject_name ?? subject;
+}
+
 /** A row's detail: roles and units in words, digests in short, all else as it is. */
 export function detailText(row: Pick<Shapes['AuditBody'], 'action' | 'detail'>, unitName: (code: string) => string): string {
   const { action, detail } = row;
-  if (['user_added', 'roles_given', 'roles_taken'].includes(action)) return detail.split(' ').map((one) => roleText(one, unitName)).join('、');
+  if (['user_added', 'roles_given', 'roles_taken'].includes(action)) return enumerated(detail.split(' ').map((one) => roleText(one, unitName)));
+  if (action === 'sessions_ended') return say('log.ended', { count: Number(detail) });
+  if (action === 'setting') return SETTINGS.includes(detail) ? say(`log.setting.${detail as Setting}`) : detail;
   if (action === 'publish_form') return `${detail.slice(0, DIGEST_CHARS)}…`;
   const moved = action === 'move' && /^(\S+): ([^]*)$/.exec(detail);
   return moved ? `${unitName(moved[1] ?? '')}: ${moved[2] ?? ''}` : detail;

@@ -50,6 +50,7 @@ describe('values', () => {
   test('choices have their labels, what is no choice its name', () => {
     expect(shown(FORM, FORM.fields[2], '1')).toBe('男');
     expect(shown(FORM, FORM.fields[2], '***')).toBe('***');
+    expect(shown(FORM, field('x', { field_type: 'datetime' }), '2026-10-01T10:30:00.000+08:00')).toBe('2026-10-01 10:30');
     expect(shown(FORM, field('x', { choices: 'sex', field_type: 'select_multiple' }), ['1', '9'])).toBe('男、9');
   });
 

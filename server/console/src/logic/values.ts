@@ -1,6 +1,6 @@
 /** Answers as a supervisor reads them. */
 import type { Shapes } from '../api/client';
-import { pick, say } from '../i18n';
+import { enumerated, pick, say } from '../i18n';
 
 export type Field = Shapes['FieldBody'];
 export type KindForm = Shapes['KindPage'];
@@ -8,9 +8,6 @@ export type KindForm = Shapes['KindPage'];
 export type Answer = unknown;
 
 const FEN_PER_YUAN = 100;
-
-/** What stands between two choices of one answer. */
-const JOINT = '、';
 
 /** Fields of a form by path without rows. */
 export function fieldsByPath(form: KindForm | undefined): Map<string, Field> {
@@ -56,12 +53,12 @@ function choice(form: KindForm | undefined, field: Field, name: string): string 
 /** An answer as text; a masked one as it came, an empty one as a dash. */
 export function shown(form: KindForm | undefined, field: Field | undefined, answer: Answer): string {
   if (answer === null || answer === undefined || answer === '') return '—';
-  if (Array.isArray(answer)) return answer.map((one) => shown(form, field, one)).join(JOINT) || '—';
+  if (Array.isArray(answer)) return enumerated(answer.map((one) => shown(form, field, one))) || '—';
   if (typeof answer === 'object') return JSON.stringify(answer);
   if (field?.choices) return choice(form, field, String(answer));
   if (typeof answer === 'number' && isMoney(field)) return yuan(answer);
   const text = String(answer);
-  if (field?.field_type === 'date_time') return text.replace('T', ' ').replace(/(:\d\d)(:\d\d(\.\d+)?)?([+-]\d\d:\d\d|Z)?$/, '$1');
+  if (field?.field_type === 'datetime') return text.replace('T', ' ').replace(/(:\d\d)(:\d\d(\.\d+)?)?([+-]\d\d:\d\d|Z)?$/, '$1');
   if (field?.field_type === 'acknowledge' && text === 'OK') return say('value.acknowledged');
   return text;
 }

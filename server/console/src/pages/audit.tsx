@@ -1,12 +1,13 @@
 import { App, Button, Input, Select, Table, type TableColumnsType } from 'antd';
 import { useEffect, useState } from 'react';
 import { useTranslation } from 'react-i18next';
-import { useSearchParams } from 'react-router';
+import { Link, useSearchParams } from 'react-router';
 
 import { ApiProblem, type Shapes } from '../api/client';
-import { useUnits } from '../api/queries';
+import { useKinds, useUnits } from '../api/queries';
 import { LOG_PAGE, logFile, useLog } from '../api/supervision';
-import { ACTIONS, actionText, detailText, logFiltersOf, logSearchOf, type LogFilters } from '../logic/log';
+import { pick } from '../i18n';
+import { ACTIONS, actionText, detailText, logFiltersOf, logSearchOf, recordOf, subjectText, type LogFilters } from '../logic/log';
 import { save } from '../logic/save';
 import { moment } from '../logic/values';
 import { Failed, sentence } from '../parts/failed';
@@ -142,6 +143,17 @@ function LogTable({ rows, change }: { rows: Row[] | undefined; change: Change })
   const { t } = useTranslation();
   const units = useUnits();
   const unitName = (code: string) => units.data?.find((known) => known.code === code)?.name ?? code;
+  const kinds = useKinds();
+  const formTitle = (kind: string) => pick(kinds.data?.find((known) => known.kind === kind)?.titles, kind);
+  const subject = (row: Row) => {
+    const record = recordOf(row);
+    return (
+      <>
+        {only(subjectText(row, formTitle), { subject: row.subject })}
+        {record && <Link to={`/record/${record}`} className="log-open" aria-label={t('log.open_record', { id: record })}>{t('log.open')}</Link>}
+      </>
+    );
+  };
   const only = (text: string, wanted: Partial<LogFilters>) => (
     <Button type="link" size="small" className="only" title={t('log.only', { what: text })} onClick={() => change(wanted)}>
       {text}
@@ -152,7 +164,7 @@ function LogTable({ rows, change }: { rows: Row[] | undefined; change: Change })
     { key: 'time', title: t('log.time'), width: 140, render: (_, row) => moment(row.time_ms) },
     { key: 'user', title: t('log.user'), width: 150, render: (_, row) => (row.user ? only(row.user_name ?? row.user, { user: row.user }) : <span className="by">{t('log.nobody')}</span>) },
     { key: 'action', title: t('log.action'), width: 150, render: (_, row) => only(actionText(row.action), { action: row.action }) },
-    { key: 'subject', title: t('log.subject'), width: 320, render: (_, row) => row.subject && only(row.subject_name ?? row.subject, { subject: row.subject }) },
+    { key: 'subject', title: t('log.subject'), width: 320, render: (_, row) => row.subject && subject(row) },
     { key: 'detail', title: t('log.detail'), className: 'log-detail', render: (_, row) => detailText(row, unitName) },
   ];
   return (

@@ -1,14 +1,17 @@
-import { App, Button, Form, Input, Modal, Table, type TableColumnsType } from 'antd';
+import { App, Button, Form, Input, Modal, Table, type TableColumnsType, type TableProps } from 'antd';
 import { useState } from 'react';
 import { useTranslation } from 'react-i18next';
 
 import { answer, api, type Shapes } from '../api/client';
 import { queryClient, useDevices, useUnits } from '../api/queries';
+import { useAddress } from '../logic/address';
 import { focusOnOpen } from '../logic/focus';
 import { moment } from '../logic/values';
 import { Failed } from '../parts/failed';
+import { SearchBox } from '../parts/record-filters';
 
 type Device = Shapes['DeviceBody'];
+type SortOrder = NonNullable<TableProps<Device>['sortDirections']>[number];
 
 /** A device that has not synced for so many days is pointed out. */
 export const STALE_DAYS = 7;
@@ -23,21 +26,32 @@ export function standing(device: Device, nowMs: number): 'revoked' | 'never' | '
   return nowMs - device.last_contact_ms > STALE_DAYS * DAY_MS ? 'stale' : 'in_use';
 }
 
+/** Revoked devices stand at the end, whichever way the table is sorted. */
+function revokedLast(one: Device, other: Device, order: SortOrder | undefined): number {
+  const by = Number(Boolean(one.revoked_ms)) - Number(Boolean(other.revoked_ms));
+  return order === 'descend' ? -by : by;
+}
+
 /** Phones and hubs: who carries them, when they were last heard of, and how to cut one off. */
 export default function Devices() {
   const { t } = useTranslation();
   const devices = useDevices();
   const units = useUnits();
   const [lost, setLost] = useState<Device>();
+  const [search, put] = useAddress();
+  const words = search.get('text') ?? '';
   const now = devices.dataUpdatedAt;
+  const unitName = (device: Device) => units.data?.find((known) => known.code === device.unit)?.name ?? device.unit;
+  const found = devices.data?.filter((device) => [device.user_name, device.name, unitName(device)].some((text) => text.toLowerCase().includes(words.trim().toLowerCase())));
   const columns: TableColumnsType<Device> = [
     { key: 'user', title: t('device.user'), dataIndex: 'user_name', sorter: (one, other) => one.user_name.localeCompare(other.user_name, 'zh') },
     { key: 'name', title: t('device.name'), dataIndex: 'name' },
-    { key: 'unit', title: t('column.unit'), render: (_, device) => units.data?.find((known) => known.code === device.unit)?.name ?? device.unit },
+    { key: 'unit', title: t('column.unit'), render: (_, device) => unitName(device) },
     { key: 'standing', title: t('device.standing'), render: (_, device) => <Standing device={device} now={now} /> },
     {
       key: 'contact', title: t('device.contact'), defaultSortOrder: 'ascend', render: (_, device) => moment(device.last_contact_ms),
-      sorter: (one, other) => (one.last_contact_ms ?? 0) - (other.last_contact_ms ?? 0),
+      // The longest silent on top; what is revoked is silent for good.
+      sorter: (one, other, order) => revokedLast(one, other, order) || (one.last_contact_ms ?? 0) - (other.last_contact_ms ?? 0),
     },
     { key: 'clock', title: t('device.clock'), render: (_, device) => <Clock skewMs={device.clock_skew_ms} /> },
     { key: 'to_send', title: t('device.to_send'), align: 'right', render: (_, device) => device.to_send ?? t('device.to_send_unknown') },
@@ -56,8 +70,11 @@ export default function Devices() {
   return (
     <>
       <h1>{t('nav.devices')}</h1>
-      <Table<Device> className="plain-table" size="small" rowKey="id" columns={columns} dataSource={devices.data} loading={!devices.data} pagination={{ pageSize: 100, hideOnSinglePage: true }}
-        showSorterTooltip={false} locale={{ emptyText: t('device.none') }} />
+      <div className="filters" role="search">
+        <SearchBox text={words} hint={t('device.search')} change={(text) => put({ text })} />
+      </div>
+      <Table<Device> className="plain-table" size="small" rowKey="id" columns={columns} dataSource={found} loading={!devices.data} pagination={{ pageSize: 100, hideOnSinglePage: true }}
+        showSorterTooltip={false} locale={{ emptyText: t(devices.data?.length ? 'device.none_found' : 'device.none') }} />
       {lost && <Revoke device={lost} close={() => setLost(undefined)} />}
     </>
   );

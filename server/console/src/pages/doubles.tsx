@@ -5,14 +5,16 @@ import { Link, useSearchParams } from 'react-router';
 
 import { answer, api, type Shapes } from '../api/client';
 import { queryClient, useDecidedDoubles, useDouble, useDoubles, useKind, useKinds } from '../api/queries';
-import { pick } from '../i18n';
+import { enumerated, pick } from '../i18n';
 import { useAddress } from '../logic/address';
 import { proposalsOf, type Proposal } from '../logic/doubles';
+import { useRowKeys } from '../logic/row-keys';
 import { fieldsByPath, moment, shown, type KindForm } from '../logic/values';
 import { Failed, sentence } from '../parts/failed';
+import { Pager } from '../parts/pager';
 import { UnitPicker } from '../parts/record-filters';
-import { rowTitle } from '../parts/related';
-import { StateTag } from '../parts/state-tag';
+import { rowTitle, untitled } from '../parts/related';
+import { StateTag, stateKey } from '../parts/state-tag';
 import { Wait } from '../parts/wait';
 
 type OnePage = Shapes['DoublePage'];
@@ -43,13 +45,15 @@ function Proposals() {
   const open = search.get('open') ?? undefined;
   const query = { kind: search.get('kind') ?? undefined, unit: search.get('unit') ?? undefined, after: search.get('after') ?? undefined };
   const list = useDoubles(query);
+  const next = list.data?.next ?? undefined;
   const columns: TableColumnsType<Proposal> = [
-    { key: 'who', title: t('doubles.who'), render: (_, row) => <Who row={row} open={() => put({ open: row.id })} /> },
-    { key: 'units', title: t('column.unit'), render: (_, row) => [...new Set(row.records.map((one) => one.unit_name))].join('、') + (row.elsewhere > 0 ? t('doubles.elsewhere', { count: row.elsewhere }) : '') },
+    { key: 'who', title: t('many.record'), render: (_, row) => <Who row={row} open={() => put({ open: row.id })} /> },
+    { key: 'units', title: t('column.unit'), render: (_, row) => enumerated([...new Set(row.records.map((one) => one.unit_name))]) + (row.elsewhere > 0 ? t('doubles.elsewhere', { count: row.elsewhere }) : '') },
     { key: 'count', title: t('doubles.count'), width: 70, align: 'right', render: (_, row) => row.records.length + row.more + row.elsewhere },
     { key: 'by', title: t('doubles.by'), width: 190, render: (_, row) => t(row.by === 'id_number' ? 'doubles.id_number' : 'doubles.name_and_birth') + (row.persons > 1 ? t('doubles.persons', { count: row.persons }) : '') },
     { key: 'since', title: t('doubles.since'), width: 140, render: (_, row) => moment(row.since_ms) },
   ];
+  useRowKeys();
   if (list.error) return <Failed error={list.error} again={() => void list.refetch()} />;
   return (
     <>
@@ -59,13 +63,9 @@ function Proposals() {
         <UnitPicker value={query.unit} change={(unit) => put({ unit, after: undefined, open: undefined })} />
       </div>
       {open && <SideBySide key={open} id={open} close={() => put({ open: undefined })} />}
-      <Table<Proposal> className="plain-table" size="small" rowKey="id" columns={columns} dataSource={list.data && proposalsOf(list.data.doubles)} loading={!list.data} pagination={false} locale={{ emptyText: t('doubles.none') }} />
-      <div className="pager">
-        {query.after && <Button onClick={() => put({ after: undefined })}>{t('records.first')}</Button>}
-        <Button disabled={!list.data?.next} onClick={() => put({ after: list.data?.next ?? undefined, open: undefined })}>
-          {t('records.next')}
-        </Button>
-      </div>
+      <Table<Proposal> className="plain-table" size="small" rowKey="id" columns={columns} dataSource={list.data && proposalsOf(list.data.doubles)} loading={!list.data} pagination={false} locale={{ emptyText: t('doubles.none') }}
+        rowClassName={(row) => (row.id === open ? 'is-open' : '')} />
+      <Pager first={query.after !== undefined && (() => put({ after: undefined }))} next={next !== undefined && (() => put({ after: next, open: undefined }))} />
     </>
   );
 }
@@ -75,7 +75,7 @@ function Who({ row, open }: { row: Proposal; open: () => void }) {
   const first = row.records[0];
   return (
     <Button type="link" size="small" className="row-link" onClick={open}>
-      {first ? rowTitle(form.data, first) : row.id.slice(0, 8)}
+      {first ? rowTitle(form.data, first) : untitled(row.id)}
     </Button>
   );
 }
@@ -89,14 +89,15 @@ function SideBySide({ id, close }: { id: string; close: () => void }) {
   if (double.error) return <Failed error={double.error} again={() => void double.refetch()} />;
   if (!double.data || !form.data) return <Wait />;
   const page = double.data;
-  const fields = page.fields.filter((field) => all || field.differs || field.identifies);
+  const told = page.fields.filter((field) => field.differs || field.identifies);
+  const fields = all ? page.fields : told;
   return (
     <section className="card" aria-label={t('doubles.compare')}>
       <h2>
         <span>{t('doubles.compare')}</span>
         <span>
           <Checkbox checked={all} onChange={(event) => setAll(event.target.checked)}>
-            {t('doubles.all_fields')}
+            {t('doubles.all_fields', { count: page.fields.length - told.length })}
           </Checkbox>
           <Button onClick={close}>{t('close')}</Button>
         </span>
@@ -121,6 +122,7 @@ function SideBySide({ id, close }: { id: string; close: () => void }) {
           </tbody>
         </table>
       </div>
+      {told.every((field) => !field.differs) && <p className="by">{t('doubles.no_difference')}</p>}
       <Judge page={page} close={close} />
     </section>
   );
@@ -178,7 +180,7 @@ function Judge({ page, close }: { page: OnePage; close: () => void }) {
     done(() => answer(api.POST('/doubles/{id}/reject', { params: { path: { id: page.id } }, body: { records: page.records.map((record) => record.id) } })), t('doubles.rejected'));
   const name = (id: string): string => {
     const record = page.records.find((one) => one.id === id);
-    return record ? t('doubles.record_of', { unit: record.unit_name, time: moment(record.received_ms) }) : id;
+    return record ? t('doubles.record_of', { unit: record.unit_name, time: moment(record.received_ms), state: t(stateKey(record.state)) }) : id;
   };
   return (
     <>
@@ -220,7 +222,7 @@ function DecidedList() {
     return found ? <DecidedRecord kind={one.kind} record={found} /> : t('doubles.unseen');
   };
   const columns: TableColumnsType<Decided> = [
-    { key: 'verdict', title: t('doubles.verdict'), width: 90, render: (_, one) => t(one.verdict === 'same' ? 'doubles.verdict_same' : 'doubles.verdict_different') },
+    { key: 'verdict', title: t('doubles.verdict'), width: 140, render: (_, one) => t(one.verdict === 'same' ? 'doubles.verdict_same' : 'doubles.verdict_different') },
     { key: 'first', title: t('doubles.first'), render: (_, one) => record(one, 'first') },
     { key: 'second', title: t('doubles.second'), render: (_, one) => record(one, 'second') },
     { key: 'who', title: t('doubles.decided_by'), render: (_, one) => `${one.user_name} · ${moment(one.time_ms)}` },
@@ -230,11 +232,7 @@ function DecidedList() {
   return (
     <>
       <Table<Decided> className="plain-table" size="small" rowKey="number" columns={columns} dataSource={list.data?.decisions} loading={!list.data} pagination={false} locale={{ emptyText: t('doubles.none_decided') }} />
-      <div className="pager">
-        <Button disabled={!list.data?.next} onClick={() => setSearch({ tab: 'decided', after: String(list.data?.next) })}>
-          {t('records.next')}
-        </Button>
-      </div>
+      <Pager first={search.has('after') && (() => setSearch({ tab: 'decided' }))} next={Boolean(list.data?.next) && (() => setSearch({ tab: 'decided', after: String(list.data?.next) }))} />
     </>
   );
 }

@@ -4,10 +4,12 @@ import { Link } from 'react-router';
 
 import type { Shapes } from '../api/client';
 import { useDevices, useExchange, useExchanges, useKind, useKinds } from '../api/queries';
-import { pick } from '../i18n';
+import { enumerated, pick } from '../i18n';
 import { useAddress } from '../logic/address';
+import { useRowKeys } from '../logic/row-keys';
 import { fieldLabel, fieldsByPath, moment, withoutRows } from '../logic/values';
 import { Failed } from '../parts/failed';
+import { Pager } from '../parts/pager';
 import { UnitPicker } from '../parts/record-filters';
 import { rowTitle } from '../parts/related';
 import { StateTag } from '../parts/state-tag';
@@ -29,6 +31,9 @@ export default function Exchanges() {
   const open = Number(search.get('open')) || undefined;
   const asked = (name: string) => search.get(name) ?? undefined;
   const list = useExchanges({ unit: asked('unit'), device: asked('device'), with: asked('with'), after: Number(search.get('after')) || undefined });
+  const next = list.data?.next ?? undefined;
+  const narrowed = ['unit', 'device', 'with'].some((name) => search.has(name));
+  useRowKeys();
   if (list.error) return <Failed error={list.error} again={() => void list.refetch()} />;
   return (
     <>
@@ -43,13 +48,8 @@ export default function Exchanges() {
       </div>
       <div className={open === undefined ? undefined : 'two'}>
         <div>
-          <ExchangeTable rows={list.data?.exchanges} open={(id) => put({ open: String(id), after: asked('after') })} />
-          <div className="pager">
-            {search.has('after') && <Button onClick={() => put({})}>{t('records.first')}</Button>}
-            <Button disabled={!list.data?.next} onClick={() => put({ after: String(list.data?.next) })}>
-              {t('records.next')}
-            </Button>
-          </div>
+          <ExchangeTable rows={list.data?.exchanges} opened={open} narrowed={narrowed} open={(id) => put({ open: String(id), after: asked('after') })} />
+          <Pager first={search.has('after') && (() => put({}))} next={next !== undefined && (() => put({ after: String(next) }))} />
         </div>
         {open !== undefined && <One key={open} id={open} close={() => put({ after: asked('after') })} />}
       </div>
@@ -57,9 +57,22 @@ export default function Exchanges() {
   );
 }
 
-function ExchangeTable({ rows, open }: { rows: Row[] | undefined; open: (id: number) => void }) {
+interface TableProps {
+  rows: Row[] | undefined;
+  opened: number | undefined;
+  /** There may be others, which the filters leave out. */
+  narrowed: boolean;
+  open: (id: number) => void;
+}
+
+function ExchangeTable({ rows, opened, narrowed, open }: TableProps) {
   const { t } = useTranslation();
   const count = (number: number, sign: string, warn = true) => (number > 0 ? <span className={warn ? 'warn' : undefined}><span aria-hidden="true">{sign} </span>{number}</span> : '');
+  // Beside an opened one there is no room for them: it says them itself.
+  const where: TableColumnsType<Row> = [
+    { key: 'unit', title: t('column.unit'), width: 120, dataIndex: 'unit_name' },
+    { key: 'device', title: t('device.name'), render: (_, row) => row.device_name + (row.relayed ? t('exchange.relayed') : '') },
+  ];
   const columns: TableColumnsType<Row> = [
     {
       key: 'time', title: t('exchange.time'), width: 140,
@@ -70,8 +83,7 @@ function ExchangeTable({ rows, open }: { rows: Row[] | undefined; open: (id: num
       ),
     },
     { key: 'user', title: t('device.user'), width: 90, dataIndex: 'user_name' },
-    { key: 'unit', title: t('column.unit'), width: 120, dataIndex: 'unit_name' },
-    { key: 'device', title: t('device.name'), render: (_, row) => row.device_name + (row.relayed ? t('exchange.relayed') : '') },
+    ...(opened === undefined ? where : []),
     { key: 'records', title: t('exchange.records'), width: 76, align: 'right', dataIndex: 'records' },
     { key: 'created', title: t('exchange.created'), width: 66, align: 'right', render: (_, row) => count(row.created, '+', false) },
     { key: 'conflicts', title: t('column.conflicts'), width: 66, align: 'right', render: (_, row) => count(row.conflicts, '⇄') },
@@ -79,7 +91,10 @@ function ExchangeTable({ rows, open }: { rows: Row[] | undefined; open: (id: num
     { key: 'quarantined', title: t('exchange.quarantined'), width: 66, align: 'right', render: (_, row) => count(row.quarantined, '▤') },
     { key: 'refused', title: t('exchange.refused'), width: 66, align: 'right', render: (_, row) => count(row.refused, '✕') },
   ];
-  return <Table<Row> className="plain-table" size="small" rowKey="id" columns={columns} scroll={{ x: 940 }} dataSource={rows} loading={!rows} pagination={false} locale={{ emptyText: t('exchange.none') }} />;
+  return (
+    <Table<Row> className="plain-table" size="small" rowKey="id" columns={columns} scroll={{ x: opened === undefined ? 940 : 640 }} dataSource={rows} loading={!rows} pagination={false}
+      rowClassName={(row) => (row.id === opened ? 'is-open' : '')} locale={{ emptyText: t(narrowed ? 'exchange.none_found' : 'exchange.none') }} />
+  );
 }
 
 /** One exchange with its records. */
@@ -95,6 +110,10 @@ function One({ id, close }: { id: number; close: () => void }) {
         <span>{t('exchange.one', { name: page.user_name, time: moment(page.last_ms) })}</span>
         <Button onClick={close}>{t('close')}</Button>
       </h2>
+      <p className="by">
+        {page.unit_name} · {page.device_name}
+        {page.relayed && t('exchange.relayed')}
+      </p>
       <ul className="wrote">
         {page.listed.map((record) => (
           <li key={record.record} className="repeat-row">
@@ -121,13 +140,13 @@ function RecordLine({ record }: { record: OneRecord }) {
   ].filter((one) => one !== false);
   return (
     <>
-      {record.here ? <Link to={`/records/${record.kind}/${record.record}`}>{rowTitle(form.data, { id: record.record, values: record.values })}</Link> : record.record.slice(0, 8)}{' '}
+      {record.here ? <Link to={`/records/${record.kind}/${record.record}`}>{rowTitle(form.data, { id: record.record, values: record.values })}</Link> : t('exchange.not_here', { id: record.record.slice(0, 8) })}{' '}
       {record.state && <StateTag state={record.state} />}
       <div className="by">
         {[kind, record.unit_name, ...said].filter(Boolean).join(' · ')}
       </div>
-      {record.conflicts.length > 0 && <div className="mark-conflict">⇄ {record.conflicts.map((path) => fieldLabel(known.get(withoutRows(path)), path)).join('、')}</div>}
-      {record.reasons.length > 0 && <div className="mark-problem">{[...new Set(record.reasons.map((reason) => t(reasonKey(reason))))].join('、')}</div>}
+      {record.conflicts.length > 0 && <div className="mark-conflict">⇄ {enumerated(record.conflicts.map((path) => fieldLabel(known.get(withoutRows(path)), path)))}</div>}
+      {record.reasons.length > 0 && <div className="mark-problem">{enumerated([...new Set(record.reasons.map((reason) => t(reasonKey(reason))))])}</div>}
     </>
   );
 }

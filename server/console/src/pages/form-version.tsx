@@ -21,7 +21,7 @@ export default function FormVersion() {
     <>
       <div className="trial-head">
         <Link to="/forms" className="row-link">
-          ← {t('nav.forms')}
+          ↑ {t('nav.forms')}
         </Link>
         <h1>{t('forms.title_version', { title, version })}</h1>
         {published && <span className="by">{t('forms.published_by', { time: moment(published.published_ms), unit: published.unit_name })}</span>}

@@ -28,7 +28,7 @@ export default function Forms() {
     return (
       <>
         <div className="trial-head">
-          <Button onClick={close}>← {t('nav.forms')}</Button>
+          <Button onClick={close}>↑ {t('nav.forms')}</Button>
           <h1>{t('forms.title_version', { title: form.title, version: form.version })}</h1>
           <span className="by">{uploaded.name}</span>
         </div>
@@ -78,7 +78,7 @@ function Kinds() {
     },
     { key: 'published', title: t('forms.published_at'), width: 140, render: (_, row) => moment(row.version.published_ms) },
     { key: 'publisher', title: t('forms.publisher'), width: 130, render: (_, row) => row.version.publisher_name ?? <span className="by">{t('forms.by_server')}</span> },
-    { key: 'unit', title: t('column.unit'), width: 170, render: (_, row) => row.version.unit_name },
+    { key: 'unit', title: t('forms.publish_unit'), width: 170, render: (_, row) => row.version.unit_name },
     {
       key: 'act', title: t('device.act'), width: 90,
       render: (_, row) => (

@@ -102,7 +102,8 @@ function ByState({ page, list }: { page: Page; list: (filters: Filters) => strin
   const { t } = useTranslation();
   const number = (count: number, filters: Filters) => {
     const to = list(filters);
-    return to ? <Link to={to}>{count}</Link> : <strong>{count}</strong>;
+    // A list of nothing is not worth a click.
+    return to && count > 0 ? <Link to={to}>{count}</Link> : <strong>{count}</strong>;
   };
   return (
     <section className="card counts" aria-label={t('overview.by_state')}>
@@ -127,7 +128,7 @@ function UnitTable({ page, kind, drill }: CountsProps) {
     },
     {
       key: 'records', title: t('today.records'), align: 'right', width: 90,
-      render: (_, one) => (kind ? <Link to={`/records/${kind}?${searchOf({ unit: one.unit, unit_alone: one.alone || undefined })}`}>{one.records}</Link> : one.records),
+      render: (_, one) => (kind && one.records > 0 ? <Link to={`/records/${kind}?${searchOf({ unit: one.unit, unit_alone: one.alone || undefined })}`}>{one.records}</Link> : one.records),
     },
     { key: 'waiting', title: t('state.submitted'), align: 'right', width: 90, render: (_, one) => one.states.find((state) => state.state === 'submitted')?.records ?? 0 },
     { key: 'approved', title: t('state.approved'), align: 'right', width: 90, render: (_, one) => one.states.find((state) => state.state === 'approved')?.records ?? 0 },

@@ -1,14 +1,15 @@
 import { App, Button, Dropdown, Table, type TableColumnsType } from 'antd';
 import { useState } from 'react';
 import { useTranslation } from 'react-i18next';
-import { Link } from 'react-router';
 
 import { disable, resetFactor, resetPassword, usePeople, type Person } from '../api/people';
 import { useUnits } from '../api/queries';
+import { enumerated } from '../i18n';
 import { useAddress } from '../logic/address';
 import { moment } from '../logic/values';
 import { Failed, sentence } from '../parts/failed';
 import { AddPerson, Invitation, OnePassword, Roles, roleKey, Transfer } from '../parts/person-dialogs';
+import { Pager } from '../parts/pager';
 import { SearchBox, UnitPicker } from '../parts/record-filters';
 import { StaffList } from '../parts/staff-list';
 
@@ -24,6 +25,7 @@ export default function People() {
   const list = usePeople({ unit: asked('unit'), text: asked('text'), after: asked('after') });
   if (list.error && !list.data) return <Failed error={list.error} again={() => void list.refetch()} />;
   const close = (): void => setDoing(undefined);
+  const next = list.data?.next ?? undefined;
   const { person } = doing ?? {};
   return (
     <>
@@ -35,15 +37,9 @@ export default function People() {
           {t('people.add')}
         </Button>
         <Button onClick={() => setDoing({ what: 'staff' })}>{t('people.staff')}</Button>
-        <Link to="/devices">{t('nav.devices')}</Link>
       </div>
       <PeopleTable people={list.data?.users} act={(what, one) => setDoing({ what, person: one })} show={setPassword} />
-      <div className="pager">
-        {asked('after') && <Button onClick={() => put({ after: undefined })}>{t('records.first')}</Button>}
-        <Button disabled={!list.data?.next} onClick={() => put({ after: list.data?.next ?? undefined })}>
-          {t('records.next')}
-        </Button>
-      </div>
+      <Pager first={asked('after') !== undefined && (() => put({ after: undefined }))} next={next !== undefined && (() => put({ after: next }))} />
       {doing?.what === 'add' && <AddPerson close={close} show={setPassword} />}
       {doing?.what === 'staff' && <StaffList close={close} />}
       {person && doing?.what === 'roles' && <Roles person={person} close={close} />}
@@ -70,7 +66,7 @@ function PeopleTable({ people, act, show }: TableProps) {
     { key: 'unit', title: t('column.unit'), dataIndex: 'unit_name', width: 150 },
     {
       key: 'roles', title: t('people.roles'),
-      render: (_, person) => (person.disabled ? <span className="warn">✕ {t('people.disabled')}</span> : person.roles.map((held) => `${t(roleKey(held.role))}（${unitName(held.unit)}）`).join('、')),
+      render: (_, person) => (person.disabled ? <span className="warn">✕ {t('people.disabled')}</span> : enumerated(person.roles.map((held) => t('log.role_at', { role: t(roleKey(held.role)), unit: unitName(held.unit) })))),
     },
     { key: 'factor', title: t('people.factor'), width: 90, render: (_, person) => t(person.second_factor ? 'people.factor_set' : 'people.factor_none') },
     { key: 'devices', title: t('people.devices'), width: 70, align: 'right', dataIndex: 'devices' },

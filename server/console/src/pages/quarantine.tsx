@@ -5,9 +5,11 @@ import { useState } from 'react';
 
 import { answer, api, type Shapes } from '../api/client';
 import { queryClient, useKind, useKinds, useQuarantine, useQuarantined, useUnits } from '../api/queries';
-import { pick, type Key } from '../i18n';
+import { enumerated, pick, type Key } from '../i18n';
+import { useRowKeys } from '../logic/row-keys';
 import { fieldLabel, fieldsByPath, moment, shown, withoutRows } from '../logic/values';
 import { Failed, sentence } from '../parts/failed';
+import { Pager } from '../parts/pager';
 import { Wait } from '../parts/wait';
 
 type Item = Shapes['QuarantineItem'];
@@ -43,20 +45,18 @@ export default function Quarantine() {
     { key: 'unit', title: t('column.unit'), render: (_, item) => unitName(item.unit) },
     { key: 'reason', title: t('quarantine.why'), render: (_, item) => t(reasonKey(item.reason)) },
   ];
+  useRowKeys();
   if (items.error) return <Failed error={items.error} again={() => void items.refetch()} />;
   const rows = items.data;
   return (
     <>
       <h1>{t('nav.quarantine')}</h1>
       <p>{t('quarantine.about')}</p>
-      <div className="two">
+      <div className={open === undefined ? undefined : 'two'}>
         <div>
-          <Table<Item> size="small" rowKey="id" columns={columns} dataSource={rows} loading={!rows} pagination={false} locale={{ emptyText: t('quarantine.empty') }} />
-          {rows && rows.length === PAGE_MAX && (
-            <div className="pager">
-              <Button onClick={() => setSearch({ after: String(rows[rows.length - 1]?.id ?? 0) })}>{t('records.next')}</Button>
-            </div>
-          )}
+          <Table<Item> className="plain-table" size="small" rowKey="id" columns={columns} dataSource={rows} loading={!rows} pagination={false} locale={{ emptyText: t('quarantine.empty') }}
+            rowClassName={(item) => (item.id === open ? 'is-open' : '')} />
+          <Pager first={after > 0 && (() => setSearch({}))} next={rows?.length === PAGE_MAX && (() => setSearch({ after: String(rows[rows.length - 1]?.id ?? 0) }))} />
         </div>
         {open !== undefined && <Opened key={open} id={open} close={() => setSearch(after ? { after: String(after) } : {})} />}
       </div>
@@ -96,9 +96,10 @@ function Opened({ id, close }: { id: number; close: () => void }) {
     <section className="card" aria-label={t('quarantine.one')}>
       <h2>{t('quarantine.one')}</h2>
       <p>
-        {user_name}：{t(reasonKey(reason))}
+        {t('named', { name: user_name })}
+        {t(reasonKey(reason))}
       </p>
-      {fields.length > 0 && <p className="by">{t('quarantine.fields', { fields: fields.map((path) => fieldLabel(known.get(withoutRows(path)), path)).join('、') })}</p>}
+      {fields.length > 0 && <p className="by">{t('quarantine.fields', { fields: enumerated(fields.map((path) => fieldLabel(known.get(withoutRows(path)), path))) })}</p>}
       <dl className="answers">
         {writes.map((one) => (
           <div className="answer wide" key={one.path}>

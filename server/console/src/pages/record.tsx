@@ -18,7 +18,7 @@ import { Failed, sentence } from '../parts/failed';
 import { FormView } from '../parts/form-view';
 import { MoveRecord } from '../parts/move-record';
 import { MovedOn } from '../parts/moved-on';
-import { Related } from '../parts/related';
+import { Related, untitled } from '../parts/related';
 import { StateTag } from '../parts/state-tag';
 import { Timeline } from '../parts/timeline';
 import { Wait } from '../parts/wait';
@@ -110,7 +110,7 @@ function OneRecord({ id, kind, neighbours }: Props) {
 function titleOf(page: Page, form: KindForm): string {
   const listed = form.fields.filter((field) => field.list && !field.repeat).slice(0, 2);
   const texts = listed.map((field) => asText(form, field, answerAt(page.values, field.path)));
-  return texts.filter((text) => text !== '—').join(' · ') || page.id.slice(0, 8);
+  return texts.filter((text) => text !== '—').join(' · ') || untitled(page.id);
 }
 
 interface HeadProps {
@@ -127,7 +127,7 @@ function Head({ page, form, neighbours, go, up }: HeadProps) {
   return (
     <div className="record-head">
       <Button onClick={up} aria-keyshortcuts="u">
-        ← {pick(form.titles, form.title)}
+        ↑ {pick(form.titles, form.title)}
       </Button>
       <h1>{titleOf(page, form)}</h1>
       <StateTag state={page.state} />
@@ -179,7 +179,7 @@ function Reading({ page, form, empty, setEmpty, moved }: ReadingProps) {
         <Button type="link" onClick={() => setEmpty(!empty)} aria-keyshortcuts="e">
           {empty ? t('record.hide_empty') : t('record.show_empty')}
         </Button>
-        {t('record.versions', { created: page.created_version, shown: page.form_version })}{' '}
+        {t(page.created_version === page.form_version ? 'record.version' : 'record.versions', { created: page.created_version, shown: page.form_version })}{' '}
         <Link to={`/records/${page.kind}?unit=${page.unit}`}>{t('record.same_unit')}</Link>
         <Button type="link" onClick={() => setMoving(true)}>
           {t('move.open')}

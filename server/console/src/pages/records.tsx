@@ -8,6 +8,7 @@ import { useKind, useRecords } from '../api/queries';
 import { pick } from '../i18n';
 import { choosing, filtersOf, searchOf, SORT_DEFAULT, type Filters } from '../logic/filters';
 import { useKeys } from '../logic/keys';
+import { useRowKeys } from '../logic/row-keys';
 import { forgetWalks } from '../logic/walk';
 import { fieldLabel, fieldsByPath, moment, shown, type KindForm } from '../logic/values';
 import { Failed } from '../parts/failed';
@@ -39,21 +40,19 @@ export default function Records() {
   const form = useKind(kind);
   const list = useRecords(kind, filters);
   const navigate = useNavigate();
-  const table = useRef<HTMLDivElement>(null);
   const change = (wanted: Partial<Filters>): void =>
     setSearch(searchOf({ ...filters, after: undefined, before: undefined, ...wanted }, search), { replace: 'text' in wanted });
-  useRowKeys(table);
+  useRowKeys();
   useEffect(forgetWalks, []);
   const go = (place: Filters | undefined) =>
     place && (() => void navigate(`?${searchOf({ ...filters, after: undefined, before: undefined, ...place }, search)}`));
   const goNext = go(list.data?.next ? { after: list.data.next } : undefined);
   const goBack = go(list.data?.previous ? { before: list.data.previous } : undefined);
-  const [picked, setPicked] = useState<Row[]>([]);
-  useEffect(() => setPicked([]), [search]);
-  useKeys({ n: goNext, p: goBack });
+  const { picked, setPicked, turn } = usePicked(list.data?.records, search);
+  useKeys({ n: goNext, p: goBack, x: turn });
   if (form.error) return <Failed error={form.error} again={() => void form.refetch()} />;
   return (
-    <div className="records" ref={table}>
+    <div className="records">
       <h1>{form.data ? pick(form.data.titles, form.data.title) : '…'}</h1>
       <RecordFilters form={form.data} filters={filters} columns={columnsOf(form.data, search)} change={change} />
       {list.error ? (
@@ -81,18 +80,16 @@ export default function Records() {
   );
 }
 
-/** Up and down go from row to row: each row's link takes the focus, so that it is seen and Enter opens it. */
-function useRowKeys(table: React.RefObject<HTMLDivElement | null>): void {
-  const step = (by: number): void => {
-    const links = [...(table.current?.querySelectorAll<HTMLAnchorElement>('a.row-link') ?? [])];
-    const at = links.findIndex((link) => link === document.activeElement);
-    const wanted = at < 0 ? (by > 0 ? 0 : links.length - 1) : at + by;
-    links[Math.max(0, Math.min(links.length - 1, wanted))]?.focus();
+/** Records that are picked for one decision on all of them; another list begins with none. */
+function usePicked(rows: Row[] | undefined, search: URLSearchParams) {
+  const [picked, setPicked] = useState<Row[]>([]);
+  useEffect(() => setPicked([]), [search]);
+  /** Picks the row that has the keyboard, or lets it go. */
+  const turn = (): void => {
+    const row = rows?.find((one) => `row-${one.id}` === document.activeElement?.id);
+    if (row) setPicked(picked.some((one) => one.id === row.id) ? picked.filter((one) => one.id !== row.id) : [...picked, row]);
   };
-  useKeys({
-    j: () => step(1), ArrowDown: () => step(1), k: () => step(-1), ArrowUp: () => step(-1),
-    '/': () => document.getElementById('record-search')?.focus(),
-  });
+  return { picked, setPicked, turn };
 }
 
 interface TableProps_ {
@@ -136,7 +133,7 @@ function RecordTable({ form, rows, loading, filters, change, picked, setPicked }
       onChange={sorted}
       rowSelection={{
         // A box for all in the head would be copied into a row that antd hides and still lets take the focus.
-        columnWidth: 34, hideSelectAll: true, columnTitle: '☐', selectedRowKeys: picked.map((row) => row.id), onChange: (_keys, chosen) => setPicked(chosen),
+        columnWidth: 36, hideSelectAll: true, columnTitle: t('many.column'), selectedRowKeys: picked.map((row) => row.id), onChange: (_keys, chosen) => setPicked(chosen),
         getCheckboxProps: (row) => ({ 'aria-label': t('many.pick', { name: rowTitle(form, row) }) }),
       }}
       showSorterTooltip={false}
@@ -160,10 +157,10 @@ function useColumns(form: KindForm | undefined, filters: Filters): TableColumnsT
     const count = (number: number, word: string, sign: string) =>
       number > 0 ? <span className={word}><span aria-hidden="true">{sign}</span> {number}</span> : '';
     const fixed: Record<string, TableColumnsType<Row>[number]> = {
-      state: { title: t('column.state'), width: 96, sorter: true, sortOrder: order('state'), render: (_, row) => <StateTag state={row.state} /> },
-      unit: { title: t('column.unit'), width: 150, sorter: true, sortOrder: order('unit'), dataIndex: 'unit_name' },
-      conflicts: { title: t('column.conflicts'), width: 80, sorter: true, sortOrder: order('conflicts'), render: (_, row) => count(row.conflicts, 'conflict-count', '⇄') },
-      problems: { title: t('column.problems'), width: 80, sorter: true, sortOrder: order('problems'), render: (_, row) => count(row.problems, 'problem-count', '!') },
+      state: { title: t('column.state'), width: 120, sorter: true, sortOrder: order('state'), render: (_, row) => <StateTag state={row.state} /> },
+      unit: { title: t('column.unit'), width: 136, sorter: true, sortOrder: order('unit'), dataIndex: 'unit_name' },
+      conflicts: { title: t('column.conflicts'), width: 72, sorter: true, sortOrder: order('conflicts'), render: (_, row) => count(row.conflicts, 'conflict-count', '⇄') },
+      problems: { title: t('column.problems'), width: 72, sorter: true, sortOrder: order('problems'), render: (_, row) => count(row.problems, 'problem-count', '!') },
       received: { title: t('column.received'), width: 140, sorter: true, sortOrder: order('received'), render: (_, row) => moment(row.received_ms) },
       changed: { title: t('column.changed'), width: 140, sorter: true, sortOrder: order('changed'), render: (_, row) => moment(row.changed_ms) },
       first: { title: t('column.first'), width: 140, sorter: true, sortOrder: order('first'), render: (_, row) => moment(row.first_ms) },
@@ -174,7 +171,7 @@ function useColumns(form: KindForm | undefined, filters: Filters): TableColumnsT
       const field = fields.get(name);
       if (!field) return { key: name, ...fixed[name] };
       const sorts = field.sensitivity !== 'sensitive' ? { sorter: true, sortOrder: order(name) } : {};
-      return { key: name, title: fieldLabel(field, name), width: 136, ...sorts, render: (_: unknown, row: Row) => shown(form, field, (row.values as Record<string, unknown>)[name]) };
+      return { key: name, title: fieldLabel(field, name), width: 124, ...sorts, render: (_: unknown, row: Row) => shown(form, field, (row.values as Record<string, unknown>)[name]) };
     });
     const [first, ...others] = made;
     if (!first) return [];

@@ -1,7 +1,9 @@
+import { Button } from 'antd';
 import { useState } from 'react';
 import { useTranslation } from 'react-i18next';
 
 import type { Shapes } from '../api/client';
+import { leave } from '../api/leave';
 import { queryClient } from '../api/queries';
 import { FactorForm, PasswordForm, RecoveryCodes } from '../parts/credentials';
 
@@ -20,6 +22,11 @@ export function SetUpPage({ me }: { me: Shapes['MeBody'] }) {
         <PasswordForm first text={t('setup.password_text')} old={t('setup.password_old')} button={t('setup.next')} done={askAgain} />
       ) : (
         <FactorForm first text={t('setup.factor_text')} done={setRecovery} />
+      )}
+      {!recovery && (
+        <Button type="link" onClick={() => void leave()}>
+          {t('session.other_user')}
+        </Button>
       )}
     </main>
   );

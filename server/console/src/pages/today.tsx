@@ -111,7 +111,7 @@ function ArrivedCard({ page }: { page: Page }) {
     <section className="card" aria-labelledby="arrived-title">
       <h2 id="arrived-title">
         <span>{since === undefined ? t('today.arrived_first') : t('today.arrived', { time: moment(page.since_ms) })}</span>
-        <Button disabled={page.arrived.length === 0 && since !== undefined} onClick={() => void seen()}>
+        <Button title={t('today.seen_hint')} disabled={page.arrived.length === 0 && since !== undefined} onClick={() => void seen()}>
           ✓ {t('today.seen')}
         </Button>
       </h2>

@@ -20,7 +20,7 @@ export function Amended({ page, form }: { page: Shapes['RecordPage']; form: Kind
           const field = fields.get(withoutRows(one.path));
           return (
             <li key={one.path}>
-              <span className="field">{field ? fieldLabel(field, one.path) : one.label}：</span>
+              <span className="field">{t('named', { name: field ? fieldLabel(field, one.path) : one.label })}</span>
               <del>{one.approved_text ?? shown(form, field, one.approved)}</del>
               {' → '}
               {one.now_text ?? shown(form, field, one.now)}

@@ -167,7 +167,7 @@ export const added = (before: string, reason: string): string => (before.trim() 
 /** Why, and which fields are open again. */
 function Reasons({ page, form, decisions, decision }: Props & { decision: 'return' | 'void' }) {
   const { t } = useTranslation();
-  const [reasons, setReasons] = useState(() => page.problems.map((problem) => `${problem.label}：${problem.message}`).join('\n'));
+  const [reasons, setReasons] = useState(() => page.problems.map((problem) => say('named', { name: problem.label }) + problem.message).join('\n'));
   const broken = [...new Set([...page.problems, ...page.conflicts].map((one) => withoutRows(one.path)))];
   const [fields, setFields] = useState(() => (decision === 'return' ? broken : []));
   const options = useMemo(() => fieldOptions(form), [form]);

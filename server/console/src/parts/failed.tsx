@@ -2,11 +2,20 @@ import { Alert, Button } from 'antd';
 import { useTranslation } from 'react-i18next';
 
 import { ApiProblem, NotReached } from '../api/client';
-import { say } from '../i18n';
+import { say, type Key } from '../i18n';
+
+/** What the console says in its own words: the server's are for whoever calls its API. */
+const OWN: Record<string, Key> = { heads_moved: 'error.heads_moved', wrong_state: 'error.wrong_state' };
+
+/** What the server said, in words that fit what is on the screen. */
+export function told(word: string, title: string): string {
+  const own = OWN[word];
+  return own ? say(own) : title;
+}
 
 /** What an error means to the reader. */
 export function sentence(error: unknown): string {
-  if (error instanceof ApiProblem) return error.word === 'unknown' ? say('error.status', { status: error.status }) : error.message;
+  if (error instanceof ApiProblem) return error.word === 'unknown' ? say('error.status', { status: error.status }) : told(error.word, error.message);
   if (error instanceof NotReached) return say('error.not_reached');
   return say('error.internal');
 }

@@ -2,11 +2,12 @@ import { Modal } from 'antd';
 import { useTranslation } from 'react-i18next';
 
 import type { Key } from '../i18n';
+import { PAGES } from '../logic/menu';
 
 /** Every shortcut, by where it works. */
 const HELP: [Key, [string, Key][]][] = [
-  ['keys.everywhere', [['?', 'keys.help'], ['1', 'nav.today'], ['2', 'nav.doubles'], ['3', 'nav.quarantine'], ['4', 'nav.exchanges'], ['5', 'nav.devices'], ['6', 'nav.overview'], ['7', 'nav.people']]],
-  ['keys.list', [['j ↓', 'keys.next_row'], ['k ↑', 'keys.previous_row'], ['Enter', 'keys.open'], ['/', 'keys.search'], ['n', 'keys.next_page'], ['p', 'records.back']]],
+  ['keys.everywhere', [['?', 'keys.help'], ...PAGES.map(({ digit, label }): [string, Key] => [digit, label])]],
+  ['keys.list', [['j ↓', 'keys.next_row'], ['k ↑', 'keys.previous_row'], ['Enter', 'keys.open'], ['x', 'keys.pick'], ['/', 'keys.search'], ['n', 'keys.next_page'], ['p', 'records.back']]],
   ['keys.record', [
     ['j →', 'keys.next'], ['k ←', 'keys.previous'], ['a', 'keys.approve'], ['r', 'keys.return'], ['v', 'keys.void'],
     ['c', 'keys.conflict'], ['e', 'keys.empty'], ['t', 'keys.history'], ['n', 'keys.latest'], ['u', 'keys.up'],

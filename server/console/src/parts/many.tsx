@@ -6,7 +6,7 @@ import { answer, api, type Shapes } from '../api/client';
 import { queryClient, useKind } from '../api/queries';
 import { focusOnOpen } from '../logic/focus';
 import { added, PresetReasons } from './decisions';
-import { Failed } from './failed';
+import { Failed, told } from './failed';
 import { rowTitle } from './related';
 import { StateTag } from './state-tag';
 
@@ -110,7 +110,7 @@ function Picked({ kind, rows, results }: { kind: string; rows: Row[]; results: R
     key: 'outcome', title: t('many.outcome'), width: 240,
     render: (_: unknown, row: Row) => {
       const problem = found.get(row.id)?.problem;
-      return problem ? <span className="warn">✕ {problem.title}</span> : <span>✓ {t('many.ok')}</span>;
+      return problem ? <span className="warn">✕ {told(problem.type, problem.title)}</span> : <span>✓ {t('many.ok')}</span>;
     },
   };
   return (

@@ -1,7 +1,7 @@
 import { Button, Input, Popover, Select } from 'antd';
 import { useTranslation } from 'react-i18next';
 
-import { pick } from '../i18n';
+import { enumerated, pick } from '../i18n';
 import { choicesOf, rangeOf, rangeText, TIMES, withChoices, type Filters } from '../logic/filters';
 import { fieldLabel, type Field, type KindForm } from '../logic/values';
 
@@ -65,11 +65,11 @@ export function Chips({ form, filters, change }: Props) {
   for (const field of choosable(form).filter((one) => chosen[one.path])) {
     const list = form?.choices[field.choices ?? ''] ?? [];
     const names = (chosen[field.path] ?? []).map((name) => pick(list.find((choice) => choice.name === name)?.label, name));
-    chips.push({ text: `${fieldLabel(field, field.path)}：${names.join('、')}`, without: { choice: withChoices(filters.choice, field.path, []) } });
+    chips.push({ text: t('named', { name: fieldLabel(field, field.path) }) + enumerated(names), without: { choice: withChoices(filters.choice, field.path, []) } });
   }
   if (filters.unit_alone) chips.push({ text: t('filter.unit_alone'), without: { unit_alone: undefined } });
   if (filters.decidable) chips.push({ text: t('filter.decidable'), without: { decidable: undefined } });
-  if (filters.refers) chips.push({ text: t('filter.refers', { id: filters.refers.slice(0, 8) }), without: { refers: undefined } });
+  if (filters.refers) chips.push({ text: t('filter.refers'), without: { refers: undefined } });
   if (filters.author) chips.push({ text: t('filter.author'), without: { author: undefined } });
   return chips.map((chip) => (
     <Button key={chip.text} className="chip" onClick={() => change(chip.without)} aria-label={t('filter.without_chip', { filter: chip.text })}>

@@ -42,8 +42,8 @@ export function MoveRecord({ page, close, moved }: { page: Shapes['RecordPage'];
       okButtonProps={{ disabled: !unit || unit === page.unit || reason.trim() === '' }} onOk={() => void move()}>
       <p>{t('move.text')}</p>
       <Form layout="vertical">
-        <Form.Item label={t('people.new_unit')}>
-          <UnitPicker value={unit} change={setUnit} />
+        <Form.Item label={t('move.unit')}>
+          <UnitPicker must value={unit} change={setUnit} />
         </Form.Item>
         <Form.Item label={t('move.reason')} htmlFor="move-reason">
           <Input id="move-reason" value={reason} maxLength={REASON_CHARS_MAX} onChange={(event) => setReason(event.target.value)} />

@@ -51,7 +51,7 @@ function Grants({ value, change }: { value: Grant[]; change: (grants: Grant[]) =
         // oxlint-disable-next-line react/no-array-index-key
         <div key={at} className="grant">
           <Select aria-label={t('people.role')} value={grant.role} style={{ width: 150 }} onChange={(role) => put(at, { role })} options={ROLES.map((role) => ({ value: role, label: t(`role.${role}`) }))} />
-          <UnitPicker value={grant.unit || undefined} change={(unit) => put(at, { unit: unit ?? '' })} />
+          <UnitPicker must value={grant.unit || undefined} change={(unit) => put(at, { unit: unit ?? '' })} />
           <Button disabled={value.length === 1} onClick={() => change(value.filter((_, number) => number !== at))} aria-label={t('people.take_role', { role: t(roleKey(grant.role)) })}>
             ✕
           </Button>
@@ -95,7 +95,7 @@ export function AddPerson({ close, show }: { close: () => void; show: (shown: { 
           <Input id="person-login" value={login} maxLength={64} autoComplete="off" onChange={(event) => setLogin(event.target.value)} />
         </Form.Item>
         <Form.Item label={t('column.unit')}>
-          <UnitPicker value={unit} change={choose} />
+          <UnitPicker must value={unit} change={choose} />
         </Form.Item>
         <Form.Item label={t('people.roles')}>
           <Grants value={roles} change={setGrants} />
@@ -132,7 +132,7 @@ export function Transfer({ person, close }: Props) {
       okButtonProps={{ disabled: !unit || unit === person.unit }} onOk={() => void send(() => transfer(person.id, { unit: unit ?? '', keep_roles: keep }))}>
       <Form layout="vertical">
         <Form.Item label={t('people.new_unit')}>
-          <UnitPicker value={unit} change={setUnit} />
+          <UnitPicker must value={unit} change={setUnit} />
         </Form.Item>
         <Checkbox checked={keep} onChange={(event) => setKeep(event.target.checked)}>
           {t('people.keep_roles')}

@@ -5,7 +5,7 @@ import { useTranslation } from 'react-i18next';
 import type { Shapes } from '../api/client';
 import { useUnits } from '../api/queries';
 import { publish } from '../api/supervision';
-import { languageName } from '../i18n';
+import { enumerated, languageName, say } from '../i18n';
 import { moment } from '../logic/values';
 import { Failed } from './failed';
 import { UnitPicker } from './record-filters';
@@ -63,7 +63,7 @@ export function Preview({ form, warnings, published }: Props) {
           <Fact name={t('forms.kind')} value={form.kind} />
           <Fact name={t('forms.version')} value={version} />
           <Fact name={t('forms.fields')} value={String(form.fields)} />
-          <Fact name={t('trial.language')} value={form.languages.map(languageName).join('、')} />
+          <Fact name={t('trial.language')} value={enumerated(form.languages.map(languageName))} />
           <Fact name={t('forms.records')} value={String(form.records)} />
           <Fact name={t('forms.kept')} value={moment(form.expires_ms)} />
         </dl>
@@ -103,7 +103,7 @@ function Differences({ form }: { form: Previewed }) {
       key: 'path', title: t('forms.where'), width: 170,
       render: (_, one) => <>{one.label || t('forms.whole')}{one.path && <div className="by">{one.path}</div>}</>,
     },
-    { key: 'sides', title: t('forms.sides'), className: 'log-detail', render: (_, one) => <Sides difference={one} /> },
+    { key: 'sides', title: t('forms.sides'), className: 'sides', render: (_, one) => <Sides difference={one} /> },
     { key: 'effect', title: t('forms.effect'), render: (_, one) => (one.effect ? <span className="warn">{one.effect}</span> : t('forms.no_effect')) },
   ];
   const rows = form.differences.map((one, at) => ({ ...one, at }));
@@ -117,12 +117,28 @@ function Differences({ form }: { form: Previewed }) {
   );
 }
 
+const TYPES = [
+  'text', 'integer', 'decimal', 'date', 'time', 'datetime', 'select_one', 'select_multiple', 'rank', 'geopoint', 'geotrace', 'geoshape', 'blob', 'barcode',
+  'acknowledge', 'calculate', 'note', 'meta',
+] as const;
+/** Changes whose sides are a line for each language: `en: Next visit`. */
+const BY_LANGUAGE = ['label', 'hint', 'choice_labels', 'title'];
+
+/** One side of a difference as its reader says it, and not as the sheet does. */
+function sideText(change: string, text: string): string {
+  const type = TYPES.find((one) => one === text);
+  if (type && ['added', 'removed', 'retyped'].includes(change)) return say(`forms.type.${type}`);
+  if (change === 'languages') return enumerated(text.split(' ').map(languageName));
+  if (!BY_LANGUAGE.includes(change)) return text;
+  return text.replace(/^([A-Za-z-]{2,12}): /gm, (_, code: string) => say('named', { name: languageName(code) }));
+}
+
 function Sides({ difference }: { difference: Difference }) {
-  const { before, after } = difference;
+  const [before, after] = [difference.before, difference.after].map((text) => text && sideText(difference.change, text));
   return (
     <>
       {before && <del>{before}</del>}
-      {before && after && <> → </>}
+      {before && after && <span> → </span>}
       {after && <ins>{after}</ins>}
     </>
   );
@@ -157,7 +173,7 @@ function Publish({ form, close, published }: { form: Previewed; close: () => voi
       <p>{t('forms.publish_text')}</p>
       <Form layout="vertical">
         <Form.Item label={t('forms.publish_unit')}>
-          <UnitPicker value={unit} change={setUnit} />
+          <UnitPicker must value={unit} change={setUnit} />
         </Form.Item>
       </Form>
       {name && <p className="by">{t('forms.publish_below', { unit: name })}</p>}

@@ -6,6 +6,7 @@ import { useSearchParams } from 'react-router';
 import type { Shapes } from '../api/client';
 import { useUnits } from '../api/queries';
 import { choosing, STATES, type Filters } from '../logic/filters';
+import { useKeys } from '../logic/keys';
 import { fieldLabel, type KindForm } from '../logic/values';
 import { FIXED_COLUMNS } from '../pages/records';
 import { Chips, MoreFilters } from './more-filters';
@@ -71,9 +72,10 @@ export function SearchBox({ text, hint, change }: { text: string; hint: string; 
     const timer = window.setTimeout(() => change(typed.trim() === '' ? undefined : typed), TYPING_MS);
     return () => window.clearTimeout(timer);
   });
+  useKeys({ '/': () => document.getElementById('record-search')?.focus() });
   return (
     <Input
-      id="record-search" type="search" allowClear style={{ width: 220 }} value={typed} aria-label={t('filter.search')}
+      id="record-search" type="search" allowClear style={{ width: 248 }} value={typed} aria-label={t('filter.search')}
       placeholder={hint} onChange={(event) => setTyped(event.target.value)} maxLength={100} aria-keyshortcuts="/"
     />
   );
@@ -96,14 +98,21 @@ export function unitTree(units: Shapes['UnitBody'][]): UnitNode[] {
   return top;
 }
 
+interface UnitProps {
+  value: string | undefined;
+  change: (unit: string | undefined) => void;
+  /** One has to be chosen: without one it is not all of them. */
+  must?: boolean;
+}
+
 /** One unit and all below it. */
-export function UnitPicker({ value, change }: { value: string | undefined; change: (unit: string | undefined) => void }) {
+export function UnitPicker({ value, change, must }: UnitProps) {
   const { t } = useTranslation();
   const units = useUnits();
   const tree = useMemo(() => unitTree(units.data ?? []), [units.data]);
   return (
     <TreeSelect
-      aria-label={t('column.unit')} placeholder={t('filter.any_unit')} allowClear showSearch={{ treeNodeFilterProp: 'title' }} treeDefaultExpandAll
+      aria-label={t('column.unit')} placeholder={t(must ? 'filter.choose_unit' : 'filter.any_unit')} allowClear showSearch={{ treeNodeFilterProp: 'title' }} treeDefaultExpandAll
       treeData={tree} value={value} onChange={(unit?: string) => change(unit)} style={{ width: 190 }} popupMatchSelectWidth={280}
     />
   );

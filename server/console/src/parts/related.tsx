@@ -3,6 +3,7 @@ import { Link } from 'react-router';
 
 import type { Shapes } from '../api/client';
 import { useKind, useRelated } from '../api/queries';
+import { say } from '../i18n';
 import { moment, shown, type KindForm } from '../logic/values';
 import { Failed } from './failed';
 import { StateTag } from './state-tag';
@@ -22,8 +23,8 @@ export function Related({ page }: { page: Shapes['RecordPage'] }) {
       {page.doubles.length > 0 && (
         <p>
           {t('related.doubles')}
-          {page.doubles.map((id) => (
-            <Link key={id} to={`/records/${page.kind}/${id}`} className="inline-link">{id.slice(0, 8)}</Link>
+          {page.doubles.map((id, at) => (
+            <Link key={id} to={`/records/${page.kind}/${id}`} className="inline-link">{t('related.double', { number: at + 1 })}</Link>
           ))}
         </p>
       )}
@@ -44,11 +45,14 @@ export function Related({ page }: { page: Shapes['RecordPage'] }) {
   );
 }
 
+/** A record whose listed answers are all empty; so much of its id tells it from others. */
+export const untitled = (id: string): string => say('record.untitled', { id: id.slice(0, 8) });
+
 /** A record by its first listed answers. */
 export function rowTitle(form: KindForm | undefined, row: Pick<Row, 'id' | 'values'>): string {
   const values = row.values as Record<string, unknown>;
   const listed = (form?.fields ?? []).filter((field) => field.list && !field.repeat && values[field.path] !== undefined);
-  return listed.slice(0, 2).map((field) => shown(form, field, values[field.path])).join(' · ') || row.id.slice(0, 8);
+  return listed.slice(0, 2).map((field) => shown(form, field, values[field.path])).join(' · ') || untitled(row.id);
 }
 
 function RelatedLink({ row }: { row: Row }) {

@@ -3,11 +3,13 @@ import { useEffect, useState } from 'react';
 import { useTranslation } from 'react-i18next';
 import { Link, Outlet, useLocation, useNavigate } from 'react-router';
 
-import { ApiProblem, answer, api } from '../api/client';
+import { ApiProblem } from '../api/client';
 import { queryClient, useKinds, useMe, useUnits } from '../api/queries';
-import { language, pick, setLanguage, type Key } from '../i18n';
+import { leave } from '../api/leave';
+import { language, pick, setLanguage } from '../i18n';
 import { connection, useConnectionLost } from '../logic/connection';
 import { useKeys } from '../logic/keys';
+import { FIRST_PAGES, PAGES } from '../logic/menu';
 import { session, useSessionEnded } from '../logic/session';
 import { SetUpPage } from '../pages/set-up';
 import { SignInAgain, SignInPage } from '../pages/sign-in';
@@ -50,13 +52,7 @@ function Frame({ name, unit }: { name: string; unit: string }) {
   const units = useUnits();
   useKeys({
     '?': () => setHelp(true),
-    '1': () => void navigate('/'),
-    '2': () => void navigate('/doubles'),
-    '3': () => void navigate('/quarantine'),
-    '4': () => void navigate('/exchanges'),
-    '5': () => void navigate('/devices'),
-    '6': () => void navigate('/overview'),
-    '7': () => void navigate('/people'),
+    ...Object.fromEntries(PAGES.map(({ digit, path }) => [digit, () => void navigate(path)])),
   });
   const unitName = units.data?.find((known) => known.code === unit)?.name ?? unit;
   return (
@@ -97,11 +93,6 @@ async function switchLanguage(): Promise<void> {
 function UserMenu({ name }: { name: string }) {
   const { t } = useTranslation();
   const navigate = useNavigate();
-  const leave = async (): Promise<void> => {
-    await answer(api.POST('/logout')).catch(() => undefined);
-    // Nothing of this user stays in the memory of the page.
-    window.location.assign('/');
-  };
   const items = [{ key: 'account', label: t('nav.account') }, { key: 'leave', label: t('session.leave') }];
   return (
     <Dropdown menu={{ items, onClick: ({ key }) => void (key === 'leave' ? leave() : navigate('/account')) }} trigger={['click']}>
@@ -150,17 +141,20 @@ function Navigation() {
       </Link>
     ),
   }));
-  const page = (path: string, label: Key) => ({ key: path, label: <Link to={path}>{t(label)}</Link> });
+  const pages = PAGES.map(({ path, label }) => ({ key: path, label: <Link to={path}>{t(label)}</Link> }));
   const items = [
-    page('/', 'nav.today'),
-    page('/overview', 'nav.overview'),
+    ...pages.slice(0, FIRST_PAGES),
     { key: 'records', type: 'group' as const, label: t('nav.records'), children: records },
-    {
-      key: 'work', type: 'group' as const, label: t('nav.supervision'),
-      children: [page('/doubles', 'nav.doubles'), page('/quarantine', 'nav.quarantine'), page('/exchanges', 'nav.exchanges'), page('/people', 'nav.people'), page('/devices', 'nav.devices'), page('/forms', 'nav.forms'), page('/audit', 'nav.audit')],
-    },
+    { key: 'work', type: 'group' as const, label: t('nav.supervision'), children: pages.slice(FIRST_PAGES) },
   ];
   const selected = pathname.split('/').slice(0, pathname.startsWith('/records/') ? 3 : 2).join('/');
+  const kind = kinds.data?.find((one) => `/records/${one.kind}` === selected);
+  const label = PAGES.find(({ path }) => path === selected)?.label;
+  const title = kind ? pick(kind.titles, kind.title) : label && t(label);
+  useEffect(() => {
+    // Several tabs are told apart. Nobody's name: titles go into the browser's history.
+    document.title = title ? `${title} · ${t('brand')}` : t('brand');
+  }, [title, t]);
   return (
     <nav className="nav" aria-label={t('nav.label')}>
       <Menu mode="inline" items={items} selectedKeys={[selected]} />

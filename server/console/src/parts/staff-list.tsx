@@ -3,8 +3,10 @@ import { useRef, useState } from 'react';
 import { createPortal } from 'react-dom';
 import { useTranslation } from 'react-i18next';
 
-import { addStaff, previewStaff } from '../api/people';
+import { addStaff, previewStaff, ROLES } from '../api/people';
 import type { Shapes } from '../api/client';
+import { enumerated } from '../i18n';
+import { save } from '../logic/save';
 import { moment } from '../logic/values';
 import { Failed } from './failed';
 import { roleKey } from './person-dialogs';
@@ -58,12 +60,16 @@ export function StaffList({ close }: { close: () => void }) {
     <Modal open width={820} title={t('people.staff')} onCancel={close} footer={footer} closable={{ 'aria-label': t('close') }} mask={{ closable: false }}>
       {!added && (
         <>
-          <p>{t('staff.about')}</p>
+          <p>{t('staff.about', { roles: enumerated(ROLES.map((role) => t(roleKey(role)))) })}</p>
           <Button loading={busy} onClick={() => input.current?.click()}>
             {t('staff.choose')}
           </Button>
+          <Button type="link" onClick={() => save(new Blob([`\uFEFF${t('staff.sample_head')}\r\n`], { type: 'text/csv' }), t('staff.sample_name'))}>
+            ↓ {t('staff.sample')}
+          </Button>
           <input ref={input} type="file" hidden accept=".csv,.xlsx" aria-label={t('staff.choose')} onChange={(event) => read(event.target.files?.[0])} />
           {rows && <p role="status">{t('staff.counts', { fresh: fresh.length, known: rows.length - fresh.length - wrong, wrong })}</p>}
+          {wrong > 0 && <p className="warn">{t('staff.mend')}</p>}
           {rows && <Preview rows={rows} />}
         </>
       )}

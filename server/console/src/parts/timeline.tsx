@@ -3,10 +3,10 @@ import { useMemo, useState } from 'react';
 import { useTranslation } from 'react-i18next';
 
 import type { Shapes } from '../api/client';
+import { enumerated } from '../i18n';
 import { events, WROTE_SHOWN_MAX } from '../logic/history';
 import { fieldLabel, fieldsByPath, moment, shown, withoutRows, type Answer, type KindForm } from '../logic/values';
 import { Written } from './conflicts';
-import { stateKey } from './state-tag';
 
 type Wrote = Shapes['WrotePage'];
 
@@ -48,7 +48,7 @@ function Decided({ review, form }: { review: Shapes['ReviewPage']; form: KindFor
         {review.reviewer_name} · {moment(review.time_ms)}
       </div>
       {review.reasons && <div>{review.reasons}</div>}
-      {review.fields.length > 0 && <div className="by">{t('decided.fields', { fields: review.fields.map((path) => fieldLabel(fields.get(path), path)).join('、') })}</div>}
+      {review.fields.length > 0 && <div className="by">{t('decided.fields', { fields: enumerated(review.fields.map((path) => fieldLabel(fields.get(path), path))) })}</div>}
     </li>
   );
 }
@@ -79,14 +79,14 @@ export function WroteList({ wrote, form }: { wrote: Wrote[]; form: KindForm }) {
 
 function OneWrote({ one, form, field }: { one: Wrote; form: KindForm; field: KindForm['fields'][number] | undefined }) {
   const { t } = useTranslation();
-  if (one.path === '_submitted') return <span>{one.value === null ? t('timeline.taken_back') : t('timeline.submitted', { state: t(stateKey('submitted')) })}</span>;
+  if (one.path === '_submitted') return <span>{one.value === null ? t('timeline.taken_back') : t('timeline.submitted')}</span>;
   if (one.path.endsWith('/_removed') || one.path.endsWith('_removed')) return <span>{t('timeline.row_removed')}</span>;
   const value = shown(form, field, one.value);
   const before: Answer = one.before;
   const had = before !== null && before !== undefined && before !== '';
   return (
     <>
-      <span className="field">{field ? fieldLabel(field, one.path) : one.label}：</span>
+      <span className="field">{t('named', { name: field ? fieldLabel(field, one.path) : one.label })}</span>
       {one.chosen !== false && had && (
         <>
           <del>{one.before_text ?? shown(form, field, before)}</del>
