@@ -82,7 +82,7 @@ async fn a_sync_and_a_wrong_argument_are_told_in_the_language_of_the_person() {
     };
     assert_eq!(keys(unasked(home, &["sync", "--json"])), keys(phone(home, &["sync", "--json"])));
     let [chinese, english] = both(home, &["show", "abc"]);
-    assert_eq!(chinese, "fieldbook-phone: “abc”不是记录编号（UUID）\n");
+    assert_eq!(chinese, "fieldbook-phone: “abc”不是档案编号（UUID）\n");
     assert_eq!(english, "fieldbook-phone: abc is no record id (UUID)\n");
     let [chinese, english] = both(home, &["enrol", "https://example.org"]);
     assert!(chinese.contains("这不是有效的绑定链接（应以 fieldbook:// 开头）"), "{chinese}");

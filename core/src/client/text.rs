@@ -114,17 +114,17 @@ catalogue! {
     /// No kind of this name.
     UnknownKind "没有“{0}”这种表。先同步一次，或核对名称。" "There is no kind {0}. Sync first, or check the name.";
     /// No record of this id.
-    UnknownRecord "这台手机上没有记录 {0}。" "This phone holds no record {0}.";
+    UnknownRecord "这台手机上没有档案 {0}。" "This phone holds no record {0}.";
     /// The id belongs to a record already.
-    RecordExists "记录 {0} 已经存在；要修改请用编辑。" "Record {0} exists already; edit it instead.";
+    RecordExists "档案 {0} 已经存在；要修改请用编辑。" "Record {0} exists already; edit it instead.";
     /// Another kind than the record's.
-    OtherKind "这条记录不是“{0}”。" "This record is no {0}.";
+    OtherKind "这份档案不是“{0}”。" "This record is no {0}.";
     /// A record that was erased.
-    Purged "记录 {0} 已被永久删除，不能再写。" "Record {0} was erased for good and cannot be written.";
+    Purged "档案 {0} 已被永久删除，不能再写。" "Record {0} was erased for good and cannot be written.";
     /// A record was purged, and unsent changes of it went too.
-    ErasedUnsent "记录 {0} 已被主管永久删除，这台手机上的也已删除，包括还没上传的修改。有疑问请联系县级工会。" "Record {0} was erased for good by a supervisor, also on this phone, with changes that had not been sent. Ask the county union if in doubt.";
+    ErasedUnsent "档案 {0} 已被主管永久删除，这台手机上的也已删除，包括还没上传的修改。有疑问请联系县级工会。" "Record {0} was erased for good by a supervisor, also on this phone, with changes that had not been sent. Ask the county union if in doubt.";
     /// A record was purged.
-    Erased "记录 {0} 已被主管永久删除，这台手机上的也已删除。" "Record {0} was erased for good by a supervisor, also on this phone.";
+    Erased "档案 {0} 已被主管永久删除，这台手机上的也已删除。" "Record {0} was erased for good by a supervisor, also on this phone.";
     /// A path that is none.
     BadPath "“{0}”不是字段路径。" "{0} is no field path.";
     /// Resolving without a conflict.
@@ -132,11 +132,11 @@ catalogue! {
     /// The form's rules could not be run.
     BadForm "表单不能用（{0}）。请告诉管理员。" "The form cannot be used ({0}). Tell the administrator.";
     /// One open form a record.
-    FormOpen "这条记录正在另一处填写。请先保存或放弃。" "This record is open in another form. Save or discard it first.";
+    FormOpen "这份档案正在另一处填写。请先保存或放弃。" "This record is open in another form. Save or discard it first.";
     /// The form was saved or discarded.
     FormClosed "这张表已经保存或放弃，请重新打开。" "This form was saved or discarded; open it again.";
     /// Too many unsent saves on one record.
-    OutboxFull "这条记录有太多没同步的修改，请先同步。" "This record has too many unsynced saves. Sync first.";
+    OutboxFull "这份档案有太多没同步的修改，请先同步。" "This record has too many unsynced saves. Sync first.";
     /// Another process holds the store.
     InUse "走访本的数据正被另一个程序使用。关掉它再试。" "Fieldbook's data is in use by another program. Close it and try again.";
     /// Disk full.

@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use zstd::stream::raw::{CParameter, DParameter, Decoder, Encoder, Operation};
 use zstd::zstd_safe::Strategy;
 
+use super::packed::{self, Opener};
 use super::wire::{Varint, put_varint, read_varint, to_cbor};
 use crate::limits::FORM_BYTES_MAX;
 use crate::protocol::limits::{
@@ -63,10 +64,14 @@ pub trait Message: Encode<()> + for<'b> Decode<'b, ()> {
     fn part(index: u32, count: u32, bytes: Vec<u8>) -> Self;
     /// Index, count and bytes, if this is a piece.
     fn as_part(&self) -> Option<(u32, u32, &[u8])>;
+    /// The form in it as it travels, if it is one that was packed apart.
+    fn as_packed_form(&self) -> Option<&[u8]>;
+    /// The form as it is read.
+    fn of_form(form: Vec<u8>) -> Option<Self>;
 }
 
 macro_rules! message {
-    ($name:ident, $max:expr) => {
+    ($name:ident, $max:expr, $packed:expr, $form:expr) => {
         impl Message for $name {
             const BYTES_MAX: usize = $max;
 
@@ -80,12 +85,29 @@ macro_rules! message {
                     _ => None,
                 }
             }
+
+            fn as_packed_form(&self) -> Option<&[u8]> {
+                let packed: fn(&Self) -> Option<&[u8]> = $packed;
+                packed(self)
+            }
+
+            fn of_form(form: Vec<u8>) -> Option<Self> {
+                let made: fn(Vec<u8>) -> Option<Self> = $form;
+                made(form)
+            }
         }
     };
 }
 
-message!(Up, BATCH_BYTES_TARGET + CHANGE_BYTES_MAX + MESSAGE_ENVELOPE_BYTES);
-message!(Down, FORM_BYTES_MAX + MESSAGE_ENVELOPE_BYTES);
+fn packed_form(message: &Down) -> Option<&[u8]> {
+    match message {
+        Down::PackedForm(packed) => Some(packed.as_slice()),
+        _ => None,
+    }
+}
+
+message!(Up, BATCH_BYTES_TARGET + CHANGE_BYTES_MAX + MESSAGE_ENVELOPE_BYTES, |_| None, |_| None);
+message!(Down, FORM_BYTES_MAX + MESSAGE_ENVELOPE_BYTES, packed_form, |form| Some(Self::Form(form.into())));
 
 /// Writes messages into frames. Memory: the window, the compressor's tables and at most two frames.
 pub struct FrameWriter {
@@ -95,6 +117,8 @@ pub struct FrameWriter {
     to_keep: bool,
     raw: Vec<u8>,
     messages: usize,
+    /// Bytes to which the packed forms of the current frame open.
+    opened: usize,
     ratio_percent: usize,
     ready: VecDeque<Vec<u8>>,
     bytes_out: usize,
@@ -112,6 +136,7 @@ impl FrameWriter {
             to_keep: false,
             raw: Vec::new(),
             messages: 0,
+            opened: 0,
             ratio_percent: FIRST_RATIO_PERCENT,
             ready: VecDeque::new(),
             bytes_out: 0,
@@ -131,6 +156,19 @@ impl FrameWriter {
     /// # Errors
     /// [`FrameError::TooLarge`] for a message above its limit, [`FrameError::Compression`].
     pub fn push<M: Message>(&mut self, message: &M) -> Result<(), FrameError> {
+        let opened = message.as_packed_form().map_or(0, packed::opened_bytes);
+        if self.opened.saturating_add(opened) > FORM_BYTES_MAX {
+            self.cut_here()?;
+        }
+        self.append_whole(message)?;
+        // It counts in the frame that its last byte is in.
+        if !self.raw.is_empty() {
+            self.opened += opened;
+        }
+        Ok(())
+    }
+
+    fn append_whole<M: Message>(&mut self, message: &M) -> Result<(), FrameError> {
         let bytes = to_cbor(message);
         if bytes.len() <= PART_BYTES {
             return self.append(&bytes);
@@ -214,7 +252,7 @@ impl FrameWriter {
         // Rounded up, and never nothing: a frame that turns out too large costs more than one too small.
         self.ratio_percent = (self.bytes_out * 100 / self.raw_total.max(1) + 1).min(110);
         self.raw.clear();
-        self.messages = 0;
+        (self.messages, self.opened) = (0, 0);
         self.ready.push_back(frame);
         Ok(())
     }
@@ -268,11 +306,13 @@ fn compress(encoder: &mut Encoder<'static>, raw: &[u8]) -> Result<Vec<u8>, Frame
     }
 }
 
-/// Reads frames from a stream in pieces of any size. Holds at most one frame, inflated, and one message in parts.
+/// Reads frames from a stream in pieces of any size. Holds at most one frame, inflated, one message in parts, and the first of
+/// the forms that were packed apart: what is read is [`Down::Form`] either way.
 pub struct FrameReader<M> {
     decoder: Option<Decoder<'static>>,
     input: Vec<u8>,
     parts: Parts,
+    forms: Opener,
     frames: usize,
     inflated_total: usize,
     sum: Sha256,
@@ -301,6 +341,7 @@ impl<M: Message> FrameReader<M> {
             decoder: None,
             input: Vec::new(),
             parts: Parts::default(),
+            forms: Opener::default(),
             frames: 0,
             inflated_total: 0,
             sum: Sha256::new(),
@@ -414,7 +455,7 @@ impl<M: Message> FrameReader<M> {
     fn messages(&mut self, raw: &[u8]) -> Result<Vec<M>, FrameError> {
         let mut decoder = minicbor::Decoder::new(raw);
         let mut messages = Vec::new();
-        let mut seen = 0;
+        let (mut seen, mut room) = (0, FORM_BYTES_MAX);
         while decoder.position() < raw.len() {
             seen += 1;
             if seen > FRAME_MESSAGES_MAX {
@@ -423,11 +464,29 @@ impl<M: Message> FrameReader<M> {
             let message: M = decoder.decode().map_err(|_| FrameError::Garbage("message"))?;
             match message.as_part() {
                 None if self.parts.count > 0 => return Err(FrameError::Garbage("message between parts")),
-                None => messages.push(message),
-                Some((index, count, bytes)) => messages.extend(self.parts.add::<M>(index, count, bytes)?),
+                None => messages.push(self.opened(message, &mut room)?),
+                Some((index, count, bytes)) => {
+                    if let Some(whole) = self.parts.add::<M>(index, count, bytes)? {
+                        messages.push(self.opened(whole, &mut room)?);
+                    }
+                }
             }
         }
         Ok(messages)
+    }
+}
+
+impl<M: Message> FrameReader<M> {
+    /// The message, its form opened if it holds one; `room`: bytes that the frame's forms may still have.
+    fn opened(&mut self, message: M, room: &mut usize) -> Result<M, FrameError> {
+        let Some(packed) = message.as_packed_form() else { return Ok(message) };
+        let form = self.forms.open(packed, *room)?;
+        *room -= form.len();
+        self.inflated_total += form.len();
+        if self.inflated_total > EXCHANGE_INFLATED_BYTES_MAX {
+            return Err(FrameError::TooLarge("inflated exchange"));
+        }
+        M::of_form(form).ok_or(FrameError::Garbage("packed form"))
     }
 }
 

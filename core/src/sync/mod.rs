@@ -9,6 +9,7 @@ pub mod cursors;
 pub mod frames;
 pub mod hub;
 mod log;
+mod packed;
 pub mod phone;
 mod returned;
 pub mod segment;
@@ -18,6 +19,7 @@ mod wire;
 
 pub use crate::protocol::change_hash;
 pub use log::{LogError, LogErrorKind};
+pub use packed::pack_form;
 pub use phone::PhoneLog;
 pub use server::ServerLog;
 pub use signing::Signer;

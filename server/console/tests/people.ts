@@ -28,9 +28,11 @@ export function person(number: number): Person {
   const year = 1955 + ((number * 7) % 45);
   const month = String(1 + ((number * 5) % 12)).padStart(2, '0');
   const day = String(1 + ((number * 11) % 28)).padStart(2, '0');
-  const serial = 1 + ((number * 13) % 990);
+  // What is above comes again after 13,860, with serials that are 90 apart on each day: the next round falls between them.
+  const serial = 1 + ((number * 13 + Math.floor(number / 13_860)) % 990);
   return {
-    name: of(SURNAMES, number) + of(GIVEN, Math.floor(number / SURNAMES.length) + number),
+    // Dates and names together come again after 10,080.
+    name: of(SURNAMES, number) + of(GIVEN, Math.floor(number / SURNAMES.length) + number + Math.floor(number / 10_080)),
     idNo: idNumber(`${year}${month}${day}`, serial),
     birthDate: `${year}-${month}-${day}`,
     sex: serial % 2 === 1 ? '1' : '2',
@@ -45,7 +47,9 @@ function position(number: number): string {
 /** A complete household file. With `broken`, its number of persons does not fit the members. */
 export function household(number: number, broken = false) {
   const head = person(number);
-  const child = { name: '扎西', birth: `2014${String(1 + (number % 12)).padStart(2, '0')}08`, serial: 1 + 2 * (Math.floor(number / 12) % 490) };
+  // Twelve months with 490 boys each, then the year before.
+  const year = 2014 - Math.floor(number / 5_880);
+  const child = { name: '扎西', birth: `${year}${String(1 + (number % 12)).padStart(2, '0')}08`, serial: 1 + 2 * (Math.floor(number / 12) % 490) };
   return {
     basic: {
       event_date: '2026-09-14', ...(number % 3 ? { geo_point: position(number) } : {}),
@@ -62,7 +66,7 @@ export function household(number: number, broken = false) {
     },
     members: [{
       name: child.name, relation: '2', id_type: 'id_card', id_no: idNumber(child.birth, child.serial), sex: '1',
-      birth_date: `2014-${child.birth.slice(4, 6)}-08`,
+      birth_date: `${year}-${child.birth.slice(4, 6)}-08`,
       ethnicity: '04', guardian_consent: 'paper', education: '80', hukou_type: 'rural', health: 'good', insurances: ['resident_medical'],
       work_status: 'student', school: '泽曲镇寄宿制小学', entry_year: 2021, years: 6,
     }],

@@ -19,7 +19,7 @@ export const BROKEN = id(2);
 export const AMENDED = id(3);
 
 /** Two files of one family, made in two townships. */
-export const TWICE = { first: id(14), second: id(9_001), person: 14 };
+export const TWICE = { first: id(14), second: id(90_000_001), person: 14 };
 
 export interface Login {
   login: string;

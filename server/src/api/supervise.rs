@@ -3,12 +3,12 @@
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::App;
-use super::error::{ApiError, ProblemBody};
+use super::error::{ApiError, ProblemBody, form_language, language};
 use super::session::Caller;
 use crate::store::{AdmittedChange, Problem, QuarantineItem, QuarantinePage};
 
@@ -92,10 +92,11 @@ fn number(text: &str) -> Result<i64, ApiError> {
 pub(crate) async fn quarantined(
     State(app): State<App>,
     caller: Caller,
+    headers: HeaderMap,
     Path(id): Path<String>,
 ) -> Result<Json<QuarantinePage>, ApiError> {
-    let id = number(&id)?;
-    Ok(Json(app.ask(move |store| store.quarantine_page(caller.user.id, id)).await?))
+    let (id, language) = (number(&id)?, form_language(language(&headers)));
+    Ok(Json(app.ask(move |store| store.quarantine_page(caller.user.id, id, language)).await?))
 }
 
 /// Takes a quarantined change into the log after all, and what waited only for it and its author may write. Where the

@@ -218,12 +218,11 @@ impl Doctor<'_> {
         } else {
             Health::Fine
         };
-        let seconds = |ms: i64| (ms / 1000).to_string();
-        let args = [
-            ("files", ahead.as_secs().to_string()),
-            ("phones", phones_ahead_ms.map_or_else(|| "-".to_owned(), seconds)),
-        ];
-        self.found("clock", health, "doctor_clock", &args);
+        let files = ("files", ahead.as_secs().to_string());
+        match phones_ahead_ms {
+            Some(ms) => self.found("clock", health, "doctor_clock", &[("phones", (ms / 1000).to_string()), files]),
+            None => self.found("clock", health, "doctor_clock_alone", &[files]),
+        }
     }
 
     fn certificate(&mut self, store: &Store) -> Result<(), StoreError> {

@@ -88,6 +88,14 @@ pub(crate) fn may_see(tx: &Connection, user: UserId, record: RecordId) -> Result
     if units::may_read(tx, user, &unit, area(&word)?)? { Ok(()) } else { Err(unknown(record)) }
 }
 
+/// Whether the record is here and the user may read it.
+pub(crate) fn sees(tx: &Connection, user: UserId, record: RecordId) -> Result<bool, StoreError> {
+    match may_see(tx, user, record) {
+        Err(StoreError::Problem(problem)) if problem.word == "record_unknown" => Ok(false),
+        told => told.map(|()| true),
+    }
+}
+
 /// The record and the user's roles at it, if `user` may decide on it.
 pub(crate) fn decidable(
     tx: &Connection,

@@ -158,6 +158,11 @@ fn differences(pager: &Pager<'_>, then: &Values, now: &Values) -> Vec<Difference
 /// An answer as it is compared, and as it is shown.
 type Shown = (Option<Result<Scalar, BTreeSet<String>>>, (Json, Option<String>));
 
+/// An answer as it is shown, masked if the field is hidden.
+pub(super) fn stands(pager: &Pager<'_>, values: &Values, path: &FieldPath) -> (Json, Option<String>) {
+    answer(pager, values, path).1
+}
+
 fn answer(pager: &Pager<'_>, values: &Values, path: &FieldPath) -> Shown {
     let (fields, sets) = match &path.row {
         None => (Some(&values.fields), Some(&values.sets)),

@@ -9,6 +9,8 @@ use fieldbook_core::forms::Form;
 use fieldbook_core::ids::{RecordId, UserId};
 use fieldbook_core::limits::FORM_BYTES_MAX;
 use fieldbook_core::protocol::Notice;
+use fieldbook_core::sync::frames::FrameError;
+use fieldbook_core::sync::pack_form;
 use sha2::{Digest, Sha256};
 
 use super::{Problem, Store, StoreError, feeds, persons, records, units};
@@ -22,10 +24,33 @@ const READ_AGAIN: &str = "read_again";
 /// Records that are evaluated anew in one transaction.
 const READ_AGAIN_AT_ONCE: i64 = 100;
 
-/// Parsed forms by kind and version.
+/// Bytes of the packed forms that are kept.
+const PACKED_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Forms as they are asked for again and again.
 #[derive(Debug, Default)]
 pub(crate) struct FormCache {
+    /// Parsed, by kind and version.
     forms: Mutex<HashMap<(String, String), Arc<Form>>>,
+    /// As answers bring them, by the hash of the form and of the one that it is packed against.
+    packed: Mutex<HashMap<([u8; 32], Option<[u8; 32]>), Arc<[u8]>>>,
+}
+
+impl FormCache {
+    /// A form as an answer brings it. Whoever asks while it is being packed waits for that.
+    pub(crate) fn packed(&self, form: &[u8], first: Option<&[u8]>) -> Result<Arc<[u8]>, FrameError> {
+        let key = (Sha256::digest(form).into(), first.map(|first| Sha256::digest(first).into()));
+        let mut packed = self.packed.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = packed.get(&key) {
+            return Ok(Arc::clone(known));
+        }
+        let new: Arc<[u8]> = pack_form(form, first)?.into();
+        if packed.values().map(|one| one.len()).sum::<usize>() + new.len() > PACKED_BYTES_MAX {
+            packed.clear();
+        }
+        packed.insert(key, Arc::clone(&new));
+        Ok(new)
+    }
 }
 
 /// A published form as listed.

@@ -159,6 +159,21 @@ pub(crate) struct ListedRow<'a> {
     pub(crate) changed_s: i64,
     pub(crate) reviewed_ms: Option<i64>,
     pub(crate) listing: &'a Listing,
+    /// Who wrote in it since it was listed last.
+    pub(crate) wrote: &'a [UserId],
+}
+
+/// Bytes of a user's id.
+const USER_BYTES: usize = 16;
+
+/// Ids of users, one behind the other, and those that are new.
+fn joined(mut writers: Vec<u8>, new: &[UserId]) -> Vec<u8> {
+    for user in new {
+        if !writers.chunks(USER_BYTES).any(|known| known == user.as_bytes()) {
+            writers.extend_from_slice(user.as_bytes());
+        }
+    }
+    writers
 }
 
 fn next_serial(tx: &Connection) -> Result<i64, StoreError> {
@@ -171,19 +186,21 @@ impl ListedRow<'_> {
     /// differ.
     pub(crate) fn put(&self, tx: &Connection) -> Result<Option<Words>, StoreError> {
         let digest = self.listing.digest();
-        let mut known = tx.prepare("SELECT n, indexed FROM listed WHERE record = ?1")?;
-        let known: Option<(i64, Vec<u8>)> =
+        let mut known = tx.prepare("SELECT writers, indexed FROM listed WHERE record = ?1")?;
+        let known: Option<(Vec<u8>, Vec<u8>)> =
             known.query_row([self.record.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
-        let text = match &known {
+        let (writers, indexed) = known.unzip();
+        let text = match &indexed {
             Some(_) => {
                 "UPDATE listed SET kind = ?2, unit = ?3, state = ?4, conflicts = ?5, problems = ?6, received_ms = ?7,
-                   changed_s = ?8, reviewed_ms = ?9, cells = ?10, lat_e5 = ?11, lon_e5 = ?12, indexed = ?13, serial = ?14
+                   changed_s = ?8, reviewed_ms = ?9, cells = ?10, lat_e5 = ?11, lon_e5 = ?12, indexed = ?13, writers = ?14,
+                   serial = ?15
                  WHERE record = ?1 RETURNING n"
             }
             None => {
                 "INSERT INTO listed(record, kind, unit, state, conflicts, problems, first_ms, received_ms, changed_s,
-                   reviewed_ms, cells, lat_e5, lon_e5, indexed, serial)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) RETURNING n"
+                   reviewed_ms, cells, lat_e5, lon_e5, indexed, writers, serial)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15) RETURNING n"
             }
         };
         let (latitude, longitude) = self.listing.point.unzip();
@@ -202,14 +219,15 @@ impl ListedRow<'_> {
                 latitude,
                 longitude,
                 digest,
+                joined(writers.unwrap_or_default(), self.wrote),
                 next_serial(tx)?,
             ],
             |row| row.get(0),
         )?;
-        if known.as_ref().is_some_and(|(_, indexed)| indexed.as_slice() == digest) {
+        if indexed.as_ref().is_some_and(|indexed| indexed.as_slice() == digest) {
             return Ok(None);
         }
-        let new = known.is_none();
+        let new = indexed.is_none();
         self.put_links(tx, new)?;
         Ok(Some(Words { n, new, text: search::index_text(&self.listing.search) }))
     }
@@ -243,23 +261,15 @@ pub(crate) fn moved(tx: &Connection, record: RecordId, unit: &str) -> Result<(),
 /// Nothing but the record's number and id is left.
 pub(crate) fn erased(tx: &Connection, record: RecordId) -> Result<(), StoreError> {
     let text = "UPDATE listed SET kind = ?2, state = '', conflicts = 0, problems = 0, first_ms = 0, received_ms = 0,
-                  changed_s = 0, reviewed_ms = NULL, cells = '', lat_e5 = NULL, lon_e5 = NULL, indexed = ?3, serial = ?4
+                  changed_s = 0, reviewed_ms = NULL, cells = '', lat_e5 = NULL, lon_e5 = NULL, indexed = ?3, writers = ?3,
+                  serial = ?4
                 WHERE record = ?1 RETURNING n";
     let gone = (record.as_bytes(), GONE, [0; 0], next_serial(tx)?);
     let n: Option<i64> = tx.prepare(text)?.query_row(gone, |row| row.get(0)).optional()?;
     if let Some(n) = n {
         tx.drop_words(&[n])?;
     }
-    for text in ["DELETE FROM links WHERE record = ?1", "DELETE FROM writers WHERE record = ?1"] {
-        tx.prepare(text)?.execute([record.as_bytes()])?;
-    }
-    Ok(())
-}
-
-/// Notes that a user wrote in a record.
-pub(crate) fn wrote(tx: &Connection, user: UserId, record: RecordId) -> Result<(), StoreError> {
-    let text = "INSERT INTO writers(user, record) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
-    tx.prepare(text)?.execute((user.as_bytes(), record.as_bytes()))?;
+    tx.prepare("DELETE FROM links WHERE record = ?1")?.execute([record.as_bytes()])?;
     Ok(())
 }
 

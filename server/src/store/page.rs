@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::sql::Connection;
 use fieldbook_core::access::Decision;
-use fieldbook_core::document::{ConflictValue, HistoryEntry, RecordState};
+use fieldbook_core::document::{ConflictValue, HistoryEntry, RecordState, TouchedField};
 use fieldbook_core::forms::{EvalTime, Field, FieldPath, Form, Scalar};
 use fieldbook_core::ids::{ActorId, ChangeHash, DeviceId, RecordId, UserId};
 use serde::Serialize;
@@ -247,7 +247,11 @@ pub(super) struct Pager<'a> {
     device_names: BTreeMap<DeviceId, String>,
 }
 
-impl Pager<'_> {
+impl<'a> Pager<'a> {
+    pub(super) fn new(tx: &'a Connection, form: &'a Form, language: &'a str, revealed: &'a BTreeSet<String>) -> Self {
+        Self { tx, form, language, revealed, authors: BTreeMap::new(), device_names: BTreeMap::new() }
+    }
+
     fn author(&mut self, actor: ActorId) -> Result<AuthorPage, StoreError> {
         if let Some(known) = self.authors.get(&actor) {
             return Ok(known.clone());
@@ -313,15 +317,20 @@ impl Pager<'_> {
         })
     }
 
+    /// What was written to one answer, beside what was there.
+    pub(super) fn wrote(&self, touched: &TouchedField, (before, before_text): (Json, Option<String>)) -> WrotePage {
+        let ((value, text), chosen) = match &touched.choice {
+            Some((name, chosen)) => (self.shown(&touched.path, Some(&Scalar::Text(name.clone()))), Some(*chosen)),
+            None => (self.shown(&touched.path, touched.value.as_ref()), None),
+        };
+        let (path, label) = (touched.path.to_string(), self.label(&touched.path));
+        WrotePage { path, label, value, text, chosen, before, before_text }
+    }
+
     fn change(&mut self, entry: &HistoryEntry, before: &Befores) -> Result<ChangePage, StoreError> {
         let wrote = entry.touched.iter().enumerate().map(|(at, touched)| {
-            let ((value, text), chosen) = match &touched.choice {
-                Some((name, chosen)) => (self.shown(&touched.path, Some(&Scalar::Text(name.clone()))), Some(*chosen)),
-                None => (self.shown(&touched.path, touched.value.as_ref()), None),
-            };
-            let (before, before_text) = self.shown(&touched.path, before.of_answer(&entry.change, at));
-            let (path, label) = (touched.path.to_string(), self.label(&touched.path));
-            WrotePage { path, label, value, text, chosen, before, before_text }
+            let before = self.shown(&touched.path, before.of_answer(&entry.change, at));
+            self.wrote(touched, before)
         });
         let wrote = wrote.collect();
         Ok(ChangePage {
@@ -429,8 +438,7 @@ impl Store {
     ) -> Result<RecordPage, StoreError> {
         let form = self.current_form(tx, &open.kind)?.ok_or_else(|| StoreError::corrupt("form", &open.kind))?;
         let definition = form.definition();
-        let (authors, device_names) = (BTreeMap::new(), BTreeMap::new());
-        let mut pager = Pager { tx, form: &form, language, revealed, authors, device_names };
+        let mut pager = Pager::new(tx, &form, language, revealed);
         let time = EvalTime::new(open.changed_s, &open.id);
         let mut evaluation = form.evaluate_in(&open.document.read(definition), &time, language);
         mask::values(definition, &mut evaluation.shown, revealed);

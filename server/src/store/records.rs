@@ -14,7 +14,7 @@ use serde_json::{Value as Json, json};
 
 use super::documents::Documents;
 use super::feeds::{self, Feed, NewEntry};
-use super::listed::{self, ListedRow, Listing};
+use super::listed::{ListedRow, Listing};
 use super::persons::{self, Persons};
 use super::{Store, StoreError, reviews};
 
@@ -44,6 +44,8 @@ pub(crate) struct OpenRecord {
     pub(crate) conflicts: String,
     /// It was not here before this transaction.
     pub(crate) created: bool,
+    /// Who wrote in it since it was saved last.
+    pub(crate) wrote: Vec<UserId>,
 }
 
 /// What saving a record found.
@@ -157,7 +159,7 @@ pub(crate) fn load(tx: &Connection, id: RecordId) -> Result<Option<OpenRecord>, 
 pub(crate) fn blank(id: RecordId, feed: Feed, document: Arc<Document>, received_ms: i64) -> OpenRecord {
     let kind = document.record().kind.clone();
     let (rendition, body_bytes, salt, changed_s, fresh, dirty) = (None, 0, [0; 8], 0, true, false);
-    let left_again = None;
+    let (left_again, wrote) = (None, Vec::new());
     OpenRecord {
         id,
         kind,
@@ -171,6 +173,7 @@ pub(crate) fn blank(id: RecordId, feed: Feed, document: Arc<Document>, received_
         fresh,
         dirty,
         left_again,
+        wrote,
         conflicts: NO_CONFLICTS.to_owned(),
         created: true,
     }
@@ -224,9 +227,7 @@ impl Store {
             body: &body,
         };
         let position = feeds::append(tx, &mut feed, &new)?;
-        if let Some(user) = change.user {
-            listed::wrote(tx, user, open.id)?;
-        }
+        open.wrote.extend(change.user.filter(|user| !open.wrote.contains(user)));
         open.feed = feed;
         open.changed_s = open.changed_s.max(change.time_s);
         open.body_bytes += change.bytes.len();
@@ -293,11 +294,12 @@ impl Store {
             changed_s: open.changed_s,
             reviewed_ms: last.as_ref().map(|last| last.time_ms),
             listing: &read.listing,
+            wrote: &open.wrote,
         }
         .put(tx)?;
         tx.prepare("INSERT INTO bodies(record, body) VALUES (?1, ?2) ON CONFLICT(record) DO UPDATE SET body = ?2")?
             .execute((open.id.as_bytes(), ready.body))?;
-        open.dirty = false;
+        (open.dirty, open.wrote) = (false, Vec::new());
         let saved = Saved {
             words,
             conflicts: new_conflicts(&open.conflicts, &read.conflicts),

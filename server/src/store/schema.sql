@@ -58,20 +58,17 @@ CREATE TABLE records (
 ) STRICT;
 CREATE INDEX records_kind ON records(kind, id);
 -- What lists, counts and the map read: one narrow row a record (docs/adr/0011). cells: JSON of the list columns by path,
--- sensitive ones masked. lat_e5, lon_e5: 1/100,000 degree. indexed: digest of what search and links hold. serial: grows
+-- sensitive ones masked. lat_e5, lon_e5: 1/100,000 degree. indexed: digest of what search and links hold. writers: ids of
+-- the users who wrote in it, one behind the other. serial: grows
 -- with every write, over all records. Of a purged record number and id stay, under the kind ''. The words that a
 -- record is found by are in the table `lexicon`, which each database has in its own form (sql/search.rs).
 CREATE TABLE listed (
   n INTEGER PRIMARY KEY, record BLOB NOT NULL UNIQUE, kind TEXT NOT NULL, unit TEXT NOT NULL, state TEXT NOT NULL,
   conflicts INTEGER NOT NULL, problems INTEGER NOT NULL, first_ms INTEGER NOT NULL, received_ms INTEGER NOT NULL,
   changed_s INTEGER NOT NULL, reviewed_ms INTEGER, cells TEXT NOT NULL, lat_e5 INTEGER, lon_e5 INTEGER,
-  indexed BLOB NOT NULL, serial INTEGER NOT NULL
+  indexed BLOB NOT NULL, writers BLOB NOT NULL, serial INTEGER NOT NULL
 ) STRICT;
 CREATE UNIQUE INDEX listed_serial ON listed(serial);
--- Who wrote in which record.
-CREATE TABLE writers (
-  user BLOB NOT NULL, record BLOB NOT NULL, PRIMARY KEY (user, record)
-) STRICT, WITHOUT ROWID;
 -- Which record names which other in an answer.
 CREATE TABLE links (
   target BLOB NOT NULL, record BLOB NOT NULL, path TEXT NOT NULL, PRIMARY KEY (target, record, path)

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use crate::sql::Connection;
 use fieldbook_core::access::{Role, Unit};
-use fieldbook_core::forms::{Edit, Form, Scalar};
+use fieldbook_core::document::TouchedField;
+use fieldbook_core::forms::{Edit, Values};
 use fieldbook_core::ids::{DeviceId, UserId};
 use fieldbook_core::intake;
 use serde::Serialize;
@@ -13,8 +14,11 @@ use serde_json::Value as Json;
 use utoipa::ToSchema;
 
 use super::again::Around;
+use super::page::{Pager, WrotePage};
 use super::quarantine::QuarantineRow;
-use super::{DeviceRow, Problem, Store, StoreError, UserRow, console, devices, mask, quarantine, records, units};
+use super::{
+    DeviceRow, Problem, Store, StoreError, UserRow, console, devices, differences, listed, quarantine, records, units,
+};
 
 /// Rows looked at to fill one page of the quarantine.
 const SCANNED_MAX: usize = 5_000;
@@ -46,16 +50,11 @@ pub struct QuarantineItem {
     pub fields: Vec<String>,
     /// When it arrived, milliseconds since 1970 UTC.
     pub received_ms: i64,
-}
-
-/// A quarantined answer.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-pub struct QuarantinedAnswer {
-    /// Path, with the row inside repeats.
-    pub path: String,
-    /// What it would write; sensitive answers are masked.
+    /// The record is here, and the user may read it.
+    pub here: bool,
+    /// The form's list columns of the record, by field path, where it is here; sensitive ones masked.
     #[schema(value_type = Object)]
-    pub value: Json,
+    pub values: Json,
 }
 
 /// A quarantined change with what it would write.
@@ -64,14 +63,16 @@ pub struct QuarantinePage {
     /// The change.
     #[serde(flatten)]
     pub item: QuarantineItem,
-    /// What it would write, as far as it waits.
-    pub writes: Vec<QuarantinedAnswer>,
+    /// What it would write, as far as it waits; sensitive answers are masked. `before` is what stands there now.
+    pub writes: Vec<WrotePage>,
     /// It can be admitted now.
     pub admissible: bool,
 }
 
-fn item(row: &QuarantineRow) -> QuarantineItem {
-    QuarantineItem {
+fn item(tx: &Connection, user: UserId, row: &QuarantineRow) -> Result<QuarantineItem, StoreError> {
+    let here = console::sees(tx, user, row.record)?;
+    let values = if here { listed::cells_of(tx, row.record)? } else { Json::Null };
+    Ok(QuarantineItem {
         id: row.id,
         change: row.hash.to_string(),
         record: row.record.to_string(),
@@ -83,7 +84,9 @@ fn item(row: &QuarantineRow) -> QuarantineItem {
         reason: row.reason.clone(),
         fields: row.fields.clone(),
         received_ms: row.received_ms,
-    }
+        here,
+        values,
+    })
 }
 
 fn visible(tx: &Connection, user: UserId, row: &QuarantineRow) -> Result<bool, StoreError> {
@@ -91,26 +94,17 @@ fn visible(tx: &Connection, user: UserId, row: &QuarantineRow) -> Result<bool, S
     Ok(supervises && units::may_read(tx, user, &row.unit, console::area(&row.area)?)?)
 }
 
-fn writes(form: &Form, edits: &[Edit]) -> Vec<QuarantinedAnswer> {
-    let nothing = BTreeSet::new();
-    let shown = |touched: &fieldbook_core::document::TouchedField| {
-        let scalar = match &touched.choice {
-            Some((name, chosen)) => Some(Scalar::Text(format!("{}{name}", if *chosen { "+" } else { "-" }))),
-            None => touched.value.clone(),
+/// What edits would write, beside what stands there `now`.
+fn writes(pager: &Pager<'_>, edits: &[Edit], now: &Values) -> Vec<WrotePage> {
+    let one = |edit: &Edit| {
+        let touched: TouchedField = edit.into();
+        let before = match touched.choice {
+            Some(_) => (Json::Null, None),
+            None => differences::stands(pager, now, &touched.path),
         };
-        let field = form.field(&touched.path.field);
-        let value = match (scalar, field) {
-            (None, _) => Json::Null,
-            (Some(scalar), Some(field)) if mask::hides(field, &nothing) => {
-                form.scalar_to_json(field, &mask::scalar(&scalar))
-            }
-            (Some(scalar), Some(field)) => form.scalar_to_json(field, &scalar),
-            (Some(Scalar::Text(text)), None) => Json::from(text),
-            (Some(Scalar::Integer(number)), None) => Json::from(number),
-        };
-        QuarantinedAnswer { path: touched.path.to_string(), value }
+        pager.wrote(&touched, before)
     };
-    edits.iter().map(|edit| shown(&edit.into())).collect()
+    edits.iter().map(one).collect()
 }
 
 impl Store {
@@ -123,7 +117,7 @@ impl Store {
             let mut found = Vec::new();
             for row in quarantine::waiting(tx, after, SCANNED_MAX)? {
                 if found.len() < PAGE_MAX && visible(tx, user, &row)? {
-                    found.push(item(&row));
+                    found.push(item(tx, user, &row)?);
                 }
             }
             Ok(found)
@@ -134,23 +128,25 @@ impl Store {
     ///
     /// # Errors
     /// `quarantine_unknown`; else what the database said.
-    pub fn quarantine_page(&self, user: UserId, id: i64) -> Result<QuarantinePage, StoreError> {
+    pub fn quarantine_page(&self, user: UserId, id: i64, language: &str) -> Result<QuarantinePage, StoreError> {
         self.read(|tx| {
             let missing = || Problem::new("quarantine_unknown").with("id", id);
             let row = quarantine::one(tx, id)?.ok_or_else(missing)?;
             if !visible(tx, user, &row)? {
                 return Err(missing().into());
             }
+            let item = item(tx, user, &row)?;
             let (created, form) =
                 (self.form(tx, &row.kind, &row.created_version)?, self.form(tx, &row.kind, &row.form_version)?);
             let (Some(created), Some(form)) = (created, form) else {
-                return Ok(QuarantinePage { item: item(&row), writes: Vec::new(), admissible: false });
+                return Ok(QuarantinePage { item, writes: Vec::new(), admissible: false });
             };
             let mut document = match records::load(tx, row.record)? {
                 Some(open) => Arc::unwrap_or_clone(open.document),
                 None => fieldbook_core::document::Document::create(row.record, created.definition())
                     .map_err(|error| StoreError::corrupt("creation", error))?,
             };
+            let now = if item.here { document.read(form.definition()) } else { Values::default() };
             let around = Around::of(tx, row.record)?;
             let mut edits = around.edits(&document, &form, &row.hash, &row.bytes).unwrap_or_default();
             let admissible = match row.again {
@@ -160,8 +156,8 @@ impl Store {
                 }
                 None => intake::admit(&mut document, form.definition(), &row.bytes, None).is_ok(),
             };
-            let writes = writes(&form, &edits);
-            Ok(QuarantinePage { item: item(&row), writes, admissible })
+            let writes = writes(&Pager::new(tx, &form, language, &BTreeSet::new()), &edits, &now);
+            Ok(QuarantinePage { item, writes, admissible })
         })
     }
 

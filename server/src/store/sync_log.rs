@@ -1,7 +1,7 @@
 //! The store as the sync machine sees it.
 
 use std::collections::BTreeSet;
-use std::sync::MutexGuard;
+use std::sync::{Arc, MutexGuard};
 
 use crate::sql;
 use crate::sql::{Connection, OptionalExtension, Row};
@@ -378,6 +378,10 @@ impl ServerLog for StoreLog<'_> {
         let text = "SELECT unit, bytes FROM forms WHERE kind = ?1 AND version = ?2";
         let mut statement = self.connection()?.prepare(text).map_err(sql)?;
         statement.query_row((kind, version), |row| Ok((row.get(0)?, row.get(1)?))).optional().map_err(sql)
+    }
+
+    fn packed_form(&mut self, form: &[u8], first: Option<&[u8]>) -> Result<Arc<[u8]>, LogError> {
+        self.store.forms.packed(form, first).map_err(|failure| LogError::other(failure.to_string()))
     }
 
     fn put_taken(&mut self, device: &DeviceId, taken: (u64, u32)) -> Result<(), LogError> {

@@ -4,12 +4,12 @@
 pub(super) const CATALOGUE: &[(&str, &str, &str)] = &[
     (
         "double_unknown",
-        "没有重复项 {id}：可能已处理，或相关记录有了变化。请刷新列表。",
+        "没有重复项 {id}：可能已处理，或相关档案有了变化。请刷新列表。",
         "There is no double {id}: it may have been decided, or its records have changed. Load the list again.",
     ),
     (
         "double_reason",
-        "与另一份记录重复，以那一份为准。{reasons}",
+        "与另一份档案重复，以那一份为准。{reasons}",
         "A double of another record, which stays. {reasons}",
     ),
     ("exchange_unknown", "没有同步报告 {id}，可能已超过保留期限。", "There is no sync report {id}; it may be too old."),
@@ -43,7 +43,7 @@ pub(super) const CATALOGUE: &[(&str, &str, &str)] = &[
     ("busy", "正在处理别的表单，请稍后再试。", "Other forms are being worked on: try again in a moment."),
     (
         "form_lists_nothing",
-        "没有任何一项标为列表列（bind::fb:list），列表里将认不出各条记录。",
+        "没有任何一项标为列表列（bind::fb:list），列表里将认不出各份档案。",
         "No question is a column in lists (bind::fb:list): records cannot be told apart in them.",
     ),
     (
@@ -53,7 +53,7 @@ pub(super) const CATALOGUE: &[(&str, &str, &str)] = &[
     ),
     (
         "effect_added",
-        "已有记录中此项为空；如为必填，会提示补填，补填后才能批准。",
+        "已有档案中此项为空；如为必填，会提示补填，补填后才能通过。",
         "It is empty in records that are here; where it is required they say so, and cannot be approved without it.",
     ),
     (
@@ -68,25 +68,25 @@ pub(super) const CATALOGUE: &[(&str, &str, &str)] = &[
     ),
     (
         "effect_choices_removed",
-        "选过这些选项的记录会提示此项不合要求。",
+        "选过这些选项的档案会提示此项不合要求。",
         "Records in which one of these was chosen say that the answer does not fit.",
     ),
     (
         "effect_required",
-        "没有填写的已有记录会提示补填，补填后才能批准。",
+        "没有填写的已有档案会提示补填，补填后才能通过。",
         "Records that are here without an answer say so, and cannot be approved without it.",
     ),
     (
         "effect_relevant",
-        "已有记录按新条件显示；不再询问的答案保留但不显示。",
+        "已有档案按新条件显示；不再询问的答案保留但不显示。",
         "Records that are here follow the new condition: answers that are no longer asked are kept and not shown.",
     ),
     (
         "effect_constraint",
-        "已有记录按新规则检查，不符合的会提示。",
+        "已有档案按新规则检查，不符合的会提示。",
         "Records that are here are checked by the new rule; those that break it say so.",
     ),
-    ("effect_calculation", "已有记录按新公式重新计算。", "It is computed anew in records that are here."),
+    ("effect_calculation", "已有档案按新公式重新计算。", "It is computed anew in records that are here."),
     ("effect_merge", "已有的分歧按新的方式处理。", "Disagreements that are here are treated the new way."),
     ("effect_masked", "列表和网页上将打码显示。", "It is masked on lists and on the console."),
     (
@@ -99,7 +99,7 @@ pub(super) const CATALOGUE: &[(&str, &str, &str)] = &[
         "只影响今后：其他角色填写的内容会进入隔离区。",
         "From now on: what other roles write there is quarantined.",
     ),
-    ("effect_persons", "将重新比对全部记录是否重复。", "All records are compared anew for doubles."),
+    ("effect_persons", "将重新比对全部档案是否重复。", "All records are compared anew for doubles."),
     (
         "effect_unit",
         "已有数值不变，请确认单位没有换算。",

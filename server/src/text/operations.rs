@@ -142,7 +142,7 @@ pub(super) const CATALOGUE: &[(&str, &str, &str)] = &[
     ),
     (
         "restore_no_list",
-        "数据文件夹中没有 never-again.list，或为空。如果曾永久删除记录或停用设备，请先放入最新的一份再启动服务器。",
+        "数据文件夹中没有 never-again.list，或为空。如果曾永久删除档案或停用设备，请先放入最新的一份再启动服务器。",
         "the data folder has no never-again.list, or an empty one. If records were ever purged or devices revoked, put the newest one there before the server starts",
     ),
     (
@@ -211,6 +211,11 @@ pub(super) const CATALOGUE: &[(&str, &str, &str)] = &[
         "doctor_clock",
         "手机时间比服务器快 {phones} 秒（中位数）；数据文件比现在晚 {files} 秒",
         "phones' clocks are {phones} s ahead (median); files of the data folder are {files} s in the future",
+    ),
+    (
+        "doctor_clock_alone",
+        "还没有手机可对时间；数据文件比现在晚 {files} 秒",
+        "no phone to compare the clock with yet; files of the data folder are {files} s in the future",
     ),
     ("doctor_certificate", "手机用的证书有效至 {until}", "phones' certificate is good until {until}"),
     (

@@ -12,7 +12,7 @@ use fieldbook_core::ids::{ChangeHash, RecordId};
 use fieldbook_core::protocol::limits::CHANGES_CHECK_BYTES;
 use fieldbook_core::protocol::{ChangesDown, Down, Entry, RecordStart, SignedHead};
 use fieldbook_core::sync::phone::{Exchange, PhoneLog};
-use fieldbook_core::sync::{chain, from_cbor, signing, to_cbor};
+use fieldbook_core::sync::{chain, from_cbor, pack_form, signing, to_cbor};
 use sha2::{Digest, Sha256};
 
 use crate::bytes::{join, mutate_behind_flags, mutate_cbor, mutate_pieces, pieces};
@@ -207,6 +207,18 @@ pub fn honest_messages() -> Vec<Down> {
     [honest_answer(0), honest_answer(BUSY)].concat()
 }
 
+/// The forms of both answers, as frames carry them.
+pub fn packed_forms() -> Vec<Down> {
+    let mut first: Option<Vec<u8>> = None;
+    let mut packed = Vec::new();
+    for message in honest_messages() {
+        let Down::Form(form) = message else { continue };
+        packed.extend(pack_form(&form, first.as_deref()).map(|form| Down::PackedForm(form.into())));
+        first.get_or_insert(form.to_vec());
+    }
+    packed
+}
+
 /// A message that travels in parts: a form of 200 KB.
 pub fn long_message() -> Down {
     Down::Form(vec![7; 200_000].into())
@@ -219,6 +231,11 @@ fn seeds() -> Vec<Vec<u8>> {
         seeds.push([vec![flags], join(&parts)].concat());
         let apart: Vec<Vec<u8>> = parts.into_iter().flat_map(|part| [part, Vec::new()]).collect();
         seeds.push([vec![flags], join(&apart)].concat());
+        let mut forms = packed_forms().into_iter();
+        let packed = |message| if matches!(message, Down::Form(_)) { forms.next() } else { Some(message) };
+        let parts: Vec<Vec<u8>> =
+            honest_answer(flags).into_iter().filter_map(packed).map(|one| to_cbor(&one)).collect();
+        seeds.push([vec![flags], join(&parts)].concat());
     }
     seeds
 }

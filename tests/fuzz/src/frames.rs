@@ -12,10 +12,11 @@ use crate::bytes::{join, mutate_behind_flags, mutate_cbor, mutate_pieces, pieces
 use crate::hostile::{Dice, scramble, uleb};
 use crate::{Limits, Meter, Target, answer, request};
 
-/// The target. Memory: an inflated frame, the largest message in parts, and what a message's short forms grow to.
+/// The target. Memory: an inflated frame, the largest message in parts, what a message's short forms grow to, and the forms
+/// that a frame's packed ones open to. Time and output: as many of them as an exchange may bring, 64 MiB.
 pub const TARGET: Target = Target {
     name: "frames",
-    limits: Limits { input_bytes: 64 * 1024, time_ms: 50, memory_bytes: 24 << 20, output_bytes: 8 << 20 },
+    limits: Limits { input_bytes: 64 * 1024, time_ms: 250, memory_bytes: 32 << 20, output_bytes: 72 << 20 },
     run,
     mutate,
     seeds,
@@ -39,28 +40,29 @@ fn run(input: &[u8], meter: &mut Meter) {
 fn read<M: Message + PartialEq + std::fmt::Debug>(stream: &[u8], size: usize, meter: &mut Meter) {
     let mut reader = FrameReader::<M>::new();
     for piece in stream.chunks(size) {
-        let done = meter.measure(|| {
-            reader.push(piece);
-            let mut found = Vec::new();
-            loop {
-                match reader.next_frame() {
-                    Ok(Some(messages)) => found.extend(messages),
-                    Ok(None) => return Ok(found),
-                    Err(error) => return Err(error),
+        meter.measure(|| reader.push(piece));
+        loop {
+            // One frame at a time, as whoever receives applies them.
+            match meter.measure(|| reader.next_frame()) {
+                Ok(Some(messages)) => look(&messages, meter),
+                Ok(None) => break,
+                Err(_) => {
+                    assert!(reader.next_frame().is_err(), "a broken stream goes on");
+                    return;
                 }
             }
-        });
-        let Ok(messages) = done else {
-            assert!(reader.next_frame().is_err(), "a broken stream goes on");
-            return;
-        };
-        for message in &messages {
-            assert!(message.as_part().is_none(), "a part was handed out");
-            let cbor = to_cbor(message);
-            meter.output(cbor.len());
-            let again = fieldbook_core::sync::from_cbor::<M>(&cbor);
-            assert_eq!(again.as_ref(), Some(message), "a message is read differently from how it is written");
         }
+    }
+}
+
+fn look<M: Message + PartialEq + std::fmt::Debug>(messages: &[M], meter: &mut Meter) {
+    for message in messages {
+        assert!(message.as_part().is_none(), "a part was handed out");
+        assert!(message.as_packed_form().is_none(), "a packed form was handed out");
+        let cbor = to_cbor(message);
+        meter.output(cbor.len());
+        let again = fieldbook_core::sync::from_cbor::<M>(&cbor);
+        assert_eq!(again.as_ref(), Some(message), "a message is read differently from how it is written");
     }
 }
 
@@ -113,8 +115,9 @@ fn mutate(input: &mut Vec<u8>, dice: &mut Dice) {
 fn seeds() -> Vec<Vec<u8>> {
     let up: Vec<Vec<u8>> = request::honest_messages().iter().map(to_cbor).collect();
     let down: Vec<Vec<u8>> = answer::honest_messages().iter().map(to_cbor).collect();
+    let packed: Vec<Vec<u8>> = answer::packed_forms().iter().map(to_cbor).collect();
     let mut seeds = Vec::new();
-    for (flags, messages) in [(0xc0, &up), (0x80 | DOWN, &down)] {
+    for (flags, messages) in [(0xc0, &up), (0x80 | DOWN, &down), (0xc0 | DOWN, &packed)] {
         seeds.push([vec![flags], join(messages)].concat());
         seeds.push([vec![flags], join(&[messages.concat()])].concat());
         let list: Vec<&[u8]> = messages.iter().map(Vec::as_slice).collect();

@@ -57,7 +57,7 @@ catalogue! {
     /// No object under a key.
     NotObject "“{0}”应为一个对象 {…}" "{0} must be an object {…}";
     /// No record id.
-    NoId "“{0}”不是记录编号（UUID）" "{0} is no record id (UUID)";
+    NoId "“{0}”不是档案编号（UUID）" "{0} is no record id (UUID)";
     /// Too long.
     TooLong "超过 {0} 字节，其后的行没有读" "longer than {0} bytes; nothing after it was read";
     /// Another encoding.

@@ -267,14 +267,20 @@ impl<'w> Reader<'w> {
             if supervising.is_empty() || !decides.contains(&item.unit) || !readable {
                 return Err(self.wrong(format_args!("{} in quarantine, outside of their scope", item.record)));
             }
-            let page = self.store.quarantine_page(self.user.id, item.id)?;
+            let page = self.store.quarantine_page(self.user.id, item.id, "zh")?;
             let record: Option<RecordId> = item.record.parse().ok();
+            let none = BTreeSet::new();
+            let reads = record.is_some_and(|record| self.store.page(self.user.id, record, "zh", &none).is_ok());
+            if item.here != reads || (!reads && !item.values.is_null()) {
+                return Err(self.wrong(format_args!("{} in quarantine: here {}", item.record, item.here)));
+            }
             let of_record = |text: &str| {
                 let mut written = self.world.model.written.iter();
                 written.any(|one| Some(one.record) == record && one.text == text)
             };
-            for write in page.writes.iter().filter(|write| write.path != HIDDEN) {
-                if let Some(text) = write.value.as_str().filter(|text| text.contains('@') && !of_record(text)) {
+            let shown = page.writes.iter().filter(|write| write.path != HIDDEN);
+            for text in shown.flat_map(|write| [write.value.as_str(), write.before.as_str()]).flatten() {
+                if text.contains('@') && !of_record(text) {
                     return Err(
                         self.wrong(format_args!("{text} in quarantine of {}, where nobody wrote it", item.record))
                     );

@@ -292,9 +292,12 @@ impl Upstream {
             }
             Down::Done { more, revoked, .. } => self.finished(log, more, revoked.map(Into::into)),
             Down::Error(answer) => Err(SyncError::Server(answer).into()),
-            Down::Devices(_) | Down::Segments { .. } | Down::Verdict { .. } | Down::Part { .. } => {
-                Err(SyncError::Protocol("a message that no hub is sent").into())
-            }
+            // The reader opens packed forms and puts parts together.
+            Down::Devices(_)
+            | Down::Segments { .. }
+            | Down::Verdict { .. }
+            | Down::PackedForm(_)
+            | Down::Part { .. } => Err(SyncError::Protocol("a message that no hub is sent").into()),
         }
     }
 

@@ -147,7 +147,8 @@ impl<'a> Applier<'a> {
             Down::Form(form) => self.form(&form),
             Down::Segments { feed, segments } => self.segments(feed, segments),
             Down::Restored { awaiting, feeds } => self.restored(awaiting, &feeds),
-            Down::Hosted(_) | Down::Devices(_) | Down::Certificate(_) | Down::Part { .. } => {
+            // The reader opens packed forms and puts parts together.
+            Down::Hosted(_) | Down::Devices(_) | Down::Certificate(_) | Down::PackedForm(_) | Down::Part { .. } => {
                 Err(SyncError::Protocol("a message that no phone is sent").into())
             }
         }

@@ -73,6 +73,8 @@ pub(super) struct Answer {
     first: bool,
     /// Kind and version of the forms whose notices the device has and that are still to be sent.
     forms: VecDeque<(String, String)>,
+    /// The first form that was sent: the others are packed against it.
+    first_form: Option<Vec<u8>>,
     /// A form is sent before the first record that needs it, the others last: records are listed while they come.
     forms_last: bool,
     /// The time that Hello has told, milliseconds since 1970 UTC.
@@ -104,6 +106,7 @@ impl Answer {
             writer: FrameWriter::new(ZSTD_WINDOW_LOG_MAX),
             first: false,
             forms: VecDeque::new(),
+            first_form: None,
             forms_last: false,
             begun_ms: 0,
             for_hub: Vec::new(),
@@ -407,7 +410,12 @@ impl Answer {
         let Some((unit, bytes)) = log.form(kind, version)? else { return Ok(()) };
         let feed = FeedId { unit, area: Area::General };
         let follows = self.scope.feeds.binary_search_by(|(followed, _)| followed.cmp(&feed)).is_ok();
-        if follows { self.put(&Down::Form(bytes.into())) } else { Ok(()) }
+        if !follows {
+            return Ok(());
+        }
+        let packed = log.packed_form(&bytes, self.first_form.as_deref())?;
+        self.first_form.get_or_insert(bytes);
+        self.put(&Down::PackedForm(packed.to_vec().into()))
     }
 
     /// The next of the forms that no record needed so far.

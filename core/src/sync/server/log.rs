@@ -1,13 +1,15 @@
 //! What the server's half needs of the server's store.
 
+use std::sync::Arc;
+
 use super::{ReturnedState, Sealing};
 use crate::access::{FeedId, Role};
 use crate::ids::{ActorId, ChangeHash, DeviceId, LogId, RecordId, UserId};
 use crate::protocol::limits::{CHANGE_PREFIX_BYTES, RECORD_PREFIX_BYTES};
 use crate::protocol::{CreatedUnder, Entry, HostedDevice, Point, Returned, Segment, StatementHash, Verdict};
-use crate::sync::LogError;
 use crate::sync::cursors::CursorPoint;
 use crate::sync::segment::Sealed;
+use crate::sync::{LogError, pack_form};
 
 /// What the server knows of a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -264,6 +266,16 @@ pub trait ServerLog {
     /// # Errors
     /// [`LogError`].
     fn form(&mut self, kind: &str, version: &str) -> Result<Option<(String, Vec<u8>)>, LogError>;
+
+    /// A form as an answer brings it; `first` is the answer's first form, where this is another one. A server with many
+    /// devices keeps what comes out.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn packed_form(&mut self, form: &[u8], first: Option<&[u8]>) -> Result<Arc<[u8]>, LogError> {
+        let packed = pack_form(form, first).map_err(|failure| LogError::other(failure.to_string()))?;
+        Ok(packed.into())
+    }
 
     /// Stores how far the device's bodies have come (any fate counts). Called once a transaction that took bodies.
     ///

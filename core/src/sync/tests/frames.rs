@@ -1,6 +1,7 @@
 //! Frames against honest and dishonest bytes.
 
 use proptest::prelude::*;
+use sha2::{Digest, Sha256};
 
 use crate::ids::{ChangeHash, RecordId};
 use crate::protocol::limits::{FRAME_BYTES_MAX, FRAME_INFLATED_BYTES_MAX, FRAME_TARGET_BYTES};
@@ -38,7 +39,17 @@ fn read(bytes: &[u8], piece: usize) -> Result<Vec<Up>, FrameError> {
     Ok(messages)
 }
 
-fn noise(mut seed: u64, length: usize) -> Vec<u8> {
+/// A frame that says this, with its check, as the first of a stream.
+pub(super) fn framed(raw: &[u8]) -> Vec<u8> {
+    let packed = zstd::bulk::compress(raw, 3).unwrap();
+    let mut frame = Vec::new();
+    put_varint(&mut frame, 4 + packed.len() as u64);
+    frame.extend_from_slice(&Sha256::digest(raw)[..4]);
+    frame.extend(packed);
+    frame
+}
+
+pub(super) fn noise(mut seed: u64, length: usize) -> Vec<u8> {
     let mut next = || {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (seed >> 56) as u8
@@ -164,10 +175,7 @@ proptest! {
 
     #[test]
     fn random_messages_in_honest_frames_never_panic(bytes in prop::collection::vec(any::<u8>(), 1..500)) {
-        let packed = zstd::bulk::compress(&bytes, 3).unwrap();
-        let mut frame = Vec::new();
-        put_varint(&mut frame, packed.len() as u64);
-        frame.extend(packed);
+        let frame = framed(&bytes);
         let _ = read(&frame, 100);
         let mut reader = FrameReader::<Down>::new();
         reader.push(&frame);

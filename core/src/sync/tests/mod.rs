@@ -5,6 +5,8 @@ mod forms;
 mod frames;
 mod golden;
 mod hub;
+#[cfg(feature = "xlsform")]
+mod packed;
 mod phone_log;
 mod property;
 mod reissue;

@@ -7,9 +7,11 @@ import { answer, api, type Shapes } from '../api/client';
 import { queryClient, useKind, useKinds, useQuarantine, useQuarantined, useUnits } from '../api/queries';
 import { enumerated, pick, type Key } from '../i18n';
 import { useRowKeys } from '../logic/row-keys';
-import { fieldLabel, fieldsByPath, moment, shown, withoutRows } from '../logic/values';
+import { fieldLabel, fieldsByPath, moment, withoutRows } from '../logic/values';
 import { Failed, sentence } from '../parts/failed';
 import { Pager } from '../parts/pager';
+import { rowTitle } from '../parts/related';
+import { WroteList } from '../parts/timeline';
 import { Wait } from '../parts/wait';
 
 type Item = Shapes['QuarantineItem'];
@@ -41,7 +43,7 @@ export default function Quarantine() {
       render: (_, item) => <Link to={`?${new URLSearchParams({ ...Object.fromEntries(search), open: String(item.id) })}`} className="row-link">{moment(item.received_ms)}</Link>,
     },
     { key: 'from', title: t('quarantine.from'), width: 110, dataIndex: 'user_name' },
-    { key: 'kind', title: t('quarantine.kind'), render: (_, item) => kindTitle(item.kind) },
+    { key: 'record', title: t('many.record'), render: (_, item) => <Whose item={item} kind={kindTitle(item.kind)} /> },
     { key: 'unit', title: t('column.unit'), render: (_, item) => unitName(item.unit) },
     { key: 'reason', title: t('quarantine.why'), render: (_, item) => t(reasonKey(item.reason)) },
   ];
@@ -64,6 +66,18 @@ export default function Quarantine() {
   );
 }
 
+/** Whose record it is, as far as it is here. */
+function Whose({ item, kind }: { item: Item; kind: string }) {
+  const { t } = useTranslation();
+  const form = useKind(item.kind);
+  return (
+    <>
+      {item.here ? rowTitle(form.data, { id: item.record, values: item.values }) : t('quarantine.not_here')}
+      <div className="by">{kind}</div>
+    </>
+  );
+}
+
 function Opened({ id, close }: { id: number; close: () => void }) {
   const { t } = useTranslation();
   const { message } = App.useApp();
@@ -73,7 +87,7 @@ function Opened({ id, close }: { id: number; close: () => void }) {
   const [error, setError] = useState<unknown>();
   if (item.error) return <Failed error={item.error} again={() => void item.refetch()} />;
   if (!item.data || !form.data) return <Wait />;
-  const { record, kind, writes, fields, admissible, reason, user_name } = item.data;
+  const { record, kind, here, values, writes, fields, admissible, reason, user_name } = item.data;
   const known = fieldsByPath(form.data);
   const admit = async (): Promise<void> => {
     setBusy(true);
@@ -95,22 +109,13 @@ function Opened({ id, close }: { id: number; close: () => void }) {
   return (
     <section className="card" aria-label={t('quarantine.one')}>
       <h2>{t('quarantine.one')}</h2>
+      <p>{here ? <Link to={`/records/${kind}/${record}`}>{rowTitle(form.data, { id: record, values })}</Link> : t('quarantine.not_here')}</p>
       <p>
         {t('named', { name: user_name })}
         {t(reasonKey(reason))}
       </p>
       {fields.length > 0 && <p className="by">{t('quarantine.fields', { fields: enumerated(fields.map((path) => fieldLabel(known.get(withoutRows(path)), path))) })}</p>}
-      <dl className="answers">
-        {writes.map((one) => (
-          <div className="answer wide" key={one.path}>
-            <dt>{fieldLabel(known.get(withoutRows(one.path)), one.path)}</dt>
-            <dd>{shown(form.data, known.get(withoutRows(one.path)), one.value)}</dd>
-          </div>
-        ))}
-      </dl>
-      <p style={{ marginTop: 8 }}>
-        <Link to={`/records/${kind}/${record}`}>{t('quarantine.record')}</Link>
-      </p>
+      <WroteList wrote={writes} form={form.data} />
       {!admissible && <p className="warn">{t('quarantine.not_admissible')}</p>}
       <div className="decisions">
         <Button type="primary" disabled={!admissible} loading={busy} onClick={() => void admit()}>

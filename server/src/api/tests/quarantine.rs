@@ -16,6 +16,11 @@ fn outcomes(told: &Value) -> Vec<(i64, bool, String)> {
     told["changes"].as_array().unwrap().iter().map(one).collect()
 }
 
+/// Path, value and what stands there now of each answer that a quarantined change would write.
+fn written(page: &Value) -> Value {
+    page["writes"].as_array().unwrap().iter().map(|one| json!([one["path"], one["value"], one["before"]])).collect()
+}
+
 /// Number, reason and fields of everything that waits.
 async fn waiting(county: &Supervisor<'_>) -> Vec<(i64, String, Vec<String>)> {
     let (_, waiting) = county.get("quarantine").await;
@@ -97,7 +102,9 @@ async fn what_is_not_allowed_waits_in_quarantine_and_never_blocks() {
     assert_eq!(waiting.as_array().unwrap().len(), 2);
     let (id, next) = (waiting[0]["id"].as_i64().unwrap(), waiting[1]["id"].as_i64().unwrap());
     let (_, page) = county.get(&format!("quarantine/{id}")).await;
-    assert_eq!(page["writes"], json!([{ "path": "stage", "value": "approved" }]));
+    assert_eq!(written(&page), json!([["stage", "approved", null]]));
+    // It is known whose record it is, without opening it.
+    assert_eq!((&waiting[0]["here"], &waiting[0]["values"]["name"]), (&json!(true), &json!("n")));
     let (status, _) = county.post(&format!("quarantine/{next}/admit"), json!({})).await;
     assert_eq!(status, StatusCode::CONFLICT);
     let (status, told) = county.post(&format!("quarantine/{id}/admit"), json!({})).await;
@@ -138,6 +145,8 @@ async fn admitting_takes_what_waited_only_for_it_and_says_what_waits_on() {
     assert_eq!(outcomes(&told), expected);
     let left = [(ids[2], role, vec!["stage".to_owned()]), (ids[3], depends, Vec::new())];
     assert_eq!(waiting(&county).await, left);
+    let (_, page) = county.get(&format!("quarantine/{}", ids[2])).await;
+    assert_eq!(written(&page), json!([["stage", "closed", "approved"]]));
     let (_, page) = county.get(&format!("records/{record}")).await;
     assert_eq!((page["values"]["stage"].as_str(), page["values"]["phone"].as_str()), (Some("approved"), Some("1")));
     let (_, told) = county.post(&format!("quarantine/{}/admit", ids[2]), json!({})).await;
@@ -160,10 +169,7 @@ async fn of_what_was_issued_again_only_the_rest_waits_and_is_taken() {
     let id = left[0].0;
     assert_eq!(left, [(id, "role".to_owned(), vec!["stage".to_owned()])]);
     let (_, page) = county.get(&format!("quarantine/{id}")).await;
-    assert_eq!(
-        (&page["writes"], &page["admissible"]),
-        (&json!([{ "path": "stage", "value": "approved" }]), &json!(true))
-    );
+    assert_eq!((written(&page), &page["admissible"]), (json!([["stage", "approved", null]]), &json!(true)));
     // Somebody has corrected the phone number meanwhile: what was issued again must not come up beside it.
     let (_, page) = county.get(&format!("records/{}", scene.record)).await;
     let corrector = server.supervisor("d", "6301", Role::County).await;
@@ -233,6 +239,23 @@ async fn what_a_revoked_device_sent_is_admitted_one_by_one() {
 }
 
 #[tokio::test]
+async fn both_values_of_a_sensitive_answer_are_masked() {
+    let server = TestServer::new();
+    let mut phone = server.phone("多杰", "a", Role::Field).await;
+    let county = server.supervisor("c", "6301", Role::County).await;
+    let record = RecordId::new(server.random.as_ref());
+    let mut document = Document::create(record, form().definition()).unwrap();
+    let first = phone.save(&mut document, START_MS, &[set("card", "6222021234567890")]);
+    phone.sync(&server, record, &[first]).await;
+    county.post(&format!("devices/{}/revoke", phone.device), json!({})).await;
+    let second = phone.save(&mut document, START_MS, &[set("card", "6222021234561111")]);
+    phone.sync(&server, record, &[second]).await;
+    let id = waiting(&county).await[0].0;
+    let (_, page) = county.get(&format!("quarantine/{id}")).await;
+    assert_eq!(written(&page), json!([["card", "************1111", "************7890"]]));
+}
+
+#[tokio::test]
 async fn an_author_who_may_not_read_the_record_keeps_the_verdict() {
     let server = TestServer::new();
     let mut phone = server.phone("外人", "b", Role::Field).await;
@@ -243,6 +266,11 @@ async fn an_author_who_may_not_read_the_record_keeps_the_verdict() {
     phone.sync(&server, record, std::slice::from_ref(&change)).await;
     let county = server.supervisor("c", "6301", Role::County).await;
     let id = waiting(&county).await[0].0;
+    let (_, page) = county.get(&format!("quarantine/{id}")).await;
+    assert_eq!(
+        (&page["here"], &page["values"], written(&page)),
+        (&json!(false), &Value::Null, json!([["name", "n", null]]))
+    );
     let (_, told) = county.post(&format!("quarantine/{id}/admit"), json!({})).await;
     assert_eq!(outcomes(&told), [(id, true, String::new())]);
     // The answer was lost on its way, and the entry is in a feed that this phone never sees.

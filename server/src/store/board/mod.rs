@@ -13,7 +13,7 @@ use std::sync::{PoisonError, RwLock};
 
 use crate::sql;
 use crate::sql::{Connection, Row};
-use fieldbook_core::ids::RecordId;
+use fieldbook_core::ids::{RecordId, UserId};
 use serde_json::Value as Json;
 
 use super::listed::GONE;
@@ -85,6 +85,8 @@ pub(crate) struct Line {
     pub(crate) point: Option<(i32, i32)>,
     /// By number of the column.
     cells: Box<[(u32, Cell)]>,
+    /// Number of those who wrote in it, all together.
+    writers: u32,
 }
 
 impl Line {
@@ -104,12 +106,14 @@ pub(crate) struct Board {
     pub(crate) units: Names,
     pub(crate) states: Names,
     pub(crate) columns: Names,
+    /// Who wrote in a record, all together: their ids in hexadecimal, one behind the other.
+    writers: Names,
     /// The last write that it knows of.
     serial: i64,
 }
 
 const COLUMNS: &str = "n, record, kind, unit, state, conflicts, problems, first_ms, received_ms, changed_s, reviewed_ms, \
-     lat_e5, lon_e5, cells, serial FROM listed";
+     lat_e5, lon_e5, cells, serial, writers FROM listed";
 
 impl Board {
     /// Every record, in no order.
@@ -120,6 +124,13 @@ impl Board {
     /// Where the rows of the search index with these numbers stand.
     pub(crate) fn places_of(&self, numbers: &[i64]) -> impl Iterator<Item = usize> {
         numbers.iter().filter_map(|n| self.numbers.get(n).map(|place| *place as usize))
+    }
+
+    /// By number of those who wrote in a record: whether `user` is one of them.
+    fn written_by(&self, user: UserId) -> Vec<bool> {
+        let wanted = hex::encode(user.as_bytes());
+        let has = |writers: &String| writers.as_bytes().chunks(wanted.len()).any(|one| one == wanted.as_bytes());
+        self.writers.names.iter().map(has).collect()
     }
 
     /// Where a record stands.
@@ -172,6 +183,7 @@ impl Board {
             reviewed_ms: row.get(10)?,
             point: row.get::<Option<i32>>(11)?.zip(row.get(12)?),
             cells: self.cells(&cells),
+            writers: self.writers.number(&hex::encode(row.get::<Vec<u8>>(15)?)),
         };
         match self.places.get(&record) {
             Some(place) => {

@@ -30,6 +30,8 @@ pub(crate) struct Query {
     changed: Option<Span>,
     reviewed: Option<Span>,
     choices: Vec<(u32, Vec<String>)>,
+    /// By those who wrote in a record, if an author is named.
+    writers: Option<Vec<bool>>,
     /// By place, if only some lines can fit.
     only: Option<Vec<bool>>,
 }
@@ -41,6 +43,7 @@ impl Query {
         self.only.as_ref().is_none_or(|only| only.get(place) == Some(&true))
             && self.scope.get(line.kind as usize).is_some_and(|units| units.get(line.unit as usize) == Some(&true))
             && self.states.as_ref().is_none_or(|states| states.get(line.state as usize) == Some(&true))
+            && self.writers.as_ref().is_none_or(|writers| writers.get(line.writers as usize) == Some(&true))
             && self.conflicts.is_none_or(|wanted| wanted == (line.conflicts > 0))
             && self.problems.is_none_or(|wanted| wanted == (line.problems > 0))
             && in_span(self.first, line.first_ms)
@@ -106,8 +109,9 @@ impl Store {
         };
         let states = (!filter.states.is_empty()).then(|| (0..board.states.count()).map(state).collect());
         let &Filter { conflicts, problems, first, received, changed, reviewed, .. } = filter;
+        let writers = filter.author.map(|author| board.written_by(author));
         let only = only(tx, board, filter)?;
-        Ok(Query { scope, states, conflicts, problems, first, received, changed, reviewed, choices, only })
+        Ok(Query { scope, states, conflicts, problems, first, received, changed, reviewed, choices, writers, only })
     }
 }
 
@@ -126,18 +130,11 @@ fn only(tx: &Connection, board: &Board, filter: &Filter) -> Result<Option<Vec<bo
     if let Some(text) = &filter.text {
         keep(&mut board.places_of(&tx.find(text)?));
     }
-    let mut named = |sql: &str, id: [u8; 16]| -> Result<(), StoreError> {
-        let mut statement = tx.prepare(sql)?;
-        let records = statement.query_map([id], |row| Ok(RecordId(row.get(0)?)))?;
+    if let Some(target) = &filter.refers {
+        let mut statement = tx.prepare("SELECT record FROM links WHERE target = ?1")?;
+        let records = statement.query_map([target.as_bytes()], |row| Ok(RecordId(row.get(0)?)))?;
         let records = records.collect::<Result<Vec<_>, _>>()?;
         keep(&mut records.iter().filter_map(|record| board.place(record)));
-        Ok(())
-    };
-    if let Some(author) = &filter.author {
-        named("SELECT record FROM writers WHERE user = ?1", author.0)?;
-    }
-    if let Some(target) = &filter.refers {
-        named("SELECT record FROM links WHERE target = ?1", target.0)?;
     }
     Ok(only)
 }

@@ -2022,6 +2022,8 @@ export interface components {
             device: string;
             /** @description Fields that the author may not write; where the author has issued a part again, the fields that are left. */
             fields: string[];
+            /** @description The record is here, and the user may read it. */
+            here: boolean;
             /**
              * Format: int64
              * @description Its number in the quarantine.
@@ -2044,20 +2046,15 @@ export interface components {
             user: string;
             /** @description The author's name. */
             user_name: string;
+            /** @description The form's list columns of the record, by field path, where it is here; sensitive ones masked. */
+            values: Record<string, never>;
         };
         /** @description A quarantined change with what it would write. */
         QuarantinePage: components["schemas"]["QuarantineItem"] & {
             /** @description It can be admitted now. */
             admissible: boolean;
-            /** @description What it would write, as far as it waits. */
-            writes: components["schemas"]["QuarantinedAnswer"][];
-        };
-        /** @description A quarantined answer. */
-        QuarantinedAnswer: {
-            /** @description Path, with the row inside repeats. */
-            path: string;
-            /** @description What it would write; sensitive answers are masked. */
-            value: Record<string, never>;
+            /** @description What it would write, as far as it waits; sensitive answers are masked. `before` is what stands there now. */
+            writes: components["schemas"]["WrotePage"][];
         };
         /** @description A reason that is offered. */
         ReasonBody: {
