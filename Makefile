@@ -4,7 +4,7 @@ SHELL := bash
 CONSOLE = server/console
 # The Node that setup.sh fetched, where the system's own is too old.
 NODE_PATH_FIRST = if [ -d $(CURDIR)/target/node/node_modules/.bin ]; then export PATH=$(CURDIR)/target/node/node_modules/.bin:$$PATH; fi;
-.PHONY: help setup console console-test demo test restore-drill package bench bench-sync bench-console lint kotlin postgres fuzz simulate simulate-coverage simulate-mutants
+.PHONY: help setup console console-test demo test restore-drill package image bench bench-sync bench-console lint kotlin postgres fuzz simulate simulate-coverage simulate-mutants
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' Makefile | column -t -s:
@@ -58,6 +58,9 @@ restore-drill: setup ## a server is set up, used, backed up, lost, restored and 
 
 package: setup console ## the server as a Debian package, under target/package
 	server/packaging/deb.sh
+
+image: ## the server as a container image, with docker, podman or buildah
+	server/packaging/image.sh
 
 kotlin: setup ## the bindings on a JVM, against a real server
 	cargo build --quiet --workspace --all-targets
