@@ -4,7 +4,7 @@ SHELL := bash
 CONSOLE = server/console
 # The Node that setup.sh fetched, where the system's own is too old.
 NODE_PATH_FIRST = if [ -d $(CURDIR)/target/node/node_modules/.bin ]; then export PATH=$(CURDIR)/target/node/node_modules/.bin:$$PATH; fi;
-.PHONY: help setup console console-test demo test restore-drill package image bench bench-sync bench-console lint kotlin postgres fuzz simulate simulate-coverage simulate-mutants
+.PHONY: help setup console console-test demo test restore-drill package image old-browser bench bench-sync bench-console lint kotlin postgres fuzz simulate simulate-coverage simulate-mutants
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' Makefile | column -t -s:
@@ -28,6 +28,11 @@ console-test: console ## the console's logic, and every page in a real browser; 
 	@tests/scripts/setup.sh browser
 	cargo build --quiet --workspace --bins
 	$(NODE_PATH_FIRST) cd $(CONSOLE) && npm run --silent test && npm run --silent browser
+
+old-browser: console ## every page in a real Chromium 87 (Debian's QtWebEngine); pictures go to target/old-browser
+	@tests/scripts/setup.sh old-browser
+	cargo build --quiet --workspace --bins
+	$(NODE_PATH_FIRST) cd $(CONSOLE) && FIELDBOOK_OLD_BROWSER=1 npm run --silent browser -- old-browser
 
 demo: setup console ## one visit, two phones, one supervisor: separate processes, a bad network, under 10 minutes
 	cargo build --quiet --release -p fieldbook-server -p fieldbook-tests --bins

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what building and testing need and is missing: through apt as root, else names it in one line.
-# `setup.sh node` and `setup.sh browser` add what the console's build and its tests need.
+# `setup.sh node`, `setup.sh browser` and `setup.sh old-browser` add what the console's build and its tests need.
 set -euo pipefail
 more=${1:-}
 # Where Debian keeps servers; an ordinary user's path leaves it out.
@@ -8,13 +8,14 @@ PATH=$PATH:/usr/sbin
 
 declare -A package_of=(
   [cc]=build-essential [make]=make [git]=git [java]=openjdk-17-jdk-headless [javac]=openjdk-17-jdk-headless
-  [mvn]=maven [zbarimg]=zbar-tools [strace]=strace
+  [mvn]=maven [zbarimg]=zbar-tools [strace]=strace [openssl]=openssl
   [nginx]=nginx-light
 )
 
 case $more in
   node) package_of+=([node]=nodejs [npm]=npm) ;;
   browser) package_of+=([node]=nodejs [npm]=npm [fc-list]=fontconfig) ;;
+  old-browser) package_of+=([node]=nodejs [npm]=npm [fc-list]=fontconfig [xvfb-run]=xvfb [xauth]=xauth) ;;
 esac
 
 missing=()
@@ -22,7 +23,11 @@ for tool in "${!package_of[@]}"; do
   command -v "$tool" >/dev/null 2>&1 || missing+=("${package_of[$tool]}")
 done
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null 2>&1 || missing+=(postgresql)
-if [ "$more" = browser ]; then
+if [ "$more" = old-browser ]; then
+  /usr/bin/python3 -c 'import PyQt5.QtWebEngineWidgets' 2>/dev/null || missing+=(python3-pyqt5.qtwebengine)
+  ls /usr/lib/*/dri/swrast_dri.so >/dev/null 2>&1 || missing+=(libgl1-mesa-dri)
+fi
+if [ "$more" = browser ] || [ "$more" = old-browser ]; then
   command -v chromium-headless-shell >/dev/null 2>&1 || command -v chromium >/dev/null 2>&1 || missing+=(chromium-headless-shell)
   fc-list 2>/dev/null | grep -q 'Noto Sans CJK' || missing+=(fonts-noto-cjk)
 fi
