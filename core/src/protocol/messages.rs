@@ -282,8 +282,8 @@ pub enum Down {
     /// A form that a notice has named: CBOR of `FormDefinition`.
     #[n(10)]
     Form(#[n(0)] ByteVec),
-    /// The same, compressed apart ([`crate::sync::pack_form`]): against the first of the answer's packed forms, where
-    /// this is another one.
+    /// The same, compressed apart ([`crate::sync::pack_form`]): against the largest of the answer's packed forms
+    /// before it, if there are any.
     #[n(12)]
     PackedForm(#[n(0)] ByteVec),
     /// Entries of a feed that are fetched apart, in order and without a gap from the device's place on.

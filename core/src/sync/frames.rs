@@ -306,8 +306,8 @@ fn compress(encoder: &mut Encoder<'static>, raw: &[u8]) -> Result<Vec<u8>, Frame
     }
 }
 
-/// Reads frames from a stream in pieces of any size. Holds at most one frame, inflated, one message in parts, and the first of
-/// the forms that were packed apart: what is read is [`Down::Form`] either way.
+/// Reads frames from a stream in pieces of any size. Holds at most one frame, inflated, one message in parts, and the
+/// largest of the forms that were packed apart: what is read is [`Down::Form`] either way.
 pub struct FrameReader<M> {
     decoder: Option<Decoder<'static>>,
     input: Vec<u8>,

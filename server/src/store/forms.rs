@@ -38,13 +38,13 @@ pub(crate) struct FormCache {
 
 impl FormCache {
     /// A form as an answer brings it. Whoever asks while it is being packed waits for that.
-    pub(crate) fn packed(&self, form: &[u8], first: Option<&[u8]>) -> Result<Arc<[u8]>, FrameError> {
-        let key = (Sha256::digest(form).into(), first.map(|first| Sha256::digest(first).into()));
+    pub(crate) fn packed(&self, form: &[u8], largest: Option<&[u8]>) -> Result<Arc<[u8]>, FrameError> {
+        let key = (Sha256::digest(form).into(), largest.map(|largest| Sha256::digest(largest).into()));
         let mut packed = self.packed.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = packed.get(&key) {
             return Ok(Arc::clone(known));
         }
-        let new: Arc<[u8]> = pack_form(form, first)?.into();
+        let new: Arc<[u8]> = pack_form(form, largest)?.into();
         if packed.values().map(|one| one.len()).sum::<usize>() + new.len() > PACKED_BYTES_MAX {
             packed.clear();
         }

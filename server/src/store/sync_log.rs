@@ -380,8 +380,8 @@ impl ServerLog for StoreLog<'_> {
         statement.query_row((kind, version), |row| Ok((row.get(0)?, row.get(1)?))).optional().map_err(sql)
     }
 
-    fn packed_form(&mut self, form: &[u8], first: Option<&[u8]>) -> Result<Arc<[u8]>, LogError> {
-        self.store.forms.packed(form, first).map_err(|failure| LogError::other(failure.to_string()))
+    fn packed_form(&mut self, form: &[u8], largest: Option<&[u8]>) -> Result<Arc<[u8]>, LogError> {
+        self.store.forms.packed(form, largest).map_err(|failure| LogError::other(failure.to_string()))
     }
 
     fn put_taken(&mut self, device: &DeviceId, taken: (u64, u32)) -> Result<(), LogError> {

@@ -209,12 +209,12 @@ pub fn honest_messages() -> Vec<Down> {
 
 /// The forms of both answers, as frames carry them.
 pub fn packed_forms() -> Vec<Down> {
-    let mut first: Option<Vec<u8>> = None;
+    let mut largest: Option<Vec<u8>> = None;
     let mut packed = Vec::new();
     for message in honest_messages() {
         let Down::Form(form) = message else { continue };
-        packed.extend(pack_form(&form, first.as_deref()).map(|form| Down::PackedForm(form.into())));
-        first.get_or_insert(form.to_vec());
+        packed.extend(pack_form(&form, largest.as_deref()).map(|form| Down::PackedForm(form.into())));
+        largest = [largest, Some(form.to_vec())].into_iter().flatten().rev().max_by_key(Vec::len);
     }
     packed
 }

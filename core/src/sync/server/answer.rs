@@ -16,6 +16,7 @@ use crate::protocol::{
 use crate::sync::LogError;
 use crate::sync::cursors::{CursorPoint, CursorSet};
 use crate::sync::frames::FrameWriter;
+use crate::sync::packed::Largest;
 use crate::sync::signing::{self, Revocation, Signer};
 use crate::sync::wire::{from_cbor, to_cbor};
 
@@ -73,8 +74,8 @@ pub(super) struct Answer {
     first: bool,
     /// Kind and version of the forms whose notices the device has and that are still to be sent.
     forms: VecDeque<(String, String)>,
-    /// The first form that was sent: the others are packed against it.
-    first_form: Option<Vec<u8>>,
+    /// The largest form that was sent: the next is packed against it.
+    largest_form: Largest,
     /// A form is sent before the first record that needs it, the others last: records are listed while they come.
     forms_last: bool,
     /// The time that Hello has told, milliseconds since 1970 UTC.
@@ -106,7 +107,7 @@ impl Answer {
             writer: FrameWriter::new(ZSTD_WINDOW_LOG_MAX),
             first: false,
             forms: VecDeque::new(),
-            first_form: None,
+            largest_form: Largest::default(),
             forms_last: false,
             begun_ms: 0,
             for_hub: Vec::new(),
@@ -413,8 +414,8 @@ impl Answer {
         if !follows {
             return Ok(());
         }
-        let packed = log.packed_form(&bytes, self.first_form.as_deref())?;
-        self.first_form.get_or_insert(bytes);
+        let packed = log.packed_form(&bytes, self.largest_form.get())?;
+        self.largest_form.note(&bytes);
         self.put(&Down::PackedForm(packed.to_vec().into()))
     }
 

@@ -267,13 +267,13 @@ pub trait ServerLog {
     /// [`LogError`].
     fn form(&mut self, kind: &str, version: &str) -> Result<Option<(String, Vec<u8>)>, LogError>;
 
-    /// A form as an answer brings it; `first` is the answer's first form, where this is another one. A server with many
-    /// devices keeps what comes out.
+    /// A form as an answer brings it; `largest` is the largest that it brought before, if any. A server with many devices
+    /// keeps what comes out.
     ///
     /// # Errors
     /// [`LogError`].
-    fn packed_form(&mut self, form: &[u8], first: Option<&[u8]>) -> Result<Arc<[u8]>, LogError> {
-        let packed = pack_form(form, first).map_err(|failure| LogError::other(failure.to_string()))?;
+    fn packed_form(&mut self, form: &[u8], largest: Option<&[u8]>) -> Result<Arc<[u8]>, LogError> {
+        let packed = pack_form(form, largest).map_err(|failure| LogError::other(failure.to_string()))?;
         Ok(packed.into())
     }
 

@@ -8,12 +8,17 @@ use crate::protocol::Down;
 use crate::protocol::limits::EXCHANGE_INFLATED_BYTES_MAX;
 use crate::sync::frames::{FrameError, FrameReader, FrameWriter};
 use crate::sync::pack_form;
+use crate::sync::packed::Largest;
 
 /// The forms as an answer brings them.
 fn answer(forms: &[Vec<u8>]) -> Vec<Down> {
-    let first = forms.first().map(Vec::as_slice);
-    let packed = |(at, form): (usize, &Vec<u8>)| pack_form(form, first.filter(|_| at > 0)).unwrap();
-    forms.iter().enumerate().map(packed).map(|packed| Down::PackedForm(packed.into())).collect()
+    let mut largest = Largest::default();
+    let mut packed = Vec::new();
+    for form in forms {
+        packed.push(Down::PackedForm(pack_form(form, largest.get()).unwrap().into()));
+        largest.note(form);
+    }
+    packed
 }
 
 fn written(messages: &[Down]) -> Vec<u8> {
@@ -42,10 +47,12 @@ fn read(bytes: &[u8]) -> Result<Vec<Vec<Vec<u8>>>, FrameError> {
 }
 
 #[test]
-fn forms_come_as_they_were_and_the_second_takes_less_behind_the_first() {
+fn forms_come_as_they_were_and_take_less_behind_a_larger_one() {
     let forms: Vec<Vec<u8>> = builtin().unwrap().iter().map(crate::forms::Form::to_bytes).collect();
     let messages = answer(&forms);
     assert_eq!(read(&written(&messages)).unwrap().concat(), forms);
+    let small_first: Vec<Vec<u8>> = forms.iter().rev().cloned().collect();
+    assert_eq!(read(&written(&answer(&small_first))).unwrap().concat(), small_first);
     for (form, message) in forms.iter().zip(&messages).skip(1) {
         let Down::PackedForm(packed) = message else { panic!("{message:?}") };
         let alone = pack_form(form, None).unwrap();
@@ -83,7 +90,7 @@ fn what_opens_to_more_than_the_limits_ends_the_stream() {
 fn what_is_no_packed_form_ends_the_stream() {
     let garbage = Err(FrameError::Garbage("packed form"));
     assert_eq!(read(&written(&[Down::PackedForm(b"no form".to_vec().into())])), garbage);
-    // Packed against another form than the first of this answer: the notice names the hash of what should come out.
+    // Packed against another form than this answer has brought: the notice names the hash of what should come out.
     let form = |seed| super::frames::noise(seed, 5_000);
     let against = pack_form(&form(2), Some(&form(2))).unwrap();
     assert!(against.len() < 500, "{}", against.len());
