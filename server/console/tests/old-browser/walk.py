@@ -1,7 +1,7 @@
 """Opens the console's pages in Debian's QtWebEngine, which is Chromium 87: the oldest browser that the console promises to work in.
 
 Usage: walk.py URL FOLDER PATH…, with login and password on standard input, a line each. Prints one JSON line a page: what its
-heading says and what the browser's console said; pictures go to FOLDER. Ends with 1 where a page stays empty.
+heading says, whether it was shown at all, and what the browser's console said; pictures go to FOLDER.
 """
 
 import json
@@ -105,7 +105,7 @@ def main():
     del browser, app
     sys.stdout.flush()
     # Qt's own end waits for its renderers.
-    os._exit(0 if all(one["shown"] for one in told) else 1)
+    os._exit(0)
 
 
 main()
