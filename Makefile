@@ -51,7 +51,7 @@ test: setup ## everything that CI checks
 
 # The whole workspace each time: a build of some packages would take other features, and build what they stand on anew.
 # Left out: what has no server process, or a PostgreSQL of its own.
-NOT_ON_POSTGRES = simulation killed intake xlsforms tidy several_processes an_enrolment_code_is_refused_after_a_day
+NOT_ON_POSTGRES = simulation killed intake xlsforms tidy several_ an_enrolment_code_is_refused_after_a_day
 postgres: setup ## the store's tests and the suite once more, with the server's rows in a PostgreSQL of their own
 	cargo build --quiet --workspace --all-targets
 	tests/scripts/postgres.sh cargo test --quiet --workspace --lib

@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 use super::App;
 use super::error::{ApiError, ProblemBody};
 use crate::limiter::{ADDRESS_ATTEMPTS_MAX, LOGIN_ATTEMPTS_MAX};
-use crate::store::{Problem, SignIn, SignedIn, Unfinished, UserRow};
+use crate::store::{Problem, SignIn, SignedIn, Store, Unfinished, UserRow};
 
 /// Characters of a login that are remembered with its attempts.
 const LOGIN_CHARS_MAX: usize = 64;
@@ -62,6 +62,8 @@ pub(crate) struct MeBody {
     password_to_change: bool,
     /// The installation wants a second factor, and there is none: the same.
     second_factor_missing: bool,
+    /// The user may read the audit log.
+    may_read_audit: bool,
 }
 
 /// An open session.
@@ -143,7 +145,8 @@ pub(crate) async fn own_site(request: Request, next: Next) -> Response {
 
 async fn me_body(app: &App, user: UserRow, unfinished: Unfinished) -> Result<MeBody, ApiError> {
     let id = user.id;
-    let roles: Vec<(Role, String)> = app.ask(move |store| store.roles(id)).await?;
+    let read = move |store: &Store| Ok((store.roles(id)?, store.may_read_audit(id)?));
+    let (roles, may_read_audit): (Vec<(Role, String)>, bool) = app.ask(read).await?;
     let roles = roles.into_iter().map(|(role, unit)| RoleBody { role: role.word().to_owned(), unit }).collect();
     Ok(MeBody {
         id: user.id.to_string(),
@@ -153,6 +156,7 @@ async fn me_body(app: &App, user: UserRow, unfinished: Unfinished) -> Result<MeB
         roles,
         password_to_change: unfinished.password,
         second_factor_missing: unfinished.second_factor,
+        may_read_audit,
     })
 }
 

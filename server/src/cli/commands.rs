@@ -53,6 +53,7 @@ pub(super) fn execute(
 
 /// Writes certificate and key for a proxy that ends TLS; the key for nobody but its owner.
 fn certificate(language: Language, store: &Store, folder: &Path) -> Result<bool, StoreError> {
+    crate::data_folder::make_private(folder)?;
     let (certificate, key) = store.identity().leaf_pem();
     let office = store.office_root_pem()?;
     for (name, pem) in [("fieldbook.crt", certificate), ("fieldbook.key", key), ("fieldbook-office.crt", office)] {
@@ -97,6 +98,9 @@ fn serve_until_stopped(
         check_address(address)?;
     }
     store.publish_builtin()?;
+    if store.units()?.is_empty() {
+        say(language, "no_units_yet", &[]);
+    }
     let runtime = tokio::runtime::Runtime::new().map_err(|error| Problem::new("failed").with("detail", error))?;
     let lists = Arc::clone(store);
     runtime.spawn_blocking(move || {
@@ -112,6 +116,7 @@ fn serve_until_stopped(
             say(language, "metrics_listening", &[("address", local.to_string())]);
         }
         tokio::spawn(crate::certificates::kept(Arc::clone(store), bound.tls(), stop.clone()));
+        tokio::spawn(crate::store::neighbours::followed(Arc::clone(store), stop.clone()));
         say(language, "root_pin", &[("pin", link::pin(&store.identity().root_public()))]);
         say(language, "listening", &[("url", bound.url())]);
         serve::run(bound, crate::router(Arc::clone(store)), stop).await;

@@ -18,6 +18,8 @@ use crate::text::{Language, failure, text};
 
 /// Times that one question is asked.
 const ASKED_MAX: usize = 20;
+/// The data folder, unless another is named.
+const USUAL_DATA: &str = "/var/lib/fieldbook";
 /// The user under which the packages run the server.
 const SERVICE_USER: &str = "fieldbook";
 
@@ -141,10 +143,34 @@ fn url_file_of(answer: &str) -> Checked<Option<PathBuf>> {
     Ok(Some(path))
 }
 
+/// A data folder was named.
+fn is_elsewhere(options: &Options) -> bool {
+    options.data != Path::new("./fieldbook-data")
+}
+
+/// Where nobody can be asked, every answer that is missing is named at once, before anything is made.
+fn all_given(options: &Options, given: &Setup) -> Result<(), StoreError> {
+    let data = if is_elsewhere(options) { &options.data } else { Path::new(USUAL_DATA) };
+    let database_is_new = given.database_url_file.is_none() && !data.join("fieldbook.db").exists();
+    let missing: Vec<&str> = [
+        ("--address", given.address.is_none()),
+        ("--name", given.name.is_none()),
+        ("--unit-code", database_is_new && given.units.is_none() && given.unit_code.is_none()),
+        ("--admin-name", given.admin_name.is_none()),
+        ("--backup-key-file", given.backup_recipient.is_none() && given.backup_key_file.is_none()),
+    ]
+    .into_iter()
+    .filter_map(|(flag, is_missing)| is_missing.then_some(flag))
+    .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(Problem::new("setup_unanswered").with("flag", missing.join(", ")).into())
+}
+
 fn answers(asked: &mut Questions<'_>, options: &Options, given: &Setup) -> Result<Answers, StoreError> {
-    let usual_data = if options.data == Path::new("./fieldbook-data") { "/var/lib/fieldbook" } else { "" };
-    let data = Some(options.data.display().to_string()).filter(|_| usual_data.is_empty());
-    let data = asked.ask(("ask_data", "--data"), data, Some(usual_data), folder_of)?;
+    let data = is_elsewhere(options).then(|| options.data.display().to_string());
+    let data = asked.ask(("ask_data", "--data"), data, Some(USUAL_DATA), folder_of)?;
     let url_file = some(given.database_url_file.as_ref());
     let url_file = asked.ask(("ask_database", "--database-url-file"), url_file, Some(""), url_file_of)?;
     let listen = asked.ask(("ask_listen", "--listen"), given.listen.clone(), Some("0.0.0.0:8443"), address_of)?;
@@ -280,6 +306,9 @@ fn set_up(mut asked: Questions<'_>, options: &Options, given: &Setup) -> Result<
     let file = options.config_file.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_PATH));
     if file.exists() {
         return Err(Problem::new("setup_done").with("path", file.display()).into());
+    }
+    if asked.input.is_none() {
+        all_given(options, given)?;
     }
     let answers = answers(&mut asked, options, given)?;
     let store = open(options, (&answers.data, answers.url_file.as_deref()))?;

@@ -3,6 +3,7 @@
 //! Statements are written once, in what both understand: values are `?1`, `?2` …, numbers are 64-bit integers, truth is 0
 //! and 1 (`docs/adr/0010`).
 
+mod bytes;
 mod cell;
 mod dialect;
 mod postgres;
@@ -148,6 +149,7 @@ impl Connection {
                 }
             }
         }
+        self.make_shared_bytes()?;
         self.make_words()
     }
 

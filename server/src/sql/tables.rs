@@ -21,8 +21,8 @@ pub struct Table {
 pub type Values = Vec<Option<Stored>>;
 
 impl Connection {
-    /// Every table of the schema, in the order in which they were made, but for the words that records are found by: each
-    /// database has them in a form of its own, and they are made from the rest.
+    /// Every table of the schema, in the order in which they were made, but for those that are made from the rest in each
+    /// database's own way: the words that records are found by, and bytes that machines share.
     ///
     /// # Errors
     /// What the database said.
@@ -35,8 +35,8 @@ impl Connection {
                 "SELECT name FROM pragma_table_info(?1) ORDER BY cid",
             ),
             Engine::Postgres(_) => (
-                "SELECT relname::text FROM pg_class WHERE relkind = 'r' AND relname <> 'lexicon' AND relnamespace = current_schema()::regnamespace
-                 ORDER BY pg_class.oid::bigint",
+                "SELECT relname::text FROM pg_class WHERE relkind = 'r' AND relname NOT IN ('lexicon', 'shared_bytes')
+                 AND relnamespace = current_schema()::regnamespace ORDER BY pg_class.oid::bigint",
                 "SELECT attname::text FROM pg_attribute WHERE attrelid = (?1::text)::regclass AND attnum > 0
                  AND NOT attisdropped ORDER BY attnum",
             ),
@@ -146,7 +146,7 @@ impl Connection {
     /// # Errors
     /// What the database said.
     pub fn put_aside(&self, tables: &[Table], aside: &str) -> Result<()> {
-        self.execute_batch(&format!("CREATE SCHEMA {aside}; DROP TABLE lexicon"))?;
+        self.execute_batch(&format!("CREATE SCHEMA {aside}; DROP TABLE lexicon, shared_bytes"))?;
         tables
             .iter()
             .try_for_each(|table| self.execute_batch(&format!("ALTER TABLE {} SET SCHEMA {aside}", table.name)))

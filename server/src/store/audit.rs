@@ -175,6 +175,14 @@ fn name_of(tx: &Connection, id: &str) -> Result<Option<String>, StoreError> {
 }
 
 impl Store {
+    /// Whether a user may read the log.
+    ///
+    /// # Errors
+    /// What the database said.
+    pub(crate) fn may_read_audit(&self, reader: UserId) -> Result<bool, StoreError> {
+        self.read(|tx| may_read(tx, reader))
+    }
+
     /// Rows of the log, newest first.
     ///
     /// # Errors

@@ -27,13 +27,16 @@ const READ_AGAIN_AT_ONCE: i64 = 100;
 /// Bytes of the packed forms that are kept.
 const PACKED_BYTES_MAX: usize = 16 * 1024 * 1024;
 
+/// Hash of a form, and of the one that it is packed against.
+type PackedKey = ([u8; 32], Option<[u8; 32]>);
+
 /// Forms as they are asked for again and again.
 #[derive(Debug, Default)]
 pub(crate) struct FormCache {
     /// Parsed, by kind and version.
     forms: Mutex<HashMap<(String, String), Arc<Form>>>,
-    /// As answers bring them, by the hash of the form and of the one that it is packed against.
-    packed: Mutex<HashMap<([u8; 32], Option<[u8; 32]>), Arc<[u8]>>>,
+    /// As answers bring them.
+    packed: Mutex<HashMap<PackedKey, Arc<[u8]>>>,
 }
 
 impl FormCache {

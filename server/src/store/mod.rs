@@ -26,6 +26,7 @@ mod listing;
 mod mask;
 mod migrate;
 mod moves;
+pub(crate) mod neighbours;
 mod overview;
 mod page;
 mod people;

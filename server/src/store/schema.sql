@@ -185,7 +185,7 @@ CREATE TABLE told (
 -- Records that were erased for ever. The same ids stand in the list that is kept outside the database.
 CREATE TABLE purged (record BLOB PRIMARY KEY, purged_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 -- Sealed pieces of feeds: entries first to through. segment: CBOR of what devices are told, the key with it. The bytes lie
--- in a file of this name.
+-- in a file of this name, and in PostgreSQL in shared_bytes too.
 CREATE TABLE segments (
   name BLOB PRIMARY KEY, feed INTEGER NOT NULL REFERENCES feeds(id), first INTEGER NOT NULL, through INTEGER NOT NULL,
   segment BLOB NOT NULL

@@ -1,7 +1,8 @@
 //! Sealed pieces of feeds: rows with their keys in the database, bytes as files beside it, each under its name.
 //!
-//! A row is durable before its file has its name: a file without a row is a leftover, a row without its file counts as
-//! not there.
+//! A row is durable before its file has its name: a file without a row is a leftover, a row without its bytes counts as
+//! not there. A PostgreSQL database holds the bytes too: servers on other machines have the rows, and fetch from it
+//! what their own folder lacks.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write};
@@ -43,12 +44,17 @@ fn rows(tx: &Connection, feed: i64) -> Result<Vec<Segment>, StoreError> {
     rows.iter().map(read).collect()
 }
 
-/// Segments of a feed whose files are there.
+/// Segments of a feed whose bytes are there.
 pub(super) fn of_feed(tx: &Connection, data: &Path, feed: &FeedId) -> Result<Vec<Segment>, StoreError> {
     let Some(feed) = feeds::feed(tx, feed)? else { return Ok(Vec::new()) };
-    let is_there =
-        |segment: &Segment| fs::metadata(file(data, &segment.name)).is_ok_and(|file| file.len() == segment.bytes);
-    Ok(rows(tx, feed.row)?.into_iter().filter(is_there).collect())
+    let mut found = Vec::new();
+    for segment in rows(tx, feed.row)? {
+        let here = fs::metadata(file(data, &segment.name)).is_ok_and(|file| file.len() == segment.bytes);
+        if here || tx.has_shared_bytes(&segment.name)? {
+            found.push(segment);
+        }
+    }
+    Ok(found)
 }
 
 /// How often entries of the feed were erased.
@@ -78,6 +84,7 @@ fn remove(tx: &Connection, data: &Path, feed: i64, first: u64, through: u64) -> 
     let mut statement = tx.prepare(sql)?;
     let names = statement.query_map((feed, first, through), |row| row.get(0))?.collect::<Result<Vec<[u8; 32]>, _>>()?;
     for name in names {
+        tx.drop_shared_bytes(&name)?;
         let path = file(data, &name);
         match fs::remove_file(&path) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(file_error(&path)(error)),
@@ -92,13 +99,7 @@ impl Store {
     /// `erasures`.
     pub(super) fn put_segment(&self, feed: &FeedId, before: u64, sealed: &Sealed) -> Result<bool, StoreError> {
         let (data, segment) = (self.folder(), &sealed.segment);
-        let path = file(data, &segment.name);
-        let part = path.with_extension(PART);
-        let folder = folder(data);
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(file_error(&folder))?;
-        let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part);
-        let written = made.and_then(|mut file| file.write_all(&sealed.bytes).and_then(|()| file.sync_all()));
-        let stored = written.map_err(file_error(&part)).and_then(|()| {
+        self.put_file(&segment.name, &sealed.bytes, || {
             self.write(|tx| {
                 if erasures(tx, feed)? != before {
                     return Ok(false);
@@ -108,9 +109,28 @@ impl Store {
                 let sql = "INSERT INTO segments(name, feed, first, through, segment) VALUES (?1, ?2, ?3, ?4, ?5)";
                 let row = (segment.name, feed.row, segment.first, segment.through, to_cbor(segment));
                 tx.prepare(sql)?.execute(row)?;
+                tx.put_shared_bytes(&segment.name, &sealed.bytes)?;
                 Ok(true)
             })
-        });
+        })
+    }
+
+    /// Writes a segment's file, which gets its name once `stored` has answered true; otherwise there is none.
+    fn put_file(
+        &self,
+        name: &[u8; 32],
+        bytes: &[u8],
+        stored: impl FnOnce() -> Result<bool, StoreError>,
+    ) -> Result<bool, StoreError> {
+        let (folder, path) = (folder(self.folder()), file(self.folder(), name));
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(file_error(&folder))?;
+        // Two who fetch the same at once write each a file of their own.
+        let mut suffix = [0; 8];
+        self.random.fill(&mut suffix);
+        let part = path.with_extension(format!("{}.{PART}", hex::encode(suffix)));
+        let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part);
+        let written = made.and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()));
+        let stored = written.map_err(file_error(&part)).and_then(|()| stored());
         if !matches!(stored, Ok(true)) {
             let _ = fs::remove_file(&part);
             return stored;
@@ -138,16 +158,25 @@ impl Store {
     /// # Errors
     /// `awaiting_confirmation`: a restored server serves nothing before it is confirmed; else what the database said.
     pub fn segment_file(&self, name: &[u8; 32]) -> Result<Option<PathBuf>, StoreError> {
-        self.read(|tx| {
+        let path = file(self.folder(), name);
+        let (known, elsewhere) = self.read(|tx| {
             if restored::is_awaiting(tx)? {
                 return Err(super::Problem::new("awaiting_confirmation").into());
             }
-            let known = tx.prepare("SELECT 1 FROM segments WHERE name = ?1")?.exists([name])?;
-            Ok(known.then(|| file(self.folder(), name)))
-        })
+            let known = is_known(tx, name)?;
+            Ok((known, if known && !path.exists() { tx.shared_bytes(name)? } else { None }))
+        })?;
+        // It may be unknown again by now: then another machine's server has removed it, and this file is a leftover.
+        if let Some(bytes) = elsewhere {
+            if <[u8; 32]>::from(Sha256::digest(&bytes)) != *name {
+                return Err(StoreError::corrupt("segment", "the bytes in the database are not those of its name"));
+            }
+            self.put_file(name, &bytes, || self.read(|tx| is_known(tx, name)))?;
+        }
+        Ok(known.then_some(path))
     }
 
-    /// Removes files that no row names: what a crash or a restored backup has left.
+    /// Removes files that no row names: what a crash, a restored backup, or a purge at another machine's server has left.
     pub(super) fn tidy_segments(&self) -> Result<(), StoreError> {
         let folder = folder(self.folder());
         let listed = match fs::read_dir(&folder) {
@@ -160,10 +189,7 @@ impl Store {
             let mut bytes = [0; 32];
             let leftover = match hex::decode_to_slice(name, &mut bytes) {
                 // It got this name after its row was durable, and was listed before the row is looked for.
-                Ok(()) => {
-                    let sql = "SELECT 1 FROM segments WHERE name = ?1";
-                    !self.read(|tx| Ok(tx.prepare(sql)?.exists([bytes])?))?
-                }
+                Ok(()) => !self.read(|tx| is_known(tx, &bytes))?,
                 Err(_) => path.extension().is_some_and(|ending| ending == PART) && is_old(&path),
             };
             if leftover {
@@ -172,6 +198,10 @@ impl Store {
         }
         Ok(())
     }
+}
+
+fn is_known(tx: &Connection, name: &[u8; 32]) -> Result<bool, StoreError> {
+    Ok(tx.prepare("SELECT 1 FROM segments WHERE name = ?1")?.exists([name])?)
 }
 
 fn is_old(path: &Path) -> bool {
@@ -191,10 +221,13 @@ pub(super) fn verify(
             let place = || format!("{}: entries {} to {}", feed.id, segment.first, segment.through);
             let found: Option<[u8; 32]> = chain.query_row((feed.row, segment.through), |row| row.get(0)).optional()?;
             hold(found == Some(segment.chain), &|| format!("{}: the chain does not fit", place()));
-            // Without its file it is sealed again when somebody asks.
-            let bytes = fs::read(file(data, &segment.name)).ok();
-            let fits = bytes.is_none_or(|bytes| <[u8; 32]>::from(Sha256::digest(&bytes)) == segment.name);
-            hold(fits, &|| format!("{}: the file is damaged", place()));
+            // Without its bytes it is sealed again when somebody asks.
+            let fits = |bytes: Option<Vec<u8>>| {
+                bytes.is_none_or(|bytes| <[u8; 32]>::from(Sha256::digest(&bytes)) == segment.name)
+            };
+            let here = fits(fs::read(file(data, &segment.name)).ok());
+            hold(here, &|| format!("{}: the file is damaged", place()));
+            hold(fits(tx.shared_bytes(&segment.name)?), &|| format!("{}: the database's bytes are damaged", place()));
         }
     }
     Ok(())

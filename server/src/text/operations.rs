@@ -121,6 +121,11 @@ pub(super) const CATALOGUE: &[(&str, &str, &str)] = &[
         "配置已写入 {path}。下一步：systemctl enable --now fieldbook fieldbook-backup.timer，再运行 doctor。",
         "written: {path}. Next: systemctl enable --now fieldbook fieldbook-backup.timer, then run `doctor`",
     ),
+    (
+        "no_units_yet",
+        "还没有任何单位，谁也用不了：请停下，运行 fieldbook-server setup（或用 unit add 加上第一个单位）。",
+        "there is no unit yet, so nobody can use this server: stop it and run `fieldbook-server setup`, or add the first unit with `unit add`",
+    ),
     ("metrics_listening", "指标 metrics on {address}/metrics", "metrics on {address}/metrics"),
     // Answers.
     (

@@ -1,11 +1,16 @@
 //! The same server with its rows in PostgreSQL, and several of them on one database.
 
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
 use fieldbook_tests::demo::stage::{Phone, Server};
 use fieldbook_tests::postgres::{self, Postgres};
 use fieldbook_tests::proxy::Line;
 use serde_json::json;
 
 use super::{NARRATIVE, RECORD, World, visit};
+use crate::inside::noise;
 
 /// The address of a new database, where `FIELDBOOK_TEST_POSTGRES` names a PostgreSQL server.
 pub(super) fn database() -> Option<String> {
@@ -14,6 +19,12 @@ pub(super) fn database() -> Option<String> {
 }
 
 const NOTES: usize = 40;
+/// Visits on the server: more than what is sealed at least.
+const SEALED: usize = 280;
+/// Characters of noise in each.
+const NOTE_CHARS: usize = 350;
+/// Within this a server does what it looks for when it starts.
+const FOLLOWED_MS: u64 = 20_000;
 /// How often the database ends all connections during one exchange, and how long after the time before.
 const CUTS: u32 = 30;
 const CUT_EVERY_MS: u64 = 100;
@@ -93,4 +104,58 @@ async fn sync_while_the_database_fails(phone: &Phone, address: &str) {
     phone.line.set_line(Line::default());
     let after = phone.sync().await.unwrap().pop().unwrap();
     assert_eq!(after["not_taken"], 0, "{after}");
+}
+
+/// Names of the segments that lie in a server's folder.
+fn segments(data: &Path) -> BTreeSet<String> {
+    let Ok(listed) = std::fs::read_dir(data.join("segments")) else { return BTreeSet::new() };
+    listed.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_machines_share_a_database_and_what_lies_beside_it() {
+    let postgres = Postgres::start().unwrap();
+    let url = postgres::database(&postgres.address).unwrap();
+    let mut world = World::start_on(Some(url.clone()));
+    // Another machine: nothing but the database is shared.
+    let (here, there) = (world.home("server"), world.home("other"));
+    std::fs::write(there.with_extension("database"), url).unwrap();
+    let second = Server::start(&there).unwrap();
+    let near = world.phone("duojie").await;
+    near.sync().await.unwrap();
+    let mut seed = 31;
+    let note = |_| json!({ "values": visit(&noise(&mut seed, NOTE_CHARS)) }).to_string();
+    let mut lines: Vec<String> = (1..SEALED).map(note).collect();
+    lines.insert(0, json!({ "id": RECORD, "values": visit("屋顶漏雨") }).to_string());
+    near.feed(&["import", "visit"], &lines).await.unwrap();
+    near.sync().await.unwrap();
+
+    let far = world.phone("maxiuying").await;
+    far.sync().await.unwrap();
+    let sealed = segments(&here);
+    assert!(!sealed.is_empty() && segments(&there).is_empty());
+    let moved = Phone::enrol(&second, world.home("phone-moved"), "maxiuying").await.unwrap();
+    moved.sync().await.unwrap();
+    assert_eq!(moved.export("visit").await.unwrap().len(), SEALED);
+    assert_eq!((segments(&here), segments(&there)), (sealed.clone(), sealed.clone()), "sealed once, by the first");
+
+    second.administer(&["record", "purge", RECORD, "--reason", "asked for"]).unwrap();
+    let gone: BTreeSet<_> = sealed.difference(&segments(&there)).cloned().collect();
+    assert!(!gone.is_empty(), "the record was in a segment");
+    // What follows others runs from a server's start on, and every half minute.
+    world.server.end().unwrap();
+    world.server.start_again().unwrap();
+    let since = Instant::now();
+    let list = |data: &Path| std::fs::read_to_string(data.join("never-again.list")).unwrap_or_default();
+    while list(&here).is_empty() && since.elapsed() < Duration::from_millis(FOLLOWED_MS) {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(list(&here), list(&there));
+    assert!(segments(&here).is_disjoint(&gone), "what was removed at one is removed at the other");
+    for server in [&world.server, &second] {
+        let verified = server.administer(&["verify"]).unwrap();
+        assert!(!verified.contains("fault"), "{verified}");
+    }
+    far.sync().await.unwrap();
+    assert_eq!(far.export("visit").await.unwrap().len(), SEALED - 1);
 }

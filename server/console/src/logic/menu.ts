@@ -16,5 +16,8 @@ const ORDER: [string, Key][] = [
 /** All but the lists of records, which come with the kinds. */
 export const PAGES: MenuPage[] = ORDER.map(([path, label], at) => ({ path, label, digit: String(at + 1) }));
 
+/** What of them a user is shown: the audit log is for few. */
+export const pagesOf = (mayReadAudit: boolean): MenuPage[] => PAGES.filter(({ path }) => mayReadAudit || path !== '/audit');
+
 /** Those above the lists of records. */
 export const FIRST_PAGES = 2;

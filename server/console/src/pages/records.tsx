@@ -137,7 +137,7 @@ function RecordTable({ form, rows, loading, filters, change, picked, setPicked }
         getCheckboxProps: (row) => ({ 'aria-label': t('many.pick', { name: rowTitle(form, row) }) }),
       }}
       showSorterTooltip={false}
-      scroll={{ y: 'calc(100vh - 214px)', x: 'max-content' }}
+      scroll={{ y: '100%', x: 'max-content' }}
       locale={{ emptyText: empty }}
       key={search.get('columns')}
     />

@@ -13,9 +13,15 @@ const askAgain = () => queryClient.invalidateQueries({ queryKey: ['me'] });
 export function SetUpPage({ me }: { me: Shapes['MeBody'] }) {
   const { t } = useTranslation();
   const [recovery, setRecovery] = useState<string[]>();
+  const [passwordFirst] = useState(me.password_to_change);
+  const [factorToo] = useState(me.second_factor_missing);
+  // The recovery codes are the factor's second step.
+  const steps = (passwordFirst ? 1 : 0) + (factorToo ? 2 : 0);
+  const step = recovery ? steps : me.password_to_change ? 1 : steps - 1;
   return (
     <main className="alone">
       <h1>{t('setup.title')}</h1>
+      {steps > 1 && <p className="by">{t('setup.step', { step, steps })}</p>}
       {recovery ? (
         <RecoveryCodes codes={recovery} button={t('setup.kept')} kept={() => void askAgain()} />
       ) : me.password_to_change ? (

@@ -3,13 +3,13 @@ import { useEffect, useState } from 'react';
 import { useTranslation } from 'react-i18next';
 import { Link, Outlet, useLocation, useNavigate } from 'react-router';
 
-import { ApiProblem } from '../api/client';
+import { ApiProblem, type Shapes } from '../api/client';
 import { queryClient, useKinds, useMe, useUnits } from '../api/queries';
 import { leave } from '../api/leave';
 import { language, pick, setLanguage } from '../i18n';
 import { connection, useConnectionLost } from '../logic/connection';
 import { useKeys } from '../logic/keys';
-import { FIRST_PAGES, PAGES } from '../logic/menu';
+import { FIRST_PAGES, PAGES, pagesOf, type MenuPage } from '../logic/menu';
 import { session, useSessionEnded } from '../logic/session';
 import { SetUpPage } from '../pages/set-up';
 import { SignInAgain, SignInPage } from '../pages/sign-in';
@@ -29,7 +29,7 @@ export function Shell() {
   if (me.data) {
     return (
       <>
-        <Frame name={me.data.name} unit={me.data.unit} />
+        <Frame me={me.data} />
         {ended && <SignInAgain login={me.data.login} />}
       </>
     );
@@ -45,14 +45,15 @@ export function Shell() {
   return <Wait />;
 }
 
-function Frame({ name, unit }: { name: string; unit: string }) {
+function Frame({ me: { name, unit, may_read_audit } }: { me: Shapes['MeBody'] }) {
   const { t } = useTranslation();
   const [help, setHelp] = useState(false);
   const navigate = useNavigate();
   const units = useUnits();
+  const pages = pagesOf(may_read_audit);
   useKeys({
     '?': () => setHelp(true),
-    ...Object.fromEntries(PAGES.map(({ digit, path }) => [digit, () => void navigate(path)])),
+    ...Object.fromEntries(pages.map(({ digit, path }) => [digit, () => void navigate(path)])),
   });
   const unitName = units.data?.find((known) => known.code === unit)?.name ?? unit;
   return (
@@ -75,11 +76,11 @@ function Frame({ name, unit }: { name: string; unit: string }) {
         </Button>
         <UserMenu name={name} />
       </header>
-      <Navigation />
+      <Navigation pages={pages} />
       <main className="page" id="page" tabIndex={-1}>
         <Outlet />
       </main>
-      <KeyHelp open={help} close={() => setHelp(false)} />
+      <KeyHelp pages={pages} open={help} close={() => setHelp(false)} />
     </div>
   );
 }
@@ -124,7 +125,7 @@ function waiting(states: Record<string, number>): number {
   return (states.submitted ?? 0) + (states.amended ?? 0);
 }
 
-function Navigation() {
+function Navigation({ pages: shown }: { pages: MenuPage[] }) {
   const { t } = useTranslation();
   const kinds = useKinds();
   const { pathname } = useLocation();
@@ -141,7 +142,7 @@ function Navigation() {
       </Link>
     ),
   }));
-  const pages = PAGES.map(({ path, label }) => ({ key: path, label: <Link to={path}>{t(label)}</Link> }));
+  const pages = shown.map(({ path, label }) => ({ key: path, label: <Link to={path}>{t(label)}</Link> }));
   const items = [
     ...pages.slice(0, FIRST_PAGES),
     { key: 'records', type: 'group' as const, label: t('nav.records'), children: records },

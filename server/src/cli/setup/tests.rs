@@ -67,8 +67,6 @@ fn flags_answer_every_question_and_what_is_missing_is_named() {
         "127.0.0.1:8443",
         "--name",
         "a \"county\"",
-        "--unit-code",
-        "63",
         "--unit-name",
         "county",
         "--admin-name",
@@ -77,9 +75,11 @@ fn flags_answer_every_question_and_what_is_missing_is_named() {
         &backups,
     ];
     let (_, done) = run(&arguments, None);
-    assert_eq!(word(done), "setup_unanswered");
-    assert!(!Path::new(&config).exists());
-    arguments.extend(["--backup-key-file", &key]);
+    let Err(StoreError::Problem(problem)) = done else { panic!("{done:?}") };
+    assert_eq!(problem.word, "setup_unanswered");
+    assert_eq!(problem.args, [("flag", "--unit-code, --backup-key-file".to_owned())], "all that is missing at once");
+    assert!([&config, &data, &backups].iter().all(|path| !Path::new(path).exists()), "and nothing is made before");
+    arguments.extend(["--unit-code", "63", "--backup-key-file", &key]);
     let (_, done) = run(&arguments, None);
     assert!(done.unwrap());
     let read = config::read(Some(Path::new(&config))).unwrap();

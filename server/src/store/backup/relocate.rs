@@ -102,7 +102,7 @@ fn emptied(folder: &Path, target: &Connection) {
     }
     let drop_all = || {
         let tables = target.tables()?;
-        target.execute_batch("DROP TABLE IF EXISTS lexicon")?;
+        target.execute_batch("DROP TABLE IF EXISTS lexicon, shared_bytes")?;
         tables.iter().rev().try_for_each(|table| target.execute_batch(&format!("DROP TABLE {} CASCADE", table.name)))
     };
     if let Err(error) = drop_all() {

@@ -1746,6 +1746,8 @@ export interface components {
             id: string;
             /** @description Login. */
             login: string;
+            /** @description The user may read the audit log. */
+            may_read_audit: boolean;
             /** @description Name as shown. */
             name: string;
             /** @description The password was generated: until the user has chosen another, only `/me` and `/account` answer. */
