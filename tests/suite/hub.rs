@@ -4,6 +4,7 @@ mod cache;
 mod kept;
 mod lies;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -188,6 +189,33 @@ fn a_phone_that_goes_on_with_the_server_sends_nothing_that_the_hub_has_brought()
     a.sync();
     assert_eq!((shown(&a, direct), shown(&a, next)), (SyncState::OnServer, SyncState::OnServer));
     assert_eq!(town.status("changes set aside"), 0);
+}
+
+#[test]
+fn the_supervisors_reports_name_who_wrote_what_a_hub_has_brought() {
+    let town = Town::open();
+    let county = town.office.county();
+    let (a, b) = town.office.two();
+    until("the hub knows both phones", || town.status("devices served") == 2);
+    town.online(false);
+    note(&a, 1, "屋顶漏雨");
+    note(&a, 2, "子女上学");
+    note(&b, 3, "大病住院");
+    at(&a, town.hub());
+    at(&b, town.hub());
+    town.online(true);
+    town.wait_upstream();
+    let listed = county.get("exchanges");
+    let reports: BTreeSet<_> = listed["exchanges"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|report| {
+            let name = report["user_name"].as_str().unwrap().to_owned();
+            (name, report["relayed"].as_bool().unwrap(), report["created"].as_u64().unwrap())
+        })
+        .collect();
+    assert_eq!(reports, BTreeSet::from([("多杰".to_owned(), true, 2), ("马秀英".to_owned(), true, 1)]), "{listed}");
 }
 
 #[test]

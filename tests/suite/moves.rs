@@ -3,6 +3,7 @@
 
 mod histories;
 mod real;
+mod transferred;
 
 use fieldbook_core::access::{Decision, Role, Unit};
 use fieldbook_core::ids::RecordId;

@@ -30,7 +30,7 @@ const ANSWER_BYTES_MAX: usize = 64 * 1024;
 /// Path of the endpoint.
 const ENROL_PATH: &str = "/sync/1/enrol";
 
-/// Who this installation is, fixed when it enrolled.
+/// Who this installation is, fixed when it enrolled; roles and unit as the server said last.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub(super) struct Enrolment {
     #[n(0)]
@@ -99,11 +99,27 @@ impl Enrolment {
         Ok(write.put_setting(ENROLMENT, &bytes)?)
     }
 
-    /// The server changed what the user may do.
-    pub(super) fn set_roles(write: &Write<'_>, roles: &[(Role, String)]) -> Result<(), Fault> {
+    /// The server changed what the user may do, or moved the user to another unit. Its name may come later.
+    pub(super) fn set_place(write: &Write<'_>, roles: &[(Role, String)], unit: &str) -> Result<(), Fault> {
         let Some(mut enrolment) = Self::load(write.view())? else { return Ok(()) };
         enrolment.roles = roles.to_vec();
+        if enrolment.unit.code != unit {
+            let known = write.view().units()?.into_iter().find(|known| known.code == unit);
+            let nameless = || Unit { code: unit.to_owned(), name: unit.to_owned(), parent: None, division: None };
+            enrolment.unit = known.unwrap_or_else(nameless);
+        }
         enrolment.store(write)
+    }
+
+    /// A unit is as the server says from now on.
+    pub(super) fn note_unit(write: &Write<'_>, unit: &Unit) -> Result<(), Fault> {
+        match Self::load(write.view())? {
+            Some(mut enrolment) if enrolment.unit.code == unit.code && enrolment.unit != *unit => {
+                enrolment.unit = unit.clone();
+                enrolment.store(write)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The root announced a successor. What another root says, such as one that was replaced before this phone enrolled,

@@ -79,7 +79,10 @@ impl<'s> StoreLog<'s> {
             Notice::Actor { actor, device, user, name } => {
                 Ok(write.put_actor(&ActorRow { actor: *actor, device: *device, user: *user, name: name.clone() })?)
             }
-            Notice::Unit(unit) => Ok(write.put_unit(unit)?),
+            Notice::Unit(unit) => {
+                Enrolment::note_unit(write, unit)?;
+                Ok(write.put_unit(unit)?)
+            }
             Notice::Root { root, signature } => Enrolment::note_successor(write, root, signature),
             Notice::Review(review) => {
                 let view = write.view();
@@ -234,9 +237,9 @@ impl PhoneLog for StoreLog<'_> {
         })
     }
 
-    fn set_feeds(&mut self, feeds: &[(FeedId, u32)], roles: &[(Role, String)]) -> Result<(), LogError> {
+    fn set_feeds(&mut self, feeds: &[(FeedId, u32)], roles: &[(Role, String)], unit: &str) -> Result<(), LogError> {
         self.put(|write| {
-            Enrolment::set_roles(write, roles)?;
+            Enrolment::set_place(write, roles, unit)?;
             Ok(write.set_feeds(feeds)?)
         })
     }

@@ -198,9 +198,12 @@ pub enum Down {
         /// Each with the epoch that it is in, sorted.
         #[n(1)]
         feeds: Vec<(FeedId, u32)>,
-        /// Who the user is, and what the user may do.
+        /// What the user may do, and where.
         #[n(2)]
         roles: Vec<(Role, String)>,
+        /// Code of the unit to which new records belong.
+        #[n(3)]
+        unit: String,
     },
     /// What became of an uploaded change that was not accepted (accepted ones come back as entries).
     #[n(2)]

@@ -192,7 +192,9 @@ test('who may not read the audit log is told who may', async ({ browser, stage }
   const page = await (await browser.newContext({ baseURL: stage.url })).newPage();
   await page.goto('/');
   await signIn(page, who);
-  await page.getByRole('link', { name: '操作日志' }).click();
+  await expect(page.getByRole('link', { name: '设备' })).toBeVisible();
+  await expect(page.getByRole('link', { name: '操作日志' })).toHaveCount(0);
+  await page.goto('/audit');
   await expect(page.getByText('只有最上级单位的审核人员和审计员可以查看操作日志。')).toBeVisible();
   await accessible(page);
   await picture(page, 'audit-not-yours');

@@ -189,7 +189,7 @@ impl ServerLog for HubView<'_> {
                 feeds.push((feed, known.epoch));
             }
         }
-        Ok(Scope { registry: 0, feeds, roles: Vec::new() })
+        Ok(Scope { registry: 0, feeds, roles: Vec::new(), unit: String::new() })
     }
 
     /// A hub is always told all cursors.

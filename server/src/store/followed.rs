@@ -11,10 +11,14 @@ use sha2::{Digest, Sha256};
 
 use super::{StoreError, feeds, units, users};
 
+fn own_unit(tx: &Connection, user: UserId) -> Result<Option<String>, StoreError> {
+    Ok(users::user(tx, user)?.map(|user| user.unit))
+}
+
 /// Feeds that a user follows: all in reach that were ever written to, and those of the user's own unit, to which new
 /// records go.
 pub(super) fn followed(tx: &Connection, user: UserId) -> Result<Vec<(FeedId, u32)>, StoreError> {
-    let own = users::user(tx, user)?.map(|user| user.unit);
+    let own = own_unit(tx, user)?;
     let first_epoch = feeds::epoch(tx)?;
     let there: HashMap<FeedId, u32> = feeds::all(tx)?.into_iter().map(|feed| (feed.id, feed.epoch)).collect();
     let mut followed = Vec::new();
@@ -39,6 +43,7 @@ pub(super) fn scope_of(tx: &Connection, device: &DeviceId) -> Result<(Scope, boo
         statement.query_row([device.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
     let feeds = followed(tx, UserId(user))?;
     let roles = units::roles(tx, UserId(user))?;
+    let unit = own_unit(tx, UserId(user))?.unwrap_or_default();
     let mut hash = Sha256::new();
     for (feed, epoch) in &feeds {
         hash.update(format!("{feed} {epoch}\n"));
@@ -46,8 +51,9 @@ pub(super) fn scope_of(tx: &Connection, device: &DeviceId) -> Result<(Scope, boo
     for (role, unit) in &roles {
         hash.update(format!("{role}@{unit}\n"));
     }
+    hash.update(format!("{unit}\n"));
     let hash: [u8; 32] = hash.finalize().into();
     let changed = known != Some(hash);
     let registry = if changed { registry + 1 } else { registry };
-    Ok((Scope { registry, feeds, roles }, changed, hash))
+    Ok((Scope { registry, feeds, roles, unit }, changed, hash))
 }

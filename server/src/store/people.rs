@@ -286,8 +286,8 @@ impl Store {
     }
 
     /// Moves another user to a unit. The roles at the old unit go along; with `keep` they hold there as well until they are
-    /// taken, so that what the user's phones have not sent yet is still taken. A phone writes for the new unit when it has
-    /// enrolled anew.
+    /// taken, so that what the user's phones have not sent yet is still taken. A phone writes for the new unit from its
+    /// next sync on.
     ///
     /// # Errors
     /// As [`Self::set_roles`], and `not_supervisor` of the new unit; else what the database said.

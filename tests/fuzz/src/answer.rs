@@ -86,7 +86,7 @@ fn repair(parts: &mut [Vec<u8>], data: &phone_log::Data) {
             hello_ms = server_time_ms;
         }
         let fixed = match message {
-            Down::Feeds { registry, feeds: listed, roles } => {
+            Down::Feeds { registry, feeds: listed, roles, unit } => {
                 let held = |feed: &_| feeds.iter().find(|held| held.0 == *feed).map(|held| (held.2, held.3));
                 feeds = listed
                     .iter()
@@ -95,7 +95,7 @@ fn repair(parts: &mut [Vec<u8>], data: &phone_log::Data) {
                         (feed.clone(), *epoch, position, chain)
                     })
                     .collect();
-                Down::Feeds { registry, feeds: listed, roles }
+                Down::Feeds { registry, feeds: listed, roles, unit }
             }
             Down::Entry { feed, entry } => {
                 let Some(place) = feeds.get_mut(feed as usize) else { continue };

@@ -66,7 +66,7 @@ fn servers_word(chance: &mut Chance) -> Down {
     match chance.below(3) {
         0 => Down::Restored { awaiting: chance.one_in(2), feeds: Vec::new() },
         1 => Down::Done { more: false, digest: None, revoked: Some([7; 64].into()) },
-        _ => Down::Feeds { registry: u64::MAX, feeds: Vec::new(), roles: Vec::new() },
+        _ => Down::Feeds { registry: u64::MAX, feeds: Vec::new(), roles: Vec::new(), unit: String::new() },
     }
 }
 

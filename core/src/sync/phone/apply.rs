@@ -131,7 +131,7 @@ impl<'a> Applier<'a> {
                 self.missed(told);
                 self.statement(statement, &statement_hash, taken)
             }
-            Down::Feeds { registry, feeds, roles } => self.feeds(registry, &feeds, &roles),
+            Down::Feeds { registry, feeds, roles, unit } => self.feeds(registry, &feeds, (&roles, &unit)),
             Down::Verdict { number, verdict } => self.verdict(number, &verdict),
             Down::Entry { feed, entry } => self.entry(feed, entry),
             Down::Changes(changes) => self.changes(changes),
@@ -229,13 +229,18 @@ impl<'a> Applier<'a> {
         Ok(())
     }
 
-    fn feeds(&mut self, registry: u64, feeds: &[(FeedId, u32)], roles: &[(Role, String)]) -> Result<(), Stop> {
+    fn feeds(
+        &mut self,
+        registry: u64,
+        feeds: &[(FeedId, u32)],
+        (roles, unit): (&[(Role, String)], &str),
+    ) -> Result<(), Stop> {
         if !feeds.is_sorted_by(|a, b| a.0 < b.0) {
             return Err(SyncError::Protocol("the feeds are not in order").into());
         }
         self.store_documents()?;
         self.store_cursors()?;
-        self.log.set_feeds(feeds, roles)?;
+        self.log.set_feeds(feeds, roles, unit)?;
         self.exchange.feeds = self.log.feeds()?;
         if self.exchange.feeds.len() != feeds.len() {
             return Err(LogError::other("the store does not hold the feeds that it was given").into());

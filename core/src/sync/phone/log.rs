@@ -206,13 +206,14 @@ pub trait PhoneLog {
     /// # Errors
     /// [`LogError`].
     fn feeds(&mut self) -> Result<Vec<FollowedFeed>, LogError>;
-    /// Replaces the list of followed feeds, each with its epoch, and stores what the user may do. New feeds start at
+    /// Replaces the list of followed feeds, each with its epoch, and stores what the user may do and the unit that new
+    /// records belong to. New feeds start at
     /// position 0 with a zero chain; one whose epoch changed keeps its place, and its signed head counts no more. Records
     /// of feeds that are gone stay until [`PhoneLog::remove_unfollowed`].
     ///
     /// # Errors
     /// [`LogError`].
-    fn set_feeds(&mut self, feeds: &[(FeedId, u32)], roles: &[(Role, String)]) -> Result<(), LogError>;
+    fn set_feeds(&mut self, feeds: &[(FeedId, u32)], roles: &[(Role, String)], unit: &str) -> Result<(), LogError>;
     /// Removes the records of feeds that are not followed and of which nothing waits: no change that the server does
     /// not have, no verdict that is not settled. What [`PhoneLog::settle`] put before the user stays, and so do drafts:
     /// nobody else has them.

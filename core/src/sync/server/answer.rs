@@ -287,7 +287,8 @@ impl Answer {
         let held = self.base.as_ref().is_some_and(|base| base.registry == self.scope.registry && same(base));
         if !held {
             let feeds = self.reaches.iter().map(|reach| (reach.point.feed.clone(), reach.point.epoch)).collect();
-            self.put(&Down::Feeds { registry: self.scope.registry, feeds, roles: self.scope.roles.clone() })?;
+            let Scope { registry, roles, unit, .. } = self.scope.clone();
+            self.put(&Down::Feeds { registry, feeds, roles, unit })?;
         }
         self.forms.extend(self.caller.header.forms.iter().flatten().take(FORMS_WANTED_MAX).cloned());
         Ok(Step::Entries(0))

@@ -35,12 +35,14 @@ pub struct DeviceRow {
 /// What a device follows and may do now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scope {
-    /// Grows whenever `feeds` or `roles` of this device change; at least 1.
+    /// Grows whenever what follows changes for this device; at least 1.
     pub registry: u64,
     /// Followed feeds with their current epoch, sorted by feed, at most `DEVICE_FEEDS_MAX`.
     pub feeds: Vec<(FeedId, u32)>,
     /// The user's roles, each with the unit that it holds for.
     pub roles: Vec<(Role, String)>,
+    /// Code of the user's unit, to which new records belong.
+    pub unit: String,
 }
 
 /// A stored statement.

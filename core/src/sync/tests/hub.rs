@@ -103,7 +103,7 @@ fn lies(said: &[Down]) -> Vec<(String, Vec<Down>)> {
     let verdict = Verdict::refused(ChangeHash([1; 32]), RecordId([2; 16]), "malformed");
     for only_server in [
         Down::Verdict { number, verdict },
-        Down::Feeds { registry: 9, feeds: Vec::new(), roles: Vec::new() },
+        Down::Feeds { registry: 9, feeds: Vec::new(), roles: Vec::new(), unit: String::new() },
         Down::Restored { awaiting: false, feeds: Vec::new() },
         Down::Done { more: false, digest: None, revoked: Some([3; 64].into()) },
         Down::Segments { feed: 0, segments: Vec::new() },

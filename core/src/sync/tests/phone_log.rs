@@ -172,7 +172,7 @@ impl PhoneLog for MemoryPhone {
     fn feeds(&mut self) -> Answer<Vec<FollowedFeed>> {
         Ok(self.data.feeds.clone())
     }
-    fn set_feeds(&mut self, feeds: &[(FeedId, u32)], _roles: &[(Role, String)]) -> Answer<()> {
+    fn set_feeds(&mut self, feeds: &[(FeedId, u32)], _roles: &[(Role, String)], _unit: &str) -> Answer<()> {
         let old = std::mem::take(&mut self.data.feeds);
         for (feed, epoch) in feeds {
             let held = old.iter().find(|held| held.feed == *feed).cloned();

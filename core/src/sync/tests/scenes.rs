@@ -455,7 +455,8 @@ fn a_record_that_left_is_made_anew_under_another_actor() {
     let follow = |world: &mut World, registry: u64, unit: &str| {
         let feeds = scope.feeds.iter().filter(|(feed, _)| feed.unit != unit).cloned().collect();
         let row = world.server.data.devices.get_mut(&device).unwrap();
-        row.scope = crate::sync::server::Scope { registry, feeds, roles: scope.roles.clone() };
+        row.scope =
+            crate::sync::server::Scope { registry, feeds, roles: scope.roles.clone(), unit: scope.unit.clone() };
         world.sync(0);
     };
     follow(&mut world, 2, "village");

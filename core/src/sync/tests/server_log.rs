@@ -100,7 +100,7 @@ impl MemoryServer {
         };
         let mut feeds: Vec<(FeedId, u32)> = feeds.iter().map(|feed| (feed.clone(), 0)).collect();
         feeds.sort();
-        let scope = Scope { registry: 1, feeds, roles: vec![(role, "county".to_owned())] };
+        let scope = Scope { registry: 1, feeds, roles: vec![(role, "county".to_owned())], unit: "county".to_owned() };
         let device_row = Device { row, scope, verdicts: Vec::new(), verdict_number: 0, cursor_sets: Vec::new() };
         self.data.devices.insert(device, device_row);
     }
