@@ -21,7 +21,7 @@ use tower_http::services::ServeFile;
 
 use crate::api::App;
 use crate::exchange::{self, Exchange};
-use crate::limiter::ADDRESS_ATTEMPTS_MAX;
+use crate::limiter::{ADDRESS_ATTEMPTS_MAX, network};
 use crate::metrics::{self, Running};
 
 /// Bytes of an enrolment request.
@@ -87,7 +87,7 @@ pub(crate) async fn enrol(
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let key = format!("enrol {}", peer.ip());
+    let key = format!("enrol {}", network(peer.ip()));
     if !app.limiter.attempt(&key, ADDRESS_ATTEMPTS_MAX, app.store.now_ms()) {
         return Err(Refusal::busy(app.store.random.as_ref()));
     }

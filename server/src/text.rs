@@ -504,6 +504,26 @@ const CATALOGUE: &[(&str, &str, &str)] = &[
     ("wrong_state", "档案处于“{state}”状态，不能这样处理。", "The record is {state}; this cannot be done with it."),
     ("reasons_missing", "请说明理由。", "Please give reasons."),
     ("field_unknown", "表单没有字段 {field}。", "The form has no field {field}."),
+    (
+        "database_away",
+        "数据库暂时没有应答，这一步没有做。请过一会儿再试；如果一直这样，请联系管理员。",
+        "The database does not answer at the moment, and this was not done. Try again in a while; if it stays so, tell the administrator.",
+    ),
+    (
+        "text_refused",
+        "文字里有不能保存的字符（U+0000）。请去掉后再试。",
+        "The text holds a character that cannot be stored (U+0000). Leave it out.",
+    ),
+    (
+        "value_masked",
+        "“{field}”的内容是隐藏着的，不能把星号写进去。请先点“显示”看到内容再填，或直接选用其中一个。",
+        "The answer of {field} is hidden, and asterisks are no answer. Reveal it first, or choose one of the values.",
+    ),
+    (
+        "side_unknown",
+        "改动 {change} 没有填写“{field}”。请刷新这一页再选。",
+        "The change {change} did not write {field}. Load the page again, and choose then.",
+    ),
     ("value_refused", "无法保存：{detail}", "It cannot be saved: {detail}"),
     ("answer", "{path}：{reason}", "{path}: {reason}"),
     ("quarantine_unknown", "隔离区没有 {id}。", "Nothing waits in quarantine as {id}."),

@@ -4,15 +4,17 @@
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use fieldbook_core::client::net::CancelFlag;
+use fieldbook_core::client::net::{CancelFlag, tls_config};
 use fieldbook_core::client::{Progress, SyncListener};
 use fieldbook_core::protocol::limits::EXCHANGE_UP_BYTES_MAX;
 use fieldbook_core::store::ListFilter;
+use fieldbook_tests::demo::report::password;
 use fieldbook_tests::demo::stage::{Server, programs_are_beside};
 use fieldbook_tests::proxy::{Line, Proxy};
+use serde_json::json;
 use tempfile::TempDir;
 
 use super::inside::noise;
@@ -43,6 +45,8 @@ pub(crate) struct Asked {
 pub(crate) struct Nginx {
     child: Child,
     pub(crate) address: SocketAddr,
+    /// The same without TLS.
+    plain: SocketAddr,
     log: PathBuf,
 }
 
@@ -54,8 +58,8 @@ impl Drop for Nginx {
 }
 
 impl Nginx {
-    /// Everything but addresses, files and the log's format is as nginx comes.
-    fn config(folder: &Path, address: SocketAddr, server: SocketAddr) -> String {
+    /// Everything but addresses, files and the log's format is as nginx comes, or as docs/OPERATIONS.md says.
+    fn config(folder: &Path, [address, plain]: [SocketAddr; 2], server: SocketAddr) -> String {
         let folder = folder.display();
         format!(
             "daemon off; master_process off; pid {folder}/pid; events {{}}
@@ -65,7 +69,8 @@ impl Nginx {
                proxy_cache_path {folder}/cache keys_zone=segments:1m;
                log_format asked '$request_length $status $upstream_cache_status $uri'; access_log {folder}/requests asked;
                server {{
-                 listen {address} ssl; ssl_protocols TLSv1.3;
+                 listen {address} ssl; listen {plain}; ssl_protocols TLSv1.3;
+                 client_max_body_size 8m; proxy_set_header Host $http_host;
                  ssl_certificate {folder}/fieldbook.crt; ssl_certificate_key {folder}/fieldbook.key;
                  location / {{ proxy_pass http://{server}; }}
                  location /sync/1/segments/ {{
@@ -79,15 +84,18 @@ impl Nginx {
     fn before(server: &Server, folder: &Path) -> Self {
         std::fs::create_dir(folder).unwrap();
         server.administer(&["certificate", folder.to_str().unwrap()]).unwrap();
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        // Both are held until both are drawn.
+        let drawn = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+        let [address, plain] = drawn.each_ref().map(|listener| listener.local_addr().unwrap());
+        drop(drawn);
         let config = folder.join("nginx.conf");
-        std::fs::write(&config, Self::config(folder, address, server.address)).unwrap();
+        std::fs::write(&config, Self::config(folder, [address, plain], server.address)).unwrap();
         // Debian keeps it where an ordinary user's path does not look.
         let path = format!("{}:/usr/sbin", std::env::var("PATH").unwrap_or_default());
         let mut nginx = Command::new("nginx");
         nginx.env("PATH", path).arg("-e").arg(folder.join("errors")).arg("-p").arg(folder).arg("-c").arg(&config);
         let child = nginx.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("nginx: tests/scripts/setup.sh");
-        let mut running = Self { child, address, log: folder.join("requests") };
+        let mut running = Self { child, address, plain, log: folder.join("requests") };
         for _ in 0..TRIES_MAX {
             if TcpStream::connect(address).is_ok() {
                 return running;
@@ -219,4 +227,27 @@ fn a_phone_behind_nginx_advances_with_each_connection_of_a_line_that_dies_again_
     let verified = world.server.administer(&["verify"]).unwrap();
     assert!(!verified.contains("BAD"), "{verified}");
     sync_all(&[&near, &far]);
+}
+
+#[tokio::test]
+async fn the_console_changes_things_from_behind_it() {
+    let world = World::start();
+    let arguments = ["user", "add", "李措毛", "--unit", "632323", "--role", "county", "--login", "licuomao"];
+    let first = password(&world.server.administer(&arguments).unwrap()).unwrap();
+    let site = format!("http://{}", world.nginx.plain);
+    // Never used: the address is no https.
+    let tls = Arc::unwrap_or_clone(tls_config(&[1; 32]).unwrap());
+    let client = reqwest::Client::builder().tls_backend_preconfigured(tls).build().unwrap();
+    let ask = |path: &str, body: String| {
+        let request = client.post(format!("{site}/api/v1/{path}")).body(body);
+        request.header("content-type", "application/json").header("origin", &site).header("x-fieldbook-console", "1")
+    };
+    let entered = ask("login", json!({ "login": "licuomao", "password": first }).to_string()).send().await.unwrap();
+    assert_eq!(entered.status(), 200);
+    let cookie = entered.headers()["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned();
+    let change = json!({ "old": first, "new": "一个足够长的新密码2026" }).to_string();
+    let changed = ask("account/password", change).header("cookie", &cookie).send().await.unwrap();
+    assert_eq!(changed.status(), 204, "{}", changed.text().await.unwrap());
+    let large = ask("forms/preview", "x".repeat(2 << 20)).header("cookie", &cookie).send().await.unwrap();
+    assert_ne!(large.status(), 413, "nginx hands on what the server takes");
 }

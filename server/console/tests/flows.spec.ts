@@ -6,16 +6,16 @@ import { familyId, TWICE, type Login, type Stage } from './stage';
 /** Households of 泽曲镇 that are handed in, one for each test. */
 const HANDED_IN = { keyboard: 6, both: 7, onward: 8, lost: 9, ended: 11, reveal: 12, voided: 13, moves: 16 };
 /** Households of 泽曲镇 that are not handed in yet. */
-const OPEN = { chosen: 10, third: 15, moved: 20, seen: 30 };
+const OPEN = { chosen: 10, third: 15, moved: 20, seen: 30, hidden: 35 };
 
-/** Two phones write different yearly incomes into one household, in fen, without hearing of each other. */
-function disagree(stage: Stage, number: number, incomes: [number, number]): void {
+/** Two phones write different answers into one household, without hearing of each other. */
+function disagree(stage: Stage, number: number, path: string, answers: [unknown, unknown]): void {
   const [first, second] = ['duojie', 'maxiuying'].map((login) => stage.phones.get(login));
   if (!first || !second) throw new Error('two phones are needed');
   first.sync();
   second.sync();
-  first.feed(['edit'], [{ id: familyId(number), set: { 'economy/annual_income': incomes[0] } }]);
-  second.feed(['edit'], [{ id: familyId(number), set: { 'economy/annual_income': incomes[1] } }]);
+  first.feed(['edit'], [{ id: familyId(number), set: { [path]: answers[0] } }]);
+  second.feed(['edit'], [{ id: familyId(number), set: { [path]: answers[1] } }]);
   first.sync();
   second.sync();
 }
@@ -50,7 +50,7 @@ test('by keyboard alone: search, open, approve, on to the next, back', async ({ 
 });
 
 test('one click settles a disagreement, on the phones too', async ({ page, stage }) => {
-  disagree(stage, OPEN.chosen, [1_900_000, 2_000_000]);
+  disagree(stage, OPEN.chosen, 'economy/annual_income', [1_900_000, 2_000_000]);
   await page.goto(`/records/household/${familyId(OPEN.chosen)}`);
   await page.getByRole('button', { name: '家庭年总收入：采用 19,000.00 元' }).click();
   await expect(page.getByText(/^分歧 \d+ 处$/)).toHaveCount(0);
@@ -61,7 +61,7 @@ test('one click settles a disagreement, on the phones too', async ({ page, stage
 });
 
 test('a third value is typed in yuan', async ({ page, stage }) => {
-  disagree(stage, OPEN.third, [1_900_000, 2_000_000]);
+  disagree(stage, OPEN.third, 'economy/annual_income', [1_900_000, 2_000_000]);
   await page.goto(`/records/household/${familyId(OPEN.third)}`);
   await page.getByRole('button', { name: '都不对，另填一个值' }).click();
   const box = page.getByLabel('家庭年总收入：另填的值');
@@ -174,6 +174,35 @@ test('a masked value is shown when asked for', async ({ page }) => {
   await number.getByRole('button').click();
   await expect(number).toContainText(/632323\d{11}[\dX]/);
   await expect(page.locator('.answer', { hasText: '健康状况' }).first()).toContainText('***');
+});
+
+test('a masked disagreement is seen before it is settled, and no mask is written', async ({ page, stage }) => {
+  disagree(stage, OPEN.hidden, 'head_work/health', ['weak', 'chronic']);
+  await page.goto(`/records/household/${familyId(OPEN.hidden)}`);
+  const sides = page.getByRole('group', { name: '健康状况' });
+  await expect(sides.locator('.side strong')).toHaveText(['***', '***']);
+  await sides.getByRole('button', { name: '都不对，另填一个值' }).click();
+  await sides.getByRole('button', { name: '显示健康状况（会记入日志）' }).focus();
+  await page.keyboard.press('Enter');
+  await expect(sides).toContainText('长期慢性病');
+  await expect(sides).toContainText('体弱');
+  // What was open stays open, and the keyboard goes on from where it was.
+  await expect(sides.getByRole('combobox')).toBeVisible();
+  await expect(sides).toBeFocused();
+  await expect(page.locator('.timeline')).toContainText('长期慢性病');
+  // Another field stays masked until it is asked for, and then both are seen.
+  const number = page.locator('.answer', { hasText: '身份证号码' }).first();
+  await expect(number).toContainText('**');
+  await number.getByRole('button').click();
+  await expect(number).toContainText(/632323\d{11}[\dX]/);
+  await expect(sides).toContainText('体弱');
+  await accessible(page);
+  await page.getByRole('button', { name: '健康状况：采用 体弱' }).click();
+  await expect(page.getByText('已定下，手机下次同步后可见。')).toBeVisible();
+  await expect(page.getByText(/^分歧 \d+ 处$/)).toHaveCount(0);
+  const phone = stage.phones.get('maxiuying');
+  phone?.sync();
+  expect(phone?.run('show', familyId(OPEN.hidden))).toContain('weak');
 });
 
 test('a record is voided with a reason, and says so', async ({ page }) => {

@@ -52,6 +52,22 @@ test('a staff list is looked at, mended, added, and printed', async ({ page }) =
   await picture(page, 'staff-sheet');
   await page.emulateMedia({ media: 'screen' });
   await expect(page.locator('.sheet')).toBeHidden();
+  // What is shown only once is not left by a slip.
+  const list = page.getByRole('dialog', { name: '导入人员名单' });
+  const question = page.getByRole('dialog', { name: '绑定单还没有打印，仍要关闭？' });
+  await page.keyboard.press('Escape');
+  await expect(question).toContainText('在“人员”页逐人办理');
+  await expect(question.getByRole('button', { name: '返回打印' })).toBeFocused();
+  await accessible(page);
+  await question.getByRole('button', { name: '返回打印' }).click();
+  await expect(question).toBeHidden();
+  await expect(page.locator('.sheet-card')).toHaveCount(2);
+  // The browser's own dialog would wait for somebody.
+  await page.evaluate(() => { window.print = () => undefined; });
+  await list.getByRole('button', { name: '打印绑定单' }).click();
+  await list.getByRole('button', { name: /^关\s*闭$/ }).last().click();
+  await expect(list).toBeHidden();
+  await expect(page.locator('.sheet-card')).toHaveCount(0);
 });
 
 test('a new first password is shown once', async ({ page, stage }) => {

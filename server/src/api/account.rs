@@ -9,11 +9,11 @@ use serde::{Deserialize, Serialize};
 use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 use utoipa::{IntoParams, ToSchema};
 
-use super::App;
 use super::error::{ApiError, ProblemBody};
 use super::session::{AccountCaller, Caller};
+use super::{App, limited};
 use crate::link;
-use crate::store::{AUDIT_ACTIONS, AUDIT_PAGE_MAX, AuditQuery, AuditRow, Problem, SessionRow, StoreError};
+use crate::store::{AUDIT_ACTIONS, AUDIT_PAGE_MAX, AuditQuery, AuditRow, Problem, SessionRow, StoreError, is_formula};
 
 /// A new password, and the one until now.
 #[derive(Deserialize, ToSchema)]
@@ -150,10 +150,7 @@ const PAGE_DEFAULT: usize = 50;
 impl AuditParams {
     fn query(self) -> Result<AuditQuery, Problem> {
         let Self { user, action, subject, since_ms, until_ms, before, limit } = self;
-        let limit = limit.unwrap_or(PAGE_DEFAULT);
-        if limit == 0 || limit > AUDIT_PAGE_MAX {
-            return Err(Problem::new("request_malformed").with("detail", format!("limit: 1–{AUDIT_PAGE_MAX}")));
-        }
+        let limit = limited(limit, PAGE_DEFAULT, AUDIT_PAGE_MAX)?;
         Ok(AuditQuery { user, action, subject, since_ms, until_ms, before, limit })
     }
 }
@@ -284,5 +281,5 @@ fn table(rows: &[AuditRow]) -> Result<Vec<u8>, csv::Error> {
 
 /// A cell that no spreadsheet takes for a formula: what begins like one gets an apostrophe (OWASP, CSV injection).
 fn no_formula(cell: &str) -> String {
-    if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{cell}") } else { cell.to_owned() }
+    if is_formula(cell) { format!("'{cell}") } else { cell.to_owned() }
 }

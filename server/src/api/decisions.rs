@@ -24,12 +24,24 @@ use crate::store::{Asked, Problem, StoreError};
 pub(crate) struct ResolveRequest {
     /// Path of the field, with the row inside repeats.
     path: String,
-    /// One of the values in conflict, or another.
-    #[schema(value_type = Object)]
-    value: Value,
+    /// The change that wrote the chosen value at that path: one of those in conflict, also one that is masked. Either this
+    /// or `value`.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    change: Option<ChangeHash>,
+    /// A value that nobody wrote, or one of those in conflict by what it says; `null` clears the answer. Either this or
+    /// `change`.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<Object>)]
+    value: Option<Value>,
     /// The heads that were read. What arrived since stays visible beside the choice.
     #[schema(value_type = Vec<String>)]
     heads: Vec<ChangeHash>,
+}
+
+/// `null` is a value here; only a missing one is none.
+fn present<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(from).map(Some)
 }
 
 /// A save, as a form makes it.
@@ -94,6 +106,20 @@ fn refused(error: ValueError) -> StoreError {
     Problem::of_answer(error).into()
 }
 
+/// The edits that make hold at `path` what `change` wrote there.
+fn choosing(form: &Form, document: &Document, path: &FieldPath, change: &ChangeHash) -> Result<Vec<Edit>, StoreError> {
+    let conflicts = document.conflicts(form.definition());
+    let sides = conflicts.iter().filter(|conflict| conflict.path == *path).flat_map(|conflict| &conflict.values);
+    if let Some(side) = sides.into_iter().find(|side| side.change == *change) {
+        return Ok(vec![Edit::Set { path: path.clone(), value: side.value.clone() }]);
+    }
+    // Somebody has chosen meanwhile: on the page that was read it is one of the values.
+    let written = document.edits_of(form.definition(), change);
+    let set = written.into_iter().rev().find(|edit| matches!(edit, Edit::Set { path: set, .. } if set == path));
+    let unknown = || Problem::new("side_unknown").with("field", path).with("change", change);
+    Ok(vec![set.ok_or_else(unknown)?])
+}
+
 /// The edits that make `value` hold at `path`.
 fn resolving(
     form: &Form,
@@ -133,7 +159,7 @@ fn resolving(
         (status = 403, body = ProblemBody, description = "`not_supervisor`, `not_your_field`"),
         (status = 404, body = ProblemBody, description = "`record_unknown`"),
         (status = 409, body = ProblemBody, description = "`heads_unknown`"),
-        (status = 422, body = ProblemBody, description = "`value_refused`, `field_unknown`")))]
+        (status = 422, body = ProblemBody, description = "`value_refused`, `value_masked`, `side_unknown`, `field_unknown`")))]
 pub(crate) async fn resolve(
     State(app): State<App>,
     caller: Caller,
@@ -146,7 +172,11 @@ pub(crate) async fn resolve(
         request.path.parse().map_err(|_| Problem::new("field_unknown").with("field", &request.path))?;
     let heads = app.ask(move |store| {
         store.edit_record(&caller.user, record, &request.heads, |form, document| {
-            resolving(form, document, &path, &request.value, &request.heads)
+            match (&request.change, &request.value) {
+                (Some(change), None) => choosing(form, document, &path, change),
+                (None, Some(value)) => resolving(form, document, &path, value, &request.heads),
+                _ => Err(Problem::new("request_malformed").with("detail", "either change or value").into()),
+            }
         })
     });
     Ok(Json(heads_body(&heads.await?)))
@@ -162,7 +192,7 @@ fn heads_body(heads: &[ChangeHash]) -> HeadsBody {
         (status = 403, body = ProblemBody, description = "`not_supervisor`, `not_your_field`"),
         (status = 404, body = ProblemBody, description = "`record_unknown`"),
         (status = 409, body = ProblemBody, description = "`heads_unknown`"),
-        (status = 422, body = ProblemBody, description = "`value_refused`")))]
+        (status = 422, body = ProblemBody, description = "`value_refused`, `value_masked`")))]
 pub(crate) async fn edit(
     State(app): State<App>,
     caller: Caller,

@@ -10,11 +10,11 @@ use fieldbook_core::ids::ChangeHash;
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
-use super::App;
 use super::error::{ApiError, ProblemBody, form_language, language};
 use super::records::record_id;
 use super::session::Caller;
-use crate::store::{DoubleDecisions, DoublePage, DoublesList, DoublesQuery, Problem};
+use super::{App, limited};
+use crate::store::{DOUBLES_MAX, DoubleDecisions, DoublePage, DoublesList, DoublesQuery, Problem};
 
 /// Proposals on a page unless asked otherwise.
 const PAGE_DEFAULT: usize = 20;
@@ -73,7 +73,8 @@ pub(crate) struct RejectRequest {
 /// mark an occasion, for the same occasion too. Newest first.
 #[utoipa::path(get, path = "/doubles", tag = "doubles", params(DoublesParams), responses(
     (status = 200, body = DoublesList),
-    (status = 400, body = ProblemBody, description = "`request_malformed`")))]
+    (status = 400, body = ProblemBody, description = "`request_malformed`"),
+    (status = 404, body = ProblemBody, description = "`unit_unknown`")))]
 pub(crate) async fn doubles(
     State(app): State<App>,
     caller: Caller,
@@ -81,7 +82,7 @@ pub(crate) async fn doubles(
 ) -> Result<Json<DoublesList>, ApiError> {
     let Query(params) = params?;
     let DoublesParams { kind, unit, after, limit } = params;
-    let query = DoublesQuery { kind, unit, after, limit: limit.unwrap_or(PAGE_DEFAULT) };
+    let query = DoublesQuery { kind, unit, after, limit: limited(limit, PAGE_DEFAULT, DOUBLES_MAX)? };
     Ok(Json(app.ask(move |store| store.doubles(caller.user.id, &query)).await?))
 }
 

@@ -67,6 +67,10 @@ impl From<StoreError> for ApiError {
                 tracing::error!(error = %source, "the storage of the data folder failed");
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, Problem::new("storage_failed").with("detail", source))
             }
+            StoreError::Sql(error) if error.is_passing() => {
+                tracing::error!(%error, "the database is away");
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, Problem::new("database_away"))
+            }
             other => {
                 tracing::error!(error = %other, "a request failed");
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, Problem::new("internal"))
@@ -103,8 +107,10 @@ fn status_of(word: &str) -> StatusCode {
         "not_publisher" | "role_above" | "own_account" => StatusCode::FORBIDDEN,
         "form_moved" | "form_version_taken" | "form_area_changed" | "form_unit_narrower" => StatusCode::CONFLICT,
         "login_taken" | "last_supervisor" | "address_unset" => StatusCode::CONFLICT,
-        "name_malformed" | "login_malformed" | "role_unknown" | "roles_missing" | "staff_unreadable"
-        | "staff_columns" | "staff_too_many" | "staff_passwords" | "staff_row" => StatusCode::UNPROCESSABLE_ENTITY,
+        "name_malformed" | "name_formula" | "login_malformed" | "role_unknown" | "roles_missing"
+        | "staff_unreadable" | "staff_columns" | "staff_too_many" | "staff_passwords" | "staff_row" => {
+            StatusCode::UNPROCESSABLE_ENTITY
+        }
         "upload_too_large" => StatusCode::PAYLOAD_TOO_LARGE,
         "workbook_refused" | "run_too_long" => StatusCode::UNPROCESSABLE_ENTITY,
         "busy" => StatusCode::SERVICE_UNAVAILABLE,
@@ -119,8 +125,10 @@ fn status_of(word: &str) -> StatusCode {
         | "form_not_there"
         | "heads_unknown"
         | "depends_on_quarantined" => StatusCode::CONFLICT,
-        "value_refused" | "field_unknown" | "reasons_missing" | "password_wrong" | "password_weak"
-        | "password_malformed" | "factor_not_begun" | "code_refused" => StatusCode::UNPROCESSABLE_ENTITY,
+        "value_refused" | "value_masked" | "side_unknown" | "field_unknown" | "reasons_missing" | "password_wrong"
+        | "password_weak" | "password_malformed" | "factor_not_begun" | "code_refused" => {
+            StatusCode::UNPROCESSABLE_ENTITY
+        }
         _ => StatusCode::BAD_REQUEST,
     }
 }
@@ -147,12 +155,23 @@ pub(crate) fn form_language(language: Language) -> &'static str {
     }
 }
 
+fn is_plain(kind: &HeaderValue) -> bool {
+    kind.as_bytes().starts_with(b"text/plain")
+}
+
 /// Puts errors into words, and keeps answers out of caches.
 pub(crate) async fn localise(request: Request, next: Next) -> Response {
     let language = language(request.headers());
     let mut response = next.run(request).await;
     if let Some(error) = response.extensions_mut().remove::<ApiError>() {
         response = (error.status, Json(error.body(language))).into_response();
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    }
+    // What the framework itself has refused, such as an address that is no text.
+    let status = response.status();
+    if status.is_client_error() && response.headers().get(header::CONTENT_TYPE).is_none_or(is_plain) {
+        let problem = Problem::new("request_malformed").with("detail", status);
+        response = (status, Json(ApiError::new(status, problem).body(language))).into_response();
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     }
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -6,10 +6,10 @@ use axum::extract::{Path, Query, State};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::App;
 use super::error::{ApiError, ProblemBody};
 use super::session::Caller;
-use crate::store::{ExchangeList, ExchangePage, ExchangesQuery, Problem};
+use super::{App, limited};
+use crate::store::{EXCHANGES_MAX, ExchangeList, ExchangePage, ExchangesQuery, Problem};
 
 /// Exchanges on a page unless asked otherwise.
 const PAGE_DEFAULT: usize = 50;
@@ -35,14 +35,15 @@ pub(crate) struct ExchangesParams {
 /// the last 20,000 of them.
 #[utoipa::path(get, path = "/exchanges", tag = "exchanges", params(ExchangesParams), responses(
     (status = 200, body = ExchangeList),
-    (status = 400, body = ProblemBody, description = "`request_malformed`")))]
+    (status = 400, body = ProblemBody, description = "`request_malformed`"),
+    (status = 404, body = ProblemBody, description = "`unit_unknown`")))]
 pub(crate) async fn exchanges(
     State(app): State<App>,
     caller: Caller,
     params: Result<Query<ExchangesParams>, QueryRejection>,
 ) -> Result<Json<ExchangeList>, ApiError> {
     let Query(ExchangesParams { unit, device, with, after, limit }) = params?;
-    let query = ExchangesQuery { unit, device, with, after, limit: limit.unwrap_or(PAGE_DEFAULT) };
+    let query = ExchangesQuery { unit, device, with, after, limit: limited(limit, PAGE_DEFAULT, EXCHANGES_MAX)? };
     Ok(Json(app.ask(move |store| store.exchanges(caller.user.id, &query)).await?))
 }
 

@@ -151,6 +151,16 @@ fn api() -> OpenApiRouter<App> {
         .routes(routes!(forms::publish))
 }
 
+/// How many of a list are wanted: 1 to `most`.
+pub(crate) fn limited(asked: Option<usize>, usual: usize, most: usize) -> Result<usize, Problem> {
+    let limit = asked.unwrap_or(usual);
+    if (1..=most).contains(&limit) {
+        Ok(limit)
+    } else {
+        Err(Problem::new("request_malformed").with("detail", format!("limit: 1–{most}")))
+    }
+}
+
 /// The OpenAPI document of the supervisors' API, as JSON.
 ///
 /// # Errors

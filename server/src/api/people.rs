@@ -10,9 +10,9 @@ use fieldbook_core::ids::UserId;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::App;
 use super::error::{ApiError, ProblemBody, language};
 use super::session::Caller;
+use super::{App, limited};
 use crate::link;
 use crate::store::{
     EnrolCode, NewPerson, PEOPLE_MAX, PeopleList, PeopleQuery, Person, Problem, StaffAdded, StaffEntry, StaffRow,
@@ -198,10 +198,7 @@ pub(crate) async fn users(
     params: Result<Query<UsersParams>, QueryRejection>,
 ) -> Result<Json<PeopleList>, ApiError> {
     let Query(UsersParams { unit, text, after, limit }) = params?;
-    let limit = limit.unwrap_or(PAGE_DEFAULT);
-    if limit == 0 || limit > PEOPLE_MAX {
-        return Err(Problem::new("request_malformed").with("detail", format!("limit: 1–{PEOPLE_MAX}")).into());
-    }
+    let limit = limited(limit, PAGE_DEFAULT, PEOPLE_MAX)?;
     let query = PeopleQuery { unit, text, after, limit };
     Ok(Json(app.ask(move |store| store.people(caller.user.id, &query)).await?))
 }

@@ -10,11 +10,11 @@ use fieldbook_core::ids::RecordId;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::App;
 use super::error::{ApiError, ProblemBody, form_language, language};
 use super::filter::filter_params;
 use super::session::Caller;
-use crate::store::{ListQuery, Problem, RecordList, RecordPage, RelatedPage};
+use super::{App, limited};
+use crate::store::{LISTED_MAX, ListQuery, Problem, RecordList, RecordPage, RelatedPage};
 
 /// Records on a page unless asked otherwise.
 const PAGE_DEFAULT: usize = 50;
@@ -67,7 +67,7 @@ pub(crate) async fn list(
         sort: params.sort.unwrap_or_else(|| "-received".to_owned()),
         after: params.after,
         before: params.before,
-        limit: params.limit.unwrap_or(PAGE_DEFAULT),
+        limit: limited(params.limit, PAGE_DEFAULT, LISTED_MAX)?,
     };
     Ok(Json(app.ask(move |store| store.list(caller.user.id, &kind, &query)).await?))
 }

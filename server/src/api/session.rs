@@ -15,13 +15,15 @@ use utoipa::ToSchema;
 
 use super::App;
 use super::error::{ApiError, ProblemBody};
-use crate::limiter::{ADDRESS_ATTEMPTS_MAX, LOGIN_ATTEMPTS_MAX};
+use crate::limiter::{ADDRESS_ATTEMPTS_MAX, LOGIN_ATTEMPTS_MAX, network};
 use crate::store::{Problem, SignIn, SignedIn, Store, Unfinished, UserRow};
 
 /// Characters of a login that are remembered with its attempts.
 const LOGIN_CHARS_MAX: usize = 64;
 /// Header that the console sends with each request, and that no form or link of another site can.
 pub(crate) const CONSOLE_HEADER: &str = "x-fieldbook-console";
+/// What the console says where it asks by itself, with nobody at the keyboard for a while.
+const BACKGROUND_HEADER: &str = "x-fieldbook-background";
 /// Name of the session cookie.
 const COOKIE: &str = "fieldbook_session";
 
@@ -105,8 +107,8 @@ impl FromRequestParts<App> for AccountCaller {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
         let token = token(&parts.headers).ok_or_else(ApiError::signed_out)?;
-        let asked = token.clone();
-        let found = app.ask(move |store| store.session_user(&asked)).await?;
+        let (asked, attended) = (token.clone(), !parts.headers.contains_key(BACKGROUND_HEADER));
+        let found = app.ask(move |store| store.session_user(&asked, attended)).await?;
         let (user, unfinished) = found.ok_or_else(ApiError::signed_out)?;
         Ok(Self { user, token, unfinished })
     }
@@ -179,9 +181,9 @@ pub(crate) async fn login(
     let Json(request) = body?;
     let now_ms = app.store.now_ms();
     let login = request.login.chars().take(LOGIN_CHARS_MAX).collect::<String>();
-    let keys =
-        [(format!("login {login}"), LOGIN_ATTEMPTS_MAX), (format!("login from {}", peer.ip()), ADDRESS_ATTEMPTS_MAX)];
-    if !keys.iter().all(|(key, max)| app.limiter.attempt(key, *max, now_ms)) {
+    let from = format!("login from {}", network(peer.ip()));
+    let keys = [(from, ADDRESS_ATTEMPTS_MAX), (format!("login {login}"), LOGIN_ATTEMPTS_MAX)];
+    if !app.limiter.attempt_all(&keys, now_ms) {
         return Err(ApiError::new(StatusCode::TOO_MANY_REQUESTS, Problem::new("too_many_attempts")));
     }
     let agent = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default().to_owned();
@@ -201,7 +203,7 @@ pub(crate) async fn login(
     keys.iter().for_each(|(key, _)| app.limiter.forgive(key));
     let set = cookie(&session.token, session.expires_ms.saturating_sub(now_ms) / 1000)?;
     let token = session.token.clone();
-    let unfinished = app.ask(move |store| store.session_user(&token)).await?.ok_or_else(ApiError::signed_out)?.1;
+    let unfinished = app.ask(move |store| store.session_user(&token, true)).await?.ok_or_else(ApiError::signed_out)?.1;
     let user = me_body(&app, session.user, unfinished).await?;
     let mut response = Json(LoginAnswer { token: session.token, expires_ms: session.expires_ms, user }).into_response();
     response.headers_mut().insert(header::SET_COOKIE, set);

@@ -103,6 +103,84 @@ async fn a_supervisor_sees_both_values_chooses_and_approves() {
 }
 
 #[tokio::test]
+async fn a_hidden_value_is_chosen_by_its_change_and_never_by_its_mask() {
+    let server = TestServer::new();
+    let mut first = server.phone("多杰", "a", Role::Field).await;
+    let mut second = server.phone("马秀英", "a", Role::Field).await;
+    let record = RecordId::new(server.random.as_ref());
+    let mut document = Document::create(record, form().definition()).unwrap();
+    let created = first.save(&mut document, START_MS, &[set("name", "才让·卓玛")]);
+    let mut other = document.clone();
+    let by_first = first.save(&mut document, START_MS, &[set("card", "6222021234567890"), submit()]);
+    let by_second = second.save(&mut other, START_MS, &[set("card", "6222021234567891")]);
+    first.sync(&server, record, &[created, by_first]).await;
+    second.sync(&server, record, &[by_second]).await;
+    let county = server.supervisor("李措毛", "6301", Role::County).await;
+    let (_, page) = county.get(&format!("records/{record}")).await;
+    let sides = page["conflicts"][0]["values"].as_array().unwrap();
+    let hidden: Vec<&str> = sides.iter().map(|side| side["value"].as_str().unwrap()).collect();
+    assert!(hidden.iter().all(|value| value.starts_with("***")), "{hidden:?}");
+    let (resolve, edit) = (format!("records/{record}/resolve"), format!("records/{record}/edit"));
+    for mask in [hidden[0], "***"] {
+        let body = json!({ "path": "card", "value": mask, "heads": page["heads"] });
+        assert_eq!(county.post(&resolve, body).await.1["type"], "value_masked");
+        let body = json!({ "set": { "card": mask }, "heads": page["heads"] });
+        assert_eq!(county.post(&edit, body).await.1["type"], "value_masked");
+    }
+    let wanted = sides.iter().find(|side| side["author"] == "马秀英").unwrap();
+    let both = json!({ "path": "card", "value": null, "change": wanted["change"], "heads": page["heads"] });
+    assert_eq!(county.post(&resolve, both).await.1["type"], "request_malformed");
+    let elsewhere = json!({ "path": "phone", "change": wanted["change"], "heads": page["heads"] });
+    assert_eq!(county.post(&resolve, elsewhere).await.1["type"], "side_unknown");
+    let choice = json!({ "path": "card", "change": wanted["change"], "heads": page["heads"] });
+    // Twice, as by two supervisors who read the same page.
+    for _ in 0..2 {
+        assert_eq!(county.post(&resolve, choice.clone()).await.0, StatusCode::OK);
+    }
+    let (_, page) = county.get(&format!("records/{record}?reveal=card")).await;
+    assert_eq!(
+        (page["values"]["card"].as_str(), page["conflicts"].as_array().unwrap().len()),
+        (Some("6222021234567891"), 0)
+    );
+    assert_eq!(decide(&county, record, "approve", "").await, (StatusCode::OK, "approved".to_owned()));
+    let top = server.supervisor("顶", "63", Role::Province).await;
+    let (_, log) = top.get("audit?action=choose").await;
+    assert_eq!(log[0]["detail"], "card", "{log}");
+}
+
+#[tokio::test]
+async fn the_character_that_one_database_does_not_hold_is_refused_by_both() {
+    let server = TestServer::new();
+    let county = server.supervisor("李措毛", "6301", Role::County).await;
+    for address in [
+        "audit?user=%00x",
+        "users?after=%00",
+        "doubles?unit=%00",
+        "exchanges?unit=%00",
+        "kinds/%00",
+        "overview?kind=%00",
+    ] {
+        let (status, told) = county.get(address).await;
+        assert!(status.is_client_error(), "{address}: {status} {told}");
+    }
+    let body = json!({ "login": "a\u{0}b", "password": "x" }).to_string();
+    let request = Request::post("/api/v1/login").header("content-type", "application/json");
+    let (status, _) = server.send(request.body(Body::from(body)).unwrap()).await;
+    assert!(status.is_client_error(), "{status}");
+    let (status, told) = county.get("records/%ff").await;
+    assert_eq!((status, &told["type"]), (StatusCode::BAD_REQUEST, &json!("request_malformed")));
+    // From a phone that keeps to no form.
+    let mut phone = server.phone("多杰", "a", Role::Field).await;
+    let record = RecordId::new(server.random.as_ref());
+    let mut document = Document::create(record, form().definition()).unwrap();
+    let change = phone.save(&mut document, START_MS, &[set("name", "才\u{0}让")]);
+    let answer = phone.sync(&server, record, &[change]).await;
+    assert!(!answer.iter().any(|message| matches!(message, Down::Error(_))), "{answer:?}");
+    let (status, list) = county.get("kinds/note/records").await;
+    assert_eq!(status, StatusCode::OK, "{list}");
+}
+
+#[tokio::test]
 async fn a_value_that_is_refused_is_told_in_the_language_of_the_reader() {
     let server = TestServer::new();
     let record = disagreement(&server).await;
@@ -350,8 +428,16 @@ async fn a_request_is_taken_once_and_a_change_too() {
 async fn logins_are_limited_and_sessions_end() {
     let server = TestServer::new();
     let county = server.supervisor("c", "6301", Role::County).await;
-    assert_eq!(county.get("me").await.0, StatusCode::OK);
-    server.clock.0.fetch_add(3 * 3600 * 1000, Ordering::SeqCst);
+    let later = |minutes: i64| server.clock.0.fetch_add(minutes * 60_000, Ordering::SeqCst);
+    for _ in 0..3 {
+        later(20);
+        assert_eq!(county.get("me").await.0, StatusCode::OK);
+    }
+    // Nobody is there any more, and the page goes on asking.
+    later(20);
+    assert_eq!(county.poll("me").await, StatusCode::OK);
+    later(11);
+    assert_eq!(county.poll("me").await, StatusCode::UNAUTHORIZED);
     assert_eq!(county.get("me").await.0, StatusCode::UNAUTHORIZED);
     let wrong = || {
         let body = Body::from(json!({ "login": "6301-1", "password": "x" }).to_string());
@@ -383,6 +469,16 @@ async fn a_full_disk_keeps_nothing_half() {
     assert!(server.store.record_lines("note", None).unwrap().is_empty());
     limit(pages + 10_000);
     assert!(server.store.verify().unwrap().iter().all(|check| check.faults.is_empty()));
+}
+
+#[tokio::test]
+async fn what_the_command_line_shows_is_logged() {
+    let server = TestServer::new();
+    let record = disagreement(&server).await;
+    server.store.page_unmasked(record, "en").unwrap();
+    let top = server.supervisor("顶", "63", Role::Province).await;
+    let (_, log) = top.get("audit?action=reveal").await;
+    assert_eq!((&log[0]["subject"], &log[0]["detail"]), (&json!(record.to_string()), &json!("*")), "{log}");
 }
 
 #[tokio::test]

@@ -65,9 +65,27 @@ pub enum Error {
         /// A Rust type.
         wanted: &'static str,
     },
+    /// Text with the character U+0000, which PostgreSQL does not hold.
+    #[error("a text holds the character U+0000")]
+    Nul,
+    /// An address names a socket of this machine and a host on a network: one of them would be spoken to in the clear.
+    #[error("the database's address names a socket of this machine and another machine: name one of them")]
+    Mixed,
     /// A number that no database holds.
     #[error("{0} is beyond 64 bits with a sign")]
     Number(u64),
+}
+
+impl Error {
+    /// The database is not there for a while, or somebody else is in its way: the same may be done later.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Closed => true,
+            Self::Postgres(error) => postgres::is_passing(error),
+            _ => false,
+        }
+    }
 }
 
 /// A missing row is no failure.

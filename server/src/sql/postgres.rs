@@ -15,6 +15,15 @@ use super::{Error, Result, Value, dialect, tls};
 /// Held by whoever writes until the transaction ends: the key of an advisory lock, "fieldboo".
 const WRITER_LOCK: i64 = 0x6669_656c_6462_6f6f;
 
+/// Whoever stops in the middle of a transaction, with the writer's lock, holds up all others no longer than this; the database
+/// asks after a client's machine that says nothing. On a socket the last three do nothing.
+const SETTINGS: &str = "
+SET idle_in_transaction_session_timeout = '120s';
+SET lock_timeout = '60s';
+SET tcp_keepalives_idle = 30;
+SET tcp_keepalives_interval = 10;
+SET tcp_keepalives_count = 3;";
+
 /// One connection, with the statements that were prepared on it.
 pub struct Session {
     /// `None` once it was dropped.
@@ -172,7 +181,24 @@ pub(super) fn said(error: &::postgres::Error) -> String {
 
 /// A connection to the database at `address`.
 pub(super) fn connect(address: &str) -> Result<Client> {
-    apart(&mut (), |()| tls::connect(address))
+    apart(&mut (), |()| {
+        let mut client = tls::connect(address)?;
+        client.batch_execute(SETTINGS)?;
+        Ok(client)
+    })
+}
+
+/// Whether the same may be tried later: the connection is lost, or the database said that it stops, is full, or waited for
+/// somebody else for too long (PostgreSQL's appendix A).
+pub(super) fn is_passing(error: &::postgres::Error) -> bool {
+    let Some(code) = error.code().map(::postgres::error::SqlState::code) else { return !is_conversion(error) };
+    code.starts_with("08") || code.starts_with("57P") || ["53300", "55P03", "25P03", "40P01"].contains(&code)
+}
+
+/// A value did not fit: no failure of the database.
+fn is_conversion(error: &::postgres::Error) -> bool {
+    let text = error.to_string();
+    text.starts_with("error serializing") || text.starts_with("error deserializing")
 }
 
 impl Drop for Session {

@@ -6,6 +6,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ::postgres::config::{Host, SslMode};
 use ::postgres::{Client, Config, NoTls};
@@ -19,14 +20,24 @@ use super::{Error, Result};
 /// The word of the address.
 const ROOTS: &str = "sslrootcert";
 
+/// How long a connection may take.
+const CONNECT_WAIT: Duration = Duration::from_secs(10);
+/// After so long without a sign from the database it is asked for one.
+const SILENCE_MAX: Duration = Duration::from_secs(30);
+
 /// A connection to the database at `address`.
 pub(super) fn connect(address: &str) -> Result<Client> {
     let (address, roots) = without_roots(address);
     let mut config: Config = address.parse()?;
+    // A machine that is gone is noticed.
+    config.connect_timeout(CONNECT_WAIT).keepalives_idle(SILENCE_MAX).tcp_user_timeout(SILENCE_MAX);
     if !crosses_a_network(&config) && roots.is_none() {
         return Ok(config.connect(NoTls)?);
     }
     if config.get_hosts().iter().any(|host| matches!(host, Host::Unix(_))) {
+        if crosses_a_network(&config) {
+            return Err(Error::Mixed);
+        }
         // The protocol has no TLS on a socket.
         return Ok(config.ssl_mode(SslMode::Disable).connect(NoTls)?);
     }

@@ -47,7 +47,7 @@ pub trait ToSql {
     /// The value.
     ///
     /// # Errors
-    /// [`Error::Number`].
+    /// [`Error::Number`], [`Error::Nul`].
     fn value(&self) -> Result<Value<'_>>;
 }
 
@@ -76,13 +76,17 @@ impl ToSql for usize {
 
 impl ToSql for str {
     fn value(&self) -> Result<Value<'_>> {
+        // PostgreSQL's text has no such character. What one database would refuse the other does not take.
+        if self.contains('\0') {
+            return Err(Error::Nul);
+        }
         Ok(Value::Text(self))
     }
 }
 
 impl ToSql for String {
     fn value(&self) -> Result<Value<'_>> {
-        Ok(Value::Text(self))
+        self.as_str().value()
     }
 }
 
@@ -137,7 +141,7 @@ impl ToSql for Stored {
     fn value(&self) -> Result<Value<'_>> {
         Ok(match self {
             Self::Integer(number) => Value::Integer(*number),
-            Self::Text(text) => Value::Text(text),
+            Self::Text(text) => text.value()?,
             Self::Blob(bytes) => Value::Blob(bytes),
         })
     }

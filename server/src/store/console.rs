@@ -1,6 +1,6 @@
 //! What supervisors do to records: resolve, edit, decide.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::sql::{Connection, OptionalExtension};
@@ -14,12 +14,14 @@ use fieldbook_core::protocol::Review;
 
 use super::audit::audit;
 use super::records::{self, Accepted, OpenRecord};
-use super::{Problem, Store, StoreError, UserRow, differences, quarantine, reviews, units};
+use super::{Problem, Store, StoreError, UserRow, differences, mask, quarantine, reviews, units};
 
 /// Fresh actors tried for one edit before giving up.
 const ACTORS_TRIED_MAX: usize = 3;
 /// Characters of a decision's reasons.
 const REASONS_CHARS_MAX: usize = 2_000;
+/// Characters of the fields that the audit log names of one save.
+const AUDITED_CHARS_MAX: usize = 500;
 /// Fields that one return names.
 const FIELDS_MAX: usize = 200;
 
@@ -43,6 +45,13 @@ impl ServerActors {
     fn renew(&self, user: UserId, random: &dyn Random) {
         self.by_user.lock().unwrap_or_else(PoisonError::into_inner).insert(user, ActorId::random(random));
     }
+}
+
+/// Fields that edits write, by path without rows.
+fn fields_of(edits: &[Edit]) -> String {
+    let fields: BTreeSet<String> = edits.iter().map(|edit| edit.path().field).collect();
+    let named = fields.into_iter().collect::<Vec<_>>().join(" ");
+    named.chars().take(AUDITED_CHARS_MAX).collect()
 }
 
 /// A decision as asked for.
@@ -233,13 +242,16 @@ impl Store {
             let (mut open, roles) = decidable(tx, user.id, record)?;
             let form = self.form_of(tx, &open)?;
             let edits = make(&form, &open.document)?;
+            if let Some(field) = mask::masked_in(form.definition(), &edits) {
+                return Err(Problem::new("value_masked").with("field", field).into());
+            }
             let last = reviews::last(tx, record)?;
             let rights = reviews::rights(&roles, last.as_ref());
             let made = self.write_for(tx, user, &mut open, &form, heads, &edits, &rights)?;
             let Some(change) = made else { return Ok(open.document.heads()) };
             self.save_record(tx, &mut open)?;
             let done = if open.document.only_chooses(form.definition(), &change.hash) { "choose" } else { "edit" };
-            audit(tx, self.now_ms(), Some(user.id), done, &record.to_string(), "")?;
+            audit(tx, self.now_ms(), Some(user.id), done, &record.to_string(), &fields_of(&edits))?;
             Ok(open.document.heads())
         })
     }

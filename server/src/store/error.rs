@@ -121,6 +121,7 @@ impl From<sql::Error> for StoreError {
     fn from(error: sql::Error) -> Self {
         match error {
             sql::Error::Sqlite(error) => error.into(),
+            sql::Error::Nul => Problem::new("text_refused").into(),
             other => Self::Sql(other),
         }
     }

@@ -194,7 +194,7 @@ impl Store {
             (None, Some(before)) => Begin::Before(before),
             (Some(_), Some(_)) => return Err(Problem::new("request_malformed").with("detail", "after, before").into()),
         };
-        let window = Window::of(board, &ready, sort, from, query.limit.clamp(1, PAGE_MAX))?;
+        let window = Window::of(board, &ready, sort, from, query.limit)?;
         let Window { records, total, before, next, previous } = window;
         Ok(RecordList { records: rows(tx, board, reach, &records)?, total, before, next, previous })
     }

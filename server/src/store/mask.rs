@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use fieldbook_core::forms::{Field, FormDefinition, Scalar, Sensitivity, Values};
+use fieldbook_core::forms::{Edit, Field, FormDefinition, Scalar, Sensitivity, Values};
 
+/// What is shown of a hidden answer, or begins it.
+const HIDDEN: &str = "***";
 /// Characters of a long number that stay readable at its end, to tell people apart.
 const TAIL_CHARS: usize = 4;
 /// Shortest number whose end stays readable.
@@ -18,10 +20,21 @@ pub(crate) fn scalar(value: &Scalar) -> Scalar {
     };
     let count = text.chars().count();
     if count < LONG_CHARS_MIN || !text.chars().all(|letter| letter.is_ascii_alphanumeric()) {
-        return Scalar::Text("***".to_owned());
+        return Scalar::Text(HIDDEN.to_owned());
     }
     let tail: String = text.chars().skip(count - TAIL_CHARS).collect();
     Scalar::Text(format!("{}{tail}", "*".repeat(count - TAIL_CHARS)))
+}
+
+/// The field of an edit that would write what a mask shows: nobody who answers so has seen the answer.
+pub(crate) fn masked_in<'f>(form: &'f FormDefinition, edits: &[Edit]) -> Option<&'f str> {
+    edits.iter().find_map(|edit| match edit {
+        Edit::Set { path, value: Some(Scalar::Text(text)) } if text.starts_with(HIDDEN) => {
+            let field = form.fields.iter().find(|field| field.path == path.field)?;
+            (field.sensitivity == Sensitivity::Sensitive).then_some(field.path.as_str())
+        }
+        _ => None,
+    })
 }
 
 /// Whether the field is hidden unless `revealed` names it.
@@ -31,7 +44,7 @@ pub(crate) fn hides(field: &Field, revealed: &BTreeSet<String>) -> bool {
 
 /// Hides every sensitive answer that `revealed` does not name.
 pub(crate) fn values(form: &FormDefinition, values: &mut Values, revealed: &BTreeSet<String>) {
-    let hide_set = |set: &mut BTreeSet<String>| *set = BTreeSet::from(["***".to_owned()]);
+    let hide_set = |set: &mut BTreeSet<String>| *set = BTreeSet::from([HIDDEN.to_owned()]);
     for field in form.fields.iter().filter(|field| hides(field, revealed)) {
         let rows = field.repeat.as_ref().and_then(|repeat| values.rows.get_mut(repeat));
         for row in rows.into_iter().flatten() {

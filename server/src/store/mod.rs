@@ -69,16 +69,18 @@ pub use backup::{
 };
 pub use console::Asked;
 pub use devices::{DeviceRow, EnrolCode};
+pub(crate) use doubles::PAGE_MAX as DOUBLES_MAX;
 pub use doubles::{
     ApartPair, DoubleDecision, DoubleDecisions, DoubleField, DoublePage, DoubleRecord, DoubleRow, DoublesList,
     DoublesQuery,
 };
 pub use error::{ChangedField, Problem, StoreError};
-pub(crate) use exchanges::Report;
 pub use exchanges::{ExchangeList, ExchangePage, ExchangeRecord, ExchangeRow, ExchangesQuery};
+pub(crate) use exchanges::{PAGE_MAX as EXCHANGES_MAX, Report};
 pub use filter::{Filter, FilterText, Span};
 pub use forms::{FormRow, Published};
 pub use import::NewRecord;
+pub(crate) use listing::PAGE_MAX as LISTED_MAX;
 pub use listing::{ListQuery, RecordLine, RecordList, RecordRow, RelatedKind, RelatedPage};
 pub use overview::{OverviewPage, PointsPage};
 pub use page::RecordPage;
@@ -94,6 +96,7 @@ pub use succession::Succession;
 pub use supervise::{QuarantineItem, QuarantinePage};
 pub(crate) use sync_log::{StoreLog, id_range, one_id};
 pub use today::{DAYS_MAX, RETURNED_DAYS, SILENT_DAYS, TodayPage};
+pub(crate) use units::is_formula;
 pub use users::{Granted, UserRow, hash_password, password_fits};
 pub use verify::Check;
 pub use vitals::Vitals;

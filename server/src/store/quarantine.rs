@@ -1,6 +1,6 @@
 //! Changes that are well-formed but were not allowed: kept apart until a supervisor admits them.
 
-use crate::sql;
+use crate::sql::{self, Stored};
 use crate::sql::{Connection, OptionalExtension, Row};
 use fieldbook_core::document::RawChange;
 use fieldbook_core::ids::{ChangeHash, DeviceId, RecordId, UserId};
@@ -150,9 +150,24 @@ fn rows(tx: &Connection, condition: &str, values: impl sql::Params) -> Result<Ve
     Ok(statement.query_map(values, row_of)?.collect::<Result<_, _>>()?)
 }
 
-/// What waits, oldest first, above `after`.
-pub(crate) fn waiting(tx: &Connection, after: i64, limit: usize) -> Result<Vec<QuarantineRow>, StoreError> {
-    rows(tx, &format!("{WAITS} AND quarantine.id > ?1 ORDER BY quarantine.id LIMIT ?2"), (after, limit))
+/// What waits for these feeds (unit and area), oldest first, above `after`.
+pub(crate) fn waiting(
+    tx: &Connection,
+    feeds: &[(String, String)],
+    after: i64,
+    limit: usize,
+) -> Result<Vec<QuarantineRow>, StoreError> {
+    if feeds.is_empty() {
+        return Ok(Vec::new());
+    }
+    let places = vec!["(?, ?)"; feeds.len()].join(", ");
+    let clause = format!(
+        "quarantine.id > ? AND (quarantine.unit, area) IN (VALUES {places}) AND {WAITS} ORDER BY quarantine.id LIMIT ?"
+    );
+    let mut values = vec![Stored::Integer(after)];
+    values.extend(feeds.iter().flat_map(|(unit, area)| [unit, area]).map(|text| Stored::Text(text.clone())));
+    values.push(Stored::Integer(i64::try_from(limit).unwrap_or(i64::MAX)));
+    rows(tx, &clause, values)
 }
 
 /// How many wait, by unit and area.

@@ -95,6 +95,14 @@ impl Reach {
         Ok(if alone { BTreeSet::from([unit.to_owned()]) } else { below })
     }
 
+    /// A list is asked for as far as it lies in this unit.
+    ///
+    /// # Errors
+    /// As [`Self::subtree`].
+    pub(crate) fn knows(&self, unit: Option<&str>) -> Result<(), Problem> {
+        unit.map_or(Ok(()), |unit| self.subtree(unit, true).map(|_| ()))
+    }
+
     /// Units directly below a unit, by code.
     pub(crate) fn children(&self, unit: &str) -> &[String] {
         self.children.get(unit).map_or(&[], Vec::as_slice)

@@ -135,8 +135,13 @@ impl Store {
         Ok(NewSession { token, expires_ms, user })
     }
 
-    /// The user of a live session, and what the user has to do first.
-    pub(crate) fn session_user(&self, token: &str) -> Result<Option<(UserRow, Unfinished)>, StoreError> {
+    /// The user of a live session, and what the user has to do first. What a page asks for by itself, with nobody before it,
+    /// keeps no session open: `attended` is false.
+    pub(crate) fn session_user(
+        &self,
+        token: &str,
+        attended: bool,
+    ) -> Result<Option<(UserRow, Unfinished)>, StoreError> {
         let (hash, now_ms) = (token_hash(token), self.now_ms());
         let found = self.read(|tx| -> Result<_, StoreError> {
             let sql = "SELECT user, seen_ms FROM sessions WHERE token_hash = ?1 AND expires_ms > ?2 AND seen_ms > ?3";
@@ -150,7 +155,7 @@ impl Store {
             Ok(Some((user, unfinished, seen_ms)))
         })?;
         let Some((user, unfinished, seen_ms)) = found else { return Ok(None) };
-        if now_ms.saturating_sub(seen_ms) > SEEN_STEP_MS {
+        if attended && now_ms.saturating_sub(seen_ms) > SEEN_STEP_MS {
             self.write(|tx| -> Result<_, StoreError> {
                 tx.execute("UPDATE sessions SET seen_ms = ?2 WHERE token_hash = ?1", (hash, now_ms))?;
                 Ok(())

@@ -173,15 +173,6 @@ fn role_of(text: &str) -> Result<Role, Problem> {
     known.ok_or_else(|| Problem::new("role_unknown").with("role", text).with("roles", words()))
 }
 
-/// A name as people have it: spreadsheets would run one that begins like a formula.
-fn check_staff_name(name: &str) -> Result<(), Problem> {
-    units::check_name(name)?;
-    if name.starts_with(['=', '+', '-', '@']) {
-        return Err(Problem::new("name_formula").with("name", name));
-    }
-    Ok(())
-}
-
 impl<'a> Reader<'a> {
     fn new(authority: &'a Authority) -> Self {
         let mut names: BTreeMap<&str, Vec<&Unit>> = BTreeMap::new();
@@ -205,7 +196,7 @@ impl<'a> Reader<'a> {
     }
 
     fn outcome(&mut self, tx: &Connection, entry: &StaffEntry) -> Result<Outcome, StoreError> {
-        check_staff_name(&entry.name)?;
+        units::check_name(&entry.name)?;
         let role = role_of(&entry.role)?;
         let unit = self.unit(&entry.unit)?.code.clone();
         self.authority.check_unit(&unit)?;

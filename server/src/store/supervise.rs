@@ -20,8 +20,6 @@ use super::{
     DeviceRow, Problem, Store, StoreError, UserRow, console, devices, differences, listed, quarantine, records, units,
 };
 
-/// Rows looked at to fill one page of the quarantine.
-const SCANNED_MAX: usize = 5_000;
 /// Changes on one page of the quarantine.
 const PAGE_MAX: usize = 200;
 
@@ -89,9 +87,10 @@ fn item(tx: &Connection, user: UserId, row: &QuarantineRow) -> Result<Quarantine
     })
 }
 
-fn visible(tx: &Connection, user: UserId, row: &QuarantineRow) -> Result<bool, StoreError> {
-    let supervises = units::roles_at(tx, user, &row.unit)?.iter().any(|role| role.supervises());
-    Ok(supervises && units::may_read(tx, user, &row.unit, console::area(&row.area)?)?)
+/// The user decides on what waits for this feed.
+fn decides(tx: &Connection, user: UserId, unit: &str, area: &str) -> Result<bool, StoreError> {
+    let supervises = units::roles_at(tx, user, unit)?.iter().any(|role| role.supervises());
+    Ok(supervises && units::may_read(tx, user, unit, console::area(area)?)?)
 }
 
 /// What edits would write, beside what stands there `now`.
@@ -114,13 +113,13 @@ impl Store {
     /// What the database said.
     pub fn quarantine_list(&self, user: UserId, after: i64) -> Result<Vec<QuarantineItem>, StoreError> {
         self.read(|tx| {
-            let mut found = Vec::new();
-            for row in quarantine::waiting(tx, after, SCANNED_MAX)? {
-                if found.len() < PAGE_MAX && visible(tx, user, &row)? {
-                    found.push(item(tx, user, &row)?);
+            let mut feeds = Vec::new();
+            for (unit, area, _) in quarantine::waiting_by_feed(tx)? {
+                if decides(tx, user, &unit, &area)? {
+                    feeds.push((unit, area));
                 }
             }
-            Ok(found)
+            quarantine::waiting(tx, &feeds, after, PAGE_MAX)?.iter().map(|row| item(tx, user, row)).collect()
         })
     }
 
@@ -132,7 +131,7 @@ impl Store {
         self.read(|tx| {
             let missing = || Problem::new("quarantine_unknown").with("id", id);
             let row = quarantine::one(tx, id)?.ok_or_else(missing)?;
-            if !visible(tx, user, &row)? {
+            if !decides(tx, user, &row.unit, &row.area)? {
                 return Err(missing().into());
             }
             let item = item(tx, user, &row)?;

@@ -60,6 +60,9 @@ fn units_form_one_tree_and_roles_reach_down() {
     assert_eq!(word(server.store.add_unit(&unit("64", None))), "root_exists");
     assert_eq!(word(server.store.add_unit(&unit("a", Some("63")))), "unit_exists");
     assert_eq!(word(server.store.add_unit(&unit("c", Some("no")))), "unit_unknown");
+    for formula in ["=HYPERLINK(\"//x\")", "＝1+1", "＠a", "\t=1"] {
+        assert_eq!(word(server.store.add_user(formula, "a", &[Role::Field], None)), "name_formula", "{formula}");
+    }
     assert_eq!(word(server.store.add_unit(&unit("c d", Some("63")))), "unit_code_malformed");
     let (user, _) = server.store.add_user("x", "6301", &[Role::County], None).unwrap();
     let reached = |code: &str| server.store.read(|tx| units::roles_at(tx, user.id, code)).unwrap();

@@ -109,7 +109,15 @@ fn check_code(code: &str) -> Result<(), Problem> {
     if fits { Ok(()) } else { Err(Problem::new("unit_code_malformed").with("unit", code)) }
 }
 
+/// A spreadsheet would run it: also with the wide characters of a Chinese keyboard.
+pub(crate) fn is_formula(text: &str) -> bool {
+    text.starts_with(['=', '+', '-', '@', '\t', '\r', '＝', '＋', '－', '＠'])
+}
+
 pub(crate) fn check_name(name: &str) -> Result<(), Problem> {
+    if is_formula(name) {
+        return Err(Problem::new("name_formula").with("name", name));
+    }
     let count = name.chars().count();
     let fits = (1..=NAME_CHARS_MAX).contains(&count) && !name.chars().any(char::is_control);
     if fits { Ok(()) } else { Err(Problem::new("name_malformed").with("name", name)) }

@@ -181,6 +181,12 @@ impl Supervisor<'_> {
         self.ask(Request::get(format!("/api/v1/{path}")), Body::empty()).await
     }
 
+    /// As a page asks by itself.
+    pub(crate) async fn poll(&self, path: &str) -> StatusCode {
+        let request = Request::get(format!("/api/v1/{path}")).header("x-fieldbook-background", "1");
+        self.ask(request, Body::empty()).await.0
+    }
+
     pub(crate) async fn post(&self, path: &str, body: Json) -> (StatusCode, Json) {
         let request = Request::post(format!("/api/v1/{path}")).header("content-type", "application/json");
         self.ask(request, Body::from(body.to_string())).await

@@ -44,7 +44,11 @@ pub(super) const CATALOGUE: &[(&str, &str, &str)] = &[
         "名单中“{name}”重复；同单位同名的人请填写不同的登录名。",
         "{name} is in the list twice; people of one unit and name need logins of their own.",
     ),
-    ("name_formula", "姓名“{name}”不能以 = + - @ 开头。", "Name {name} must not begin with = + - @."),
+    (
+        "name_formula",
+        "名称“{name}”不能以 = + - @ 开头（全角的也不行）。",
+        "Name {name} must not begin with = + - @, wide ones either.",
+    ),
     (
         "unit_ambiguous",
         "不止一个单位名为“{unit}”，请填写单位代码。",

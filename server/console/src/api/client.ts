@@ -2,6 +2,7 @@
 import createClient, { type Middleware } from 'openapi-fetch';
 
 import { language } from '../i18n';
+import { isBackground, watchAttention } from '../logic/attention';
 import { connection } from '../logic/connection';
 import { session } from '../logic/session';
 import type { components, paths } from './generated/schema';
@@ -33,6 +34,8 @@ const around: Middleware = {
     request.headers.set('Accept-Language', language());
     // No other site's page can send this header: the server asks for it where something changes.
     request.headers.set('X-Fieldbook-Console', '1');
+    // What the page asks for by itself does not keep a session alive.
+    if (isBackground(request.method)) request.headers.set('X-Fieldbook-Background', '1');
     return request;
   },
   onResponse({ response, schemaPath }) {
@@ -50,6 +53,7 @@ const around: Middleware = {
 /** Typed calls; pass what they return to [`answer`]. */
 export const api = createClient<paths>({ baseUrl: `${window.location.origin}/api/v1` });
 api.use(around);
+watchAttention();
 
 interface Called<T> {
   data?: T;

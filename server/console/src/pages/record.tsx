@@ -1,10 +1,10 @@
-import { App, Button } from 'antd';
+import { Button } from 'antd';
 import { useEffect, useState } from 'react';
 import { useTranslation } from 'react-i18next';
 import { Link, useLocation, useNavigate, useParams, useSearchParams } from 'react-router';
 
 import { answer, api, type Shapes } from '../api/client';
-import { queryClient, reveal, useKind, useRecord } from '../api/queries';
+import { queryClient, useKind, useRecord } from '../api/queries';
 import { pick } from '../i18n';
 import { filtersOf } from '../logic/filters';
 import { movedOn } from '../logic/history';
@@ -14,11 +14,12 @@ import { answerAt, moment, shown as asText, type KindForm } from '../logic/value
 import { Amended } from '../parts/amended';
 import { Conflicts } from '../parts/conflicts';
 import { Decisions, useDecisions } from '../parts/decisions';
-import { Failed, sentence } from '../parts/failed';
+import { Failed } from '../parts/failed';
 import { FormView } from '../parts/form-view';
 import { MoveRecord } from '../parts/move-record';
 import { MovedOn } from '../parts/moved-on';
 import { Related, untitled } from '../parts/related';
+import { useReveal, type Show } from '../parts/reveal';
 import { StateTag } from '../parts/state-tag';
 import { Timeline } from '../parts/timeline';
 import { Wait } from '../parts/wait';
@@ -78,7 +79,9 @@ function OneRecord({ id, kind, neighbours }: Props) {
     await queryClient.invalidateQueries({ queryKey: ['records'] });
     await queryClient.invalidateQueries({ queryKey: ['kinds'] });
   };
-  const decisions = useDecisions({ page, decided, next: go(neighbours.next), refresh: () => void record.refetch() });
+  const refresh = () => void record.refetch();
+  const { page: seen, show } = useReveal(page, refresh);
+  const decisions = useDecisions({ page, decided, next: go(neighbours.next), refresh });
   const focus = (place: string) => () => document.getElementById(place)?.focus();
   useKeys({
     j: go(neighbours.next), ArrowRight: go(neighbours.next), k: go(neighbours.previous), ArrowLeft: go(neighbours.previous),
@@ -86,20 +89,20 @@ function OneRecord({ id, kind, neighbours }: Props) {
     c: focus('conflicts'), t: focus('timeline'), n: moved ? () => void take() : undefined,
   });
   const error = record.error ?? form.error;
-  if (error && !page) return <Failed error={error} again={() => void record.refetch()} />;
-  if (!page || !form.data) return <Wait />;
+  if (error && !page) return <Failed error={error} again={refresh} />;
+  if (!page || !seen || !form.data) return <Wait />;
   return (
     <>
       <Head page={page} form={form.data} neighbours={neighbours} go={go} up={up} />
       <div className="record">
-        <Reading page={page} form={form.data} empty={empty} setEmpty={setEmpty} moved={() => void decided()} />
+        <Reading page={page} seen={seen} show={show} form={form.data} empty={empty} setEmpty={setEmpty} moved={() => void decided()} />
         <aside className="record-side" aria-label={t('record.side')}>
           {moved && <MovedOn moved={moved} form={form.data} take={() => void take()} />}
           <Decisions page={page} form={form.data} decisions={decisions} />
-          <Amended page={page} form={form.data} />
-          <Conflicts page={page} form={form.data} resolved={() => void decided()} />
+          <Amended page={seen} form={form.data} show={show} />
+          <Conflicts page={seen} form={form.data} show={show} resolved={() => void decided()} />
           <Related page={page} />
-          <Timeline page={page} form={form.data} />
+          <Timeline page={seen} form={form.data} show={show} />
         </aside>
       </div>
     </>
@@ -147,6 +150,9 @@ function Head({ page, form, neighbours, go, up }: HeadProps) {
 
 interface ReadingProps {
   page: Page;
+  /** The same with what was asked to be shown in clear. */
+  seen: Page;
+  show: Show;
   form: KindForm;
   empty: boolean;
   setEmpty: (empty: boolean) => void;
@@ -154,27 +160,13 @@ interface ReadingProps {
   moved: () => void;
 }
 
-/** The answers in the shape of the form; masked ones can be shown, and the server logs that. */
-function Reading({ page, form, empty, setEmpty, moved }: ReadingProps) {
+/** The answers in the shape of the form. */
+function Reading({ page, seen, show, form, empty, setEmpty, moved }: ReadingProps) {
   const { t } = useTranslation();
-  const { message } = App.useApp();
   const [moving, setMoving] = useState(false);
-  const [clear, setClear] = useState<{ heads: string; values: unknown; fields: string[] }>();
-  const heads = page.heads.join();
-  const show = async (field: string): Promise<void> => {
-    const fields = [...(clear?.heads === heads ? clear.fields : []), field];
-    try {
-      const seen = await reveal(page.id, fields);
-      if (seen.heads.join() === heads) setClear({ heads, values: seen.values, fields });
-      else message.warning(t('record.reveal_moved'));
-    } catch (error) {
-      message.error(sentence(error));
-    }
-  };
-  const open = clear?.heads === heads ? clear : undefined;
   return (
     <div>
-      <FormView form={form} page={page} values={open?.values ?? page.values} clear={open?.fields ?? []} show={(field) => void show(field)} empty={empty} />
+      <FormView form={form} page={seen} show={show} empty={empty} />
       <p className="by">
         <Button type="link" onClick={() => setEmpty(!empty)} aria-keyshortcuts="e">
           {empty ? t('record.hide_empty') : t('record.show_empty')}

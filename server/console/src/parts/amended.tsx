@@ -1,10 +1,12 @@
 import { useTranslation } from 'react-i18next';
 
 import type { Shapes } from '../api/client';
+import { maskedField } from '../logic/reveal';
 import { fieldLabel, fieldsByPath, moment, shown, withoutRows, type KindForm } from '../logic/values';
+import { RevealButton, type Show } from './reveal';
 
 /** What differs from what was approved. */
-export function Amended({ page, form }: { page: Shapes['RecordPage']; form: KindForm }) {
+export function Amended({ page, form, show }: { page: Shapes['RecordPage']; form: KindForm; show: Show }) {
   const { t } = useTranslation();
   if (!page.amended) return null;
   const fields = fieldsByPath(form);
@@ -18,12 +20,14 @@ export function Amended({ page, form }: { page: Shapes['RecordPage']; form: Kind
       <ul className="wrote">
         {differences.map((one) => {
           const field = fields.get(withoutRows(one.path));
+          const label = field ? fieldLabel(field, one.path) : one.label;
+          const hidden = maskedField(page.masked, one.path, [one.approved, one.now]);
           return (
-            <li key={one.path}>
-              <span className="field">{t('named', { name: field ? fieldLabel(field, one.path) : one.label })}</span>
+            <li key={one.path} tabIndex={-1}>
+              <span className="field">{t('named', { name: label })}</span>
               <del>{one.approved_text ?? shown(form, field, one.approved)}</del>
               {' → '}
-              {one.now_text ?? shown(form, field, one.now)}
+              {one.now_text ?? shown(form, field, one.now)} {hidden !== undefined && <RevealButton field={hidden} label={label} show={show} />}
             </li>
           );
         })}

@@ -3,29 +3,33 @@ import { useState } from 'react';
 import { useTranslation } from 'react-i18next';
 
 import { answer, api, type Shapes } from '../api/client';
+import { maskedField } from '../logic/reveal';
 import { fen, fieldLabel, fieldsByPath, isMoney, moment, shown, withoutRows, type Answer, type Field, type KindForm } from '../logic/values';
 import { sentence } from './failed';
+import { RevealButton, type Show } from './reveal';
 
 type Conflict = Shapes['ConflictPage'];
 type Side = Shapes['ValuePage'];
+/** One of the sides, by the change that wrote it since its value may be masked; or what somebody types instead. */
+type Choice = { change: string } | { value: never };
 
 interface Props {
   page: Shapes['RecordPage'];
   form: KindForm;
+  show: Show;
   resolved: () => void;
 }
 
 /** Every disagreement with all its values: who wrote which, when, and a click to decide. */
-export function Conflicts({ page, form, resolved }: Props) {
+export function Conflicts({ page, form, show, resolved }: Props) {
   const { t } = useTranslation();
   const { message } = App.useApp();
   const [busy, setBusy] = useState(false);
   if (page.conflicts.length === 0) return null;
-  const decide = async (path: string, value: Answer): Promise<void> => {
+  const decide = async (path: string, choice: Choice): Promise<void> => {
     setBusy(true);
     try {
-      // The API's document says no more of a value than that it is JSON.
-      const body = { heads: page.heads, path, value: value as never };
+      const body = { heads: page.heads, path, ...choice };
       await answer(api.POST('/records/{id}/resolve', { params: { path: { id: page.id } }, body }));
       message.success(t('conflict.resolved'));
       resolved();
@@ -40,7 +44,8 @@ export function Conflicts({ page, form, resolved }: Props) {
     <section className="card" id="conflicts" tabIndex={-1} aria-labelledby="conflicts-title">
       <h2 id="conflicts-title">{t('conflict.title', { count: page.conflicts.length })}</h2>
       {page.conflicts.map((conflict) => (
-        <One key={conflict.path} conflict={conflict} field={fields.get(withoutRows(conflict.path))} form={form} busy={busy} decide={(value) => void decide(conflict.path, value)} />
+        <One key={conflict.path} conflict={conflict} field={fields.get(withoutRows(conflict.path))} form={form} masked={page.masked} show={show} busy={busy}
+          decide={(choice) => void decide(conflict.path, choice)} />
       ))}
     </section>
   );
@@ -50,30 +55,39 @@ interface OneProps {
   conflict: Conflict;
   field: Field | undefined;
   form: KindForm;
+  masked: string[];
+  show: Show;
   busy: boolean;
-  decide: (value: Answer) => void;
+  decide: (choice: Choice) => void;
 }
 
-function One({ conflict, field, form, busy, decide }: OneProps) {
+/** The API's document says no more of a value than that it is JSON. */
+const typed = (value: Answer) => value as never;
+
+function One({ conflict, field, form, masked, show, busy, decide }: OneProps) {
   const { t } = useTranslation();
   const label = fieldLabel(field, conflict.path);
+  const hidden = maskedField(masked, conflict.path, conflict.values.map((side) => side.value));
   return (
-    <div className="conflict" role="group" aria-label={label}>
-      <h3>
-        {label} {conflict.blocks_approval && <span className="blocks">{t('conflict.blocks')}</span>}
-      </h3>
+    <div className="conflict" role="group" aria-label={label} tabIndex={-1}>
+      <div className="conflict-head">
+        <h3>
+          {label} {conflict.blocks_approval && <span className="blocks">{t('conflict.blocks')}</span>}
+        </h3>
+        {hidden !== undefined && <RevealButton field={hidden} label={label} show={show} />}
+      </div>
       {conflict.values.map((side) => (
         <div className="side" key={side.change}>
           <span>
             <strong>{side.text ?? shown(form, field, side.value)}</strong>
             <Written by={side} />
           </span>
-          <Button disabled={busy} onClick={() => decide(side.value)} aria-label={t('conflict.choose_value', { field: label, value: side.text ?? shown(form, field, side.value) })}>
+          <Button disabled={busy} onClick={() => decide({ change: side.change })} aria-label={t('conflict.choose_value', { field: label, value: side.text ?? shown(form, field, side.value) })}>
             {t('conflict.choose')}
           </Button>
         </div>
       ))}
-      <Third field={field} form={form} label={label} busy={busy} decide={decide} />
+      <Third field={field} form={form} label={label} busy={busy} decide={(value) => decide({ value: typed(value) })} />
     </div>
   );
 }

@@ -1,11 +1,12 @@
-import { Button } from 'antd';
 import { useMemo } from 'react';
 import { useTranslation } from 'react-i18next';
 
 import type { Shapes } from '../api/client';
 import { pick } from '../i18n';
+import { maskedField } from '../logic/reveal';
 import { hasAnswers, sectionsOf, type Item, type Row, type Section } from '../logic/sections';
 import { fieldLabel, shown, withoutRows, type KindForm } from '../logic/values';
+import { RevealButton, type Show } from './reveal';
 
 /** Texts longer than this take the whole width. */
 const WIDE_CHARS = 40;
@@ -13,32 +14,27 @@ const WIDE_CHARS = 40;
 interface Props {
   form: KindForm;
   page: Shapes['RecordPage'];
-  values: unknown;
-  /** Fields that are shown in clear though they are masked. */
-  clear: string[];
-  show: (field: string) => void;
+  show: Show;
   /** Empty answers too. */
   empty: boolean;
 }
 
 interface Marks {
   form: KindForm;
-  masked: Set<string>;
-  clear: Set<string>;
+  masked: string[];
   conflicts: Set<string>;
   problems: Map<string, string>;
   returned: Set<string>;
-  show: (field: string) => void;
+  show: Show;
   empty: boolean;
 }
 
 /** The record's answers in the shape of its form. */
-export function FormView({ form, page, values, clear, show, empty }: Props) {
-  const sections = useMemo(() => sectionsOf(form, values), [form, values]);
+export function FormView({ form, page, show, empty }: Props) {
+  const sections = useMemo(() => sectionsOf(form, page.values), [form, page.values]);
   const last = page.reviews[page.reviews.length - 1];
   const marks: Marks = {
-    form, show, empty,
-    masked: new Set(page.masked), clear: new Set(clear),
+    form, show, empty, masked: page.masked,
     conflicts: new Set(page.conflicts.map((conflict) => conflict.path)),
     problems: new Map(page.problems.map((problem) => [problem.path, problem.message])),
     returned: new Set(page.state === 'returned' && last?.decision === 'return' ? last.fields : []),
@@ -111,26 +107,21 @@ export const answerId = (path: string): string => `answer ${path}`;
 
 function OneAnswer({ item, marks }: { item: Item; marks: Marks }) {
   const { t } = useTranslation();
-  const field = withoutRows(item.path);
-  const hidden = marks.masked.has(field) && !marks.clear.has(field) && !isEmpty(item);
+  const hidden = maskedField(marks.masked, item.path, [item.answer]);
   const label = fieldLabel(item.field, item.path);
   const text = shown(marks.form, item.field, item.answer);
   const conflict = marks.conflicts.has(item.path);
   const problem = marks.problems.get(item.path);
-  const names = ['answer', text.length > WIDE_CHARS && 'wide', conflict && 'in-conflict', problem !== undefined && 'has-problem', marks.returned.has(field) && 'opened'];
+  const names = ['answer', text.length > WIDE_CHARS && 'wide', conflict && 'in-conflict', problem !== undefined && 'has-problem', marks.returned.has(withoutRows(item.path)) && 'opened'];
   return (
     <div id={answerId(item.path)} className={names.filter(Boolean).join(' ')}>
       <dt>
         {label}
         {item.field.calculated && <span title={t('record.calculated')}> ƒ</span>}
       </dt>
-      <dd>
-        <span className={hidden ? 'masked' : undefined}>{text}</span>
-        {hidden && (
-          <Button type="link" size="small" onClick={() => marks.show(field)} aria-label={t('record.reveal_field', { field: label })}>
-            {t('record.reveal')}
-          </Button>
-        )}
+      <dd tabIndex={-1}>
+        <span className={hidden === undefined ? undefined : 'masked'}>{text}</span>
+        {hidden !== undefined && <RevealButton field={hidden} label={label} show={marks.show} />}
         {conflict && <div className="mark-conflict">⇄ {t('record.in_conflict')}</div>}
         {problem !== undefined && <div className="mark-problem">! {problem}</div>}
       </dd>

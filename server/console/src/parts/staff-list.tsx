@@ -1,5 +1,5 @@
-import { Button, Modal, Table, type TableColumnsType } from 'antd';
-import { useRef, useState } from 'react';
+import { App, Button, Modal, Table, type TableColumnsType } from 'antd';
+import { useEffect, useRef, useState } from 'react';
 import { createPortal } from 'react-dom';
 import { useTranslation } from 'react-i18next';
 
@@ -22,6 +22,8 @@ export function StaffList({ close }: { close: () => void }) {
   const [added, setAdded] = useState<Added[]>();
   const [error, setError] = useState<unknown>();
   const [busy, setBusy] = useState(false);
+  const [adding, setAdding] = useState(false);
+  const { print, leave } = useSheet(added !== undefined, close);
   const work = async (call: () => Promise<void>): Promise<void> => {
     setBusy(true);
     setError(undefined);
@@ -40,24 +42,30 @@ export function StaffList({ close }: { close: () => void }) {
   };
   const fresh = (rows ?? []).filter((row) => row.outcome === 'new');
   const wrong = (rows ?? []).filter((row) => row.outcome === 'error').length;
-  const add = () => work(async () => setAdded(await addStaff(fresh.map(({ name, login, unit, role }) => ({ name, login, unit, role })))));
+  const add = async (): Promise<void> => {
+    setAdding(true);
+    await work(async () => setAdded(await addStaff(fresh.map(({ name, login, unit, role }) => ({ name, login, unit, role })))));
+    setAdding(false);
+  };
+  // Whoever left now would never see what the server is about to answer.
+  const cancel = () => { if (!adding) leave(); };
   const footer = added ? (
     <>
-      <Button onClick={close}>{t('close')}</Button>
-      <Button type="primary" onClick={() => window.print()}>
+      <Button onClick={leave}>{t('close')}</Button>
+      <Button type="primary" onClick={print}>
         {t('staff.print')}
       </Button>
     </>
   ) : (
     <>
-      <Button onClick={close}>{t('staff.cancel')}</Button>
+      <Button disabled={adding} onClick={cancel}>{t('staff.cancel')}</Button>
       <Button type="primary" loading={busy} disabled={fresh.length === 0 || wrong > 0} onClick={() => void add()}>
         {t('staff.add', { count: fresh.length })}
       </Button>
     </>
   );
   return (
-    <Modal open width={820} title={t('people.staff')} onCancel={close} footer={footer} closable={{ 'aria-label': t('close') }} mask={{ closable: false }}>
+    <Modal open width={820} title={t('people.staff')} onCancel={cancel} footer={footer} closable={{ 'aria-label': t('close') }} mask={{ closable: false }}>
       {!added && (
         <>
           <p>{t('staff.about', { roles: enumerated(ROLES.map((role) => t(roleKey(role)))) })}</p>
@@ -68,9 +76,7 @@ export function StaffList({ close }: { close: () => void }) {
             ↓ {t('staff.sample')}
           </Button>
           <input ref={input} type="file" hidden accept=".csv,.xlsx" aria-label={t('staff.choose')} onChange={(event) => read(event.target.files?.[0])} />
-          {rows && <p role="status">{t('staff.counts', { fresh: fresh.length, known: rows.length - fresh.length - wrong, wrong })}</p>}
-          {wrong > 0 && <p className="warn">{t('staff.mend')}</p>}
-          {rows && <Preview rows={rows} />}
+          {rows && <Preview rows={rows} fresh={fresh.length} wrong={wrong} />}
         </>
       )}
       {error !== undefined && <Failed error={error} />}
@@ -80,8 +86,34 @@ export function StaffList({ close }: { close: () => void }) {
   );
 }
 
-/** Each row of the list, what is wrong first. */
-function Preview({ rows }: { rows: Row[] }) {
+/** Prints the sheet, and lets nobody leave by a slip before: its links and passwords are nowhere else. */
+function useSheet(made: boolean, close: () => void) {
+  const { t } = useTranslation();
+  const { modal } = App.useApp();
+  const [printed, setPrinted] = useState(false);
+  useEffect(() => {
+    // By the browser's own menu and keys too.
+    const done = (): void => setPrinted(made);
+    window.addEventListener('afterprint', done);
+    return () => window.removeEventListener('afterprint', done);
+  }, [made]);
+  const print = (): void => {
+    setPrinted(true);
+    window.print();
+  };
+  const leave = (): void => {
+    if (!made || printed) return close();
+    const ways = { page: t('nav.people'), enrolment: t('people.enrolment'), password: t('people.reset_password') };
+    void modal.confirm({
+      title: t('staff.unprinted'), content: t('staff.unprinted_text', ways), okText: t('staff.close_anyway'), okButtonProps: { danger: true },
+      cancelText: t('staff.go_on'), focusable: { autoFocusButton: 'cancel' }, onOk: close,
+    });
+  };
+  return { print, leave };
+}
+
+/** What would become of the list, and each of its rows, what is wrong first. */
+function Preview({ rows, fresh, wrong }: { rows: Row[]; fresh: number; wrong: number }) {
   const { t } = useTranslation();
   const weight = { error: 0, new: 1, exists: 2 } as Record<string, number>;
   const columns: TableColumnsType<Row> = [
@@ -96,7 +128,13 @@ function Preview({ rows }: { rows: Row[] }) {
     },
   ];
   const sorted = [...rows].sort((one, other) => (weight[one.outcome] ?? 0) - (weight[other.outcome] ?? 0) || one.row - other.row);
-  return <Table<Row> size="small" rowKey="row" columns={columns} dataSource={sorted} pagination={{ pageSize: 50, hideOnSinglePage: true }} scroll={{ y: 320 }} />;
+  return (
+    <>
+      <p role="status">{t('staff.counts', { fresh, known: rows.length - fresh - wrong, wrong })}</p>
+      {wrong > 0 && <p className="warn">{t('staff.mend')}</p>}
+      <Table<Row> size="small" rowKey="row" columns={columns} dataSource={sorted} pagination={{ pageSize: 50, hideOnSinglePage: true }} scroll={{ y: 320 }} />
+    </>
+  );
 }
 
 /** What is cut apart and handed out: a card for each person. On the screen it is not seen. */

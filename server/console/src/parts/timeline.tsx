@@ -5,8 +5,10 @@ import { useTranslation } from 'react-i18next';
 import type { Shapes } from '../api/client';
 import { enumerated } from '../i18n';
 import { events, WROTE_SHOWN_MAX } from '../logic/history';
-import { fieldLabel, fieldsByPath, moment, shown, withoutRows, type Answer, type KindForm } from '../logic/values';
+import { maskedPlaces } from '../logic/reveal';
+import { fieldLabel, fieldsByPath, moment, shown, withoutRows, type Answer, type Field, type KindForm } from '../logic/values';
 import { Written } from './conflicts';
+import { RevealButton, type Show } from './reveal';
 
 type Wrote = Shapes['WrotePage'];
 
@@ -14,7 +16,7 @@ type Wrote = Shapes['WrotePage'];
 export const DECISIONS = ['approve', 'return', 'void', 'archive', 'reinstate'] as const;
 
 /** Who did what to the record, newest first. */
-export function Timeline({ page, form }: { page: Shapes['RecordPage']; form: KindForm }) {
+export function Timeline({ page, form, show }: { page: Shapes['RecordPage']; form: KindForm; show: Show }) {
   const { t } = useTranslation();
   const all = useMemo(() => events(page), [page]);
   return (
@@ -23,10 +25,10 @@ export function Timeline({ page, form }: { page: Shapes['RecordPage']; form: Kin
       <ol className="timeline">
         {all.map((event) =>
           event.change ? (
-            <li key={event.change.change}>
+            <li key={event.change.change} tabIndex={-1}>
               <Written by={event.change} />
               {event.change.admitted_for && <div className="by">{t('timeline.admitted')}</div>}
-              <WroteList wrote={event.change.wrote} form={form} />
+              <WroteList wrote={event.change.wrote} form={form} masked={page.masked} show={show} />
             </li>
           ) : (
             <Decided key={event.review.time_ms} review={event.review} form={form} />
@@ -53,17 +55,26 @@ function Decided({ review, form }: { review: Shapes['ReviewPage']; form: KindFor
   );
 }
 
+interface WroteProps {
+  wrote: Wrote[];
+  form: KindForm;
+  /** Fields that can be shown in clear, by path without rows. */
+  masked?: string[];
+  show?: Show;
+}
+
 /** What one save wrote. */
-export function WroteList({ wrote, form }: { wrote: Wrote[]; form: KindForm }) {
+export function WroteList({ wrote, form, masked = [], show }: WroteProps) {
   const { t } = useTranslation();
   const [all, setAll] = useState(false);
   const fields = useMemo(() => fieldsByPath(form), [form]);
   const shownOnes = all ? wrote : wrote.slice(0, WROTE_SHOWN_MAX);
+  const hidden = maskedPlaces(masked, shownOnes);
   return (
     <ul className="wrote">
       {shownOnes.map((one, at) => (
         <li key={`${one.path} ${at}`}>
-          <OneWrote one={one} form={form} field={fields.get(withoutRows(one.path))} />
+          <OneWrote one={one} form={form} field={fields.get(withoutRows(one.path))} hidden={hidden.get(at)} show={show} />
         </li>
       ))}
       {wrote.length > shownOnes.length && (
@@ -77,23 +88,34 @@ export function WroteList({ wrote, form }: { wrote: Wrote[]; form: KindForm }) {
   );
 }
 
-function OneWrote({ one, form, field }: { one: Wrote; form: KindForm; field: KindForm['fields'][number] | undefined }) {
+interface OneProps {
+  one: Wrote;
+  form: KindForm;
+  field: Field | undefined;
+  /** The masked field that is asked for here. */
+  hidden: string | undefined;
+  show: Show | undefined;
+}
+
+function OneWrote({ one, form, field, hidden, show }: OneProps) {
   const { t } = useTranslation();
   if (one.path === '_submitted') return <span>{one.value === null ? t('timeline.taken_back') : t('timeline.submitted')}</span>;
   if (one.path.endsWith('/_removed') || one.path.endsWith('_removed')) return <span>{t('timeline.row_removed')}</span>;
   const value = shown(form, field, one.value);
+  const label = field ? fieldLabel(field, one.path) : one.label;
   const before: Answer = one.before;
   const had = before !== null && before !== undefined && before !== '';
   return (
     <>
-      <span className="field">{t('named', { name: field ? fieldLabel(field, one.path) : one.label })}</span>
+      <span className="field">{t('named', { name: label })}</span>
       {one.chosen !== false && had && (
         <>
           <del>{one.before_text ?? shown(form, field, before)}</del>
           {' → '}
         </>
       )}
-      {one.chosen === false ? <del>{value}</del> : one.value === null ? t('timeline.cleared') : value}
+      {one.chosen === false ? <del>{value}</del> : one.value === null ? t('timeline.cleared') : value}{' '}
+      {hidden !== undefined && show && <RevealButton field={hidden} label={label} show={show} />}
     </>
   );
 }

@@ -50,7 +50,7 @@ async fn a_staff_list_becomes_a_sheet_of_links() {
     let bad = json!({ "rows": [{ "name": "=cmd()", "unit": "a" }] });
     let (status, told) = county.post("staff", bad).await;
     assert_eq!((status, told["type"].as_str()), (StatusCode::UNPROCESSABLE_ENTITY, Some("staff_row")));
-    assert_eq!(told["title"], "第 1 人：姓名“=cmd()”不能以 = + - @ 开头。所有人均未添加。");
+    assert_eq!(told["title"], "第 1 人：名称“=cmd()”不能以 = + - @ 开头（全角的也不行）。所有人均未添加。");
     let (status, _) = county.upload("staff/previews", vec![b'x'; 3 * 1024 * 1024]).await;
     assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
 }

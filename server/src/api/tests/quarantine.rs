@@ -278,3 +278,40 @@ async fn an_author_who_may_not_read_the_record_keeps_the_verdict() {
     assert_eq!(told, [(change.hash, "foreign_unit".to_owned())]);
     fine(&server);
 }
+
+#[tokio::test]
+async fn much_that_waits_for_another_unit_hides_nothing() {
+    let server = TestServer::new();
+    let scene = scene(&server).await;
+    let copies = "INSERT INTO quarantine(hash, record, kind, created_version, form_version, unit, area, device, user, actor,
+          reason, fields, statement, item, bytes, time_s, received_ms)
+        SELECT ?1, record, kind, created_version, form_version, ?2, area, device, user, actor, reason, fields, statement,
+          item, bytes, time_s, received_ms FROM quarantine WHERE hash = ?3";
+    let copy = |tx: &crate::sql::Connection, unit: &str| {
+        let mut hash = [0; 32];
+        rand_bytes(&server, &mut hash);
+        tx.prepare(copies)?.execute((hash, unit, scene.barred.hash.0))?;
+        Ok::<_, crate::store::StoreError>(())
+    };
+    server
+        .store
+        .write(|tx| {
+            (0..5_100).try_for_each(|_| copy(tx, "b"))?;
+            copy(tx, "a")
+        })
+        .unwrap();
+    let near = server.supervisor("近", "a", Role::County).await;
+    let found = waiting(&near).await;
+    assert_eq!(found.len(), 3);
+    let far = server.supervisor("远", "b", Role::County).await;
+    let (_, first) = far.get("quarantine").await;
+    let last = first.as_array().unwrap().last().unwrap()["id"].as_i64().unwrap();
+    let (_, second) = far.get(&format!("quarantine?after={last}")).await;
+    assert_eq!((first.as_array().unwrap().len(), second.as_array().unwrap().len()), (200, 200));
+    assert!(second[0]["id"].as_i64().unwrap() > last);
+}
+
+fn rand_bytes(server: &TestServer, bytes: &mut [u8]) {
+    use fieldbook_core::ports::Random;
+    server.random.fill(bytes);
+}

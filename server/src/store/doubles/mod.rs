@@ -19,11 +19,12 @@ pub use pages::{
     DoublesQuery,
 };
 
+use super::reach::Reach;
 use super::{Problem, Store, StoreError, console, listed, persons, units};
 use crate::sql::{Connection, OptionalExtension, Stored};
 
 /// Proposals on one page.
-const PAGE_MAX: usize = 100;
+pub(crate) const PAGE_MAX: usize = 100;
 /// Records of one proposal that are shown and decided on at once.
 const RECORDS_SHOWN_MAX: usize = 20;
 
@@ -172,9 +173,9 @@ impl Store {
     /// A page of proposals of which `user` may read at least one record, newest first.
     ///
     /// # Errors
-    /// `request_malformed`; else what the database said.
+    /// `request_malformed`, `unit_unknown`; else what the database said.
     pub fn doubles(&self, user: UserId, query: &DoublesQuery) -> Result<DoublesList, StoreError> {
-        let limit = query.limit.clamp(1, PAGE_MAX);
+        let limit = query.limit;
         let (reach, mut values) = reach(user);
         let mut inside = reach;
         if let Some(unit) = &query.unit {
@@ -202,6 +203,7 @@ impl Store {
         text.push_str(" ORDER BY since_ms DESC, key DESC LIMIT ?");
         values.push(Stored::Integer(i64::try_from(limit + 1).unwrap_or(i64::MAX)));
         self.read(|tx| {
+            Reach::of(tx, user)?.knows(query.unit.as_deref())?;
             let mut statement = tx.prepare(&text)?;
             let rows = statement.query_map(values, |row| {
                 Ok(Proposal { key: row.get(0)?, kind: row.get(1)?, by_name: row.get(2)?, since_ms: row.get(3)? })

@@ -12,6 +12,7 @@ use serde_json::Value as Json;
 pub use pages::{ExchangeList, ExchangePage, ExchangeRecord, ExchangeRow, ExchangesQuery};
 pub(crate) use report::Report;
 
+use super::reach::Reach;
 use super::{Problem, Store, StoreError, console, listed, units};
 use crate::sql::{self, Connection, OptionalExtension, Row, Stored};
 
@@ -22,7 +23,7 @@ pub(crate) const AGE_MAX_MS: i64 = 183 * 24 * 3600 * 1000;
 /// Records that one report lists.
 pub(crate) const LISTED_MAX: u64 = 1_000;
 /// Reports on one page.
-const PAGE_MAX: usize = 100;
+pub(crate) const PAGE_MAX: usize = 100;
 
 const COLUMNS: &str = "exchanges.id, exchanges.device, devices.name, exchanges.user, users.name, exchanges.unit, \
     units.name, relayed, first_ms, last_ms, changes, records, created, conflicts, doubles, quarantined, refused \
@@ -76,9 +77,9 @@ impl Store {
     /// A page of reports of units that `user` supervises, newest first.
     ///
     /// # Errors
-    /// `request_malformed`; else what the database said.
+    /// `request_malformed`, `unit_unknown`; else what the database said.
     pub fn exchanges(&self, user: UserId, query: &ExchangesQuery) -> Result<ExchangeList, StoreError> {
-        let limit = query.limit.clamp(1, PAGE_MAX);
+        let limit = query.limit;
         let (reach, mut values) = reach(user);
         let mut text = format!("SELECT {COLUMNS} WHERE {reach}");
         if let Some(unit) = &query.unit {
@@ -107,6 +108,7 @@ impl Store {
         text.push_str(" ORDER BY exchanges.id DESC LIMIT ?");
         values.push(Stored::Integer(i64::try_from(limit + 1).unwrap_or(i64::MAX)));
         self.read(|tx| {
+            Reach::of(tx, user)?.knows(query.unit.as_deref())?;
             let mut statement = tx.prepare(&text)?;
             let mut exchanges = statement.query_map(values, row_of)?.collect::<Result<Vec<_>, _>>()?;
             let more = exchanges.len() > limit;

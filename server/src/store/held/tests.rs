@@ -125,3 +125,30 @@ async fn who_writes_the_same_record_or_feed_or_anything_else_waits() {
         });
     }
 }
+
+#[tokio::test]
+async fn whoever_stops_in_the_middle_of_a_write_holds_up_nobody_for_ever() {
+    let Database::Postgres(url) = crate::testing::database() else { return };
+    let server = TestServer::on(Database::Postgres(url.clone()));
+    let (stuck, other) = (Connection::postgres(&url).unwrap(), Connection::postgres(&url).unwrap());
+    for (name, set) in [("lock_timeout", "1min"), ("idle_in_transaction_session_timeout", "2min")] {
+        let shown: String = other.query_row(&format!("SHOW {name}"), (), |row| row.get(0)).unwrap();
+        assert_eq!(shown, set);
+    }
+    let held = stuck.writing().unwrap();
+    other.execute_batch("SET lock_timeout = '100ms'").unwrap();
+    let waited = other.begin_writing().unwrap_err();
+    assert!(waited.is_passing(), "{waited}");
+    assert!(other.is_idle() && !other.is_closed());
+    drop(held);
+    other.begin_writing().unwrap();
+    other.rollback();
+    // The database ends who is idle in the middle: the others go on, and that one hears of it.
+    stuck.execute_batch("SET idle_in_transaction_session_timeout = '100ms'").unwrap();
+    stuck.begin_writing().unwrap();
+    other.begin_writing().unwrap();
+    other.rollback();
+    let ended = stuck.query_row("SELECT 1", (), |row| row.get::<i64>(0)).unwrap_err();
+    assert!(ended.is_passing(), "{ended}");
+    server.store.set_setting("after", "all").unwrap();
+}

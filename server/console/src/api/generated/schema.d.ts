@@ -2234,12 +2234,20 @@ export interface components {
         };
         /** @description Which value holds. */
         ResolveRequest: {
+            /**
+             * @description The change that wrote the chosen value at that path: one of those in conflict, also one that is masked. Either this
+             *     or `value`.
+             */
+            change?: string | null;
             /** @description The heads that were read. What arrived since stays visible beside the choice. */
             heads: string[];
             /** @description Path of the field, with the row inside repeats. */
             path: string;
-            /** @description One of the values in conflict, or another. */
-            value: Record<string, never>;
+            /**
+             * @description A value that nobody wrote, or one of those in conflict by what it says; `null` clears the answer. Either this or
+             *     `change`.
+             */
+            value?: Record<string, never> | null;
         };
         /** @description A decision. */
         ReviewPage: {
@@ -3033,6 +3041,15 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemBody"];
                 };
             };
+            /** @description `unit_unknown` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
         };
     };
     decided: {
@@ -3277,6 +3294,15 @@ export interface operations {
             };
             /** @description `request_malformed` */
             400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `unit_unknown` */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -4193,7 +4219,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemBody"];
                 };
             };
-            /** @description `value_refused` */
+            /** @description `value_refused`, `value_masked` */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -4395,7 +4421,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemBody"];
                 };
             };
-            /** @description `value_refused`, `field_unknown` */
+            /** @description `value_refused`, `value_masked`, `side_unknown`, `field_unknown` */
             422: {
                 headers: {
                     [name: string]: unknown;
