@@ -142,7 +142,7 @@ fn what_was_written_after_the_phone_knew_is_kept_apart_and_told() {
     assert_eq!(b.value(id(1), "/remark"), Value::Null);
     assert_eq!(world.count("SELECT count(*) FROM records"), 2);
     let (county, _) = world.store.add_user("李措毛", "632323", &[Role::County], Some("licuomao")).unwrap();
-    let waiting = world.store.quarantine_list(county.id, 0).unwrap();
+    let waiting = world.store.quarantine_list(county.id, 0, false).unwrap();
     world.store.admit(&county, waiting[0].id).unwrap();
     b.sync();
     assert_eq!(b.value(id(1), "/remark"), "太晚了");

@@ -248,6 +248,6 @@ async fn the_console_changes_things_from_behind_it() {
     let change = json!({ "old": first, "new": "一个足够长的新密码2026" }).to_string();
     let changed = ask("account/password", change).header("cookie", &cookie).send().await.unwrap();
     assert_eq!(changed.status(), 204, "{}", changed.text().await.unwrap());
-    let large = ask("forms/preview", "x".repeat(2 << 20)).header("cookie", &cookie).send().await.unwrap();
+    let large = ask("forms/previews", "x".repeat(2 << 20)).header("cookie", &cookie).send().await.unwrap();
     assert_ne!(large.status(), 413, "nginx hands on what the server takes");
 }

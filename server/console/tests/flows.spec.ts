@@ -275,6 +275,17 @@ test('a quarantined change is admitted', async ({ page, stage }) => {
   const card = page.getByRole('region', { name: '隔离的修改' });
   await expect(card.getByRole('listitem').filter({ hasText: '团结村9社1号' })).toContainText(' → ');
   await expect(card.getByRole('link', { name: /·/ })).toHaveAttribute('href', `/records/household/${id}`);
+  // Put away it is out of the way, and not lost.
+  await page.getByRole('button', { name: /^搁\s*置$/ }).click();
+  await expect(page.getByRole('row', { name: /多杰/ })).toHaveCount(0);
+  await page.getByText('已搁置', { exact: true }).click();
+  await page.getByRole('row', { name: /多杰/ }).getByRole('link').click();
+  await accessible(page);
+  await picture(page, 'quarantine-put-away');
+  await page.getByRole('button', { name: '重新处理' }).click();
+  await expect(page.getByText('没有搁置的内容。')).toBeVisible();
+  await page.getByText('待处理', { exact: true }).click();
+  await page.getByRole('row', { name: /多杰/ }).getByRole('link').click();
   await page.getByRole('button', { name: /接\s*收/ }).click();
   await expect(page.getByText(/已接收 \d+ 项修改/)).toBeVisible();
   await page.goto(`/records/household/${id}`);

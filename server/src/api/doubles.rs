@@ -11,7 +11,7 @@ use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
 use super::error::{ApiError, ProblemBody, form_language, language};
-use super::records::record_id;
+use super::records::{PageParams, record_id};
 use super::session::Caller;
 use super::{App, limited};
 use crate::store::{DOUBLES_MAX, DoubleDecisions, DoublePage, DoublesList, DoublesQuery, Problem};
@@ -87,16 +87,18 @@ pub(crate) async fn doubles(
 }
 
 /// One proposal side by side, with the answers that differ.
-#[utoipa::path(get, path = "/doubles/{id}", tag = "doubles", params(("id" = String, Path)), responses(
+#[utoipa::path(get, path = "/doubles/{id}", tag = "doubles", params(("id" = String, Path), PageParams), responses(
     (status = 200, body = DoublePage), (status = 404, body = ProblemBody, description = "`double_unknown`")))]
 pub(crate) async fn double(
     State(app): State<App>,
     caller: Caller,
     Path(id): Path<String>,
+    params: Result<Query<PageParams>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Json<DoublePage>, ApiError> {
+    let revealed = params?.revealed();
     let language = form_language(language(&headers));
-    Ok(Json(app.ask(move |store| store.double_page(caller.user.id, &id, language)).await?))
+    Ok(Json(app.ask(move |store| store.double_page(caller.user.id, &id, language, &revealed)).await?))
 }
 
 /// Confirms that records are the same. The doubles become void, each by a decision in its own feed that names the one

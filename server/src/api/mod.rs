@@ -123,6 +123,7 @@ fn api() -> OpenApiRouter<App> {
         .routes(routes!(supervise::quarantine))
         .routes(routes!(supervise::quarantined))
         .routes(routes!(supervise::admit))
+        .routes(routes!(supervise::decide_quarantined))
         .routes(routes!(supervise::devices))
         .routes(routes!(supervise::revoke))
         .routes(routes!(supervise::units))

@@ -44,6 +44,14 @@ pub(crate) struct PageParams {
     reveal: Option<String>,
 }
 
+impl PageParams {
+    /// The fields.
+    pub(super) fn revealed(&self) -> BTreeSet<String> {
+        let named = self.reveal.as_deref().unwrap_or_default().split(',').map(str::trim);
+        named.filter(|path| !path.is_empty()).map(str::to_owned).collect()
+    }
+}
+
 /// The record id of an address; what is no id is no record.
 pub(super) fn record_id(text: &str) -> Result<RecordId, ApiError> {
     text.parse().map_err(|_| Problem::new("record_unknown").with("record", text).into())
@@ -96,10 +104,8 @@ pub(crate) async fn page(
     params: Result<Query<PageParams>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Json<RecordPage>, ApiError> {
-    let Query(params) = params?;
+    let revealed = params?.revealed();
     let record = record_id(&id)?;
-    let named = params.reveal.as_deref().unwrap_or_default().split(',').map(str::trim);
-    let revealed: BTreeSet<String> = named.filter(|path| !path.is_empty()).map(str::to_owned).collect();
     let language = form_language(language(&headers));
     Ok(Json(app.ask(move |store| store.page(caller.user.id, record, language, &revealed)).await?))
 }

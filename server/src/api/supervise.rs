@@ -1,7 +1,9 @@
 //! Quarantine, devices, units.
 
+use std::collections::BTreeSet;
+
 use axum::Json;
-use axum::extract::rejection::QueryRejection;
+use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
@@ -9,8 +11,9 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::App;
 use super::error::{ApiError, ProblemBody, form_language, language};
+use super::records::PageParams;
 use super::session::Caller;
-use crate::store::{AdmittedChange, Problem, QuarantineItem, QuarantinePage};
+use crate::store::{AdmittedChange, Fate, Problem, QuarantineItem, QuarantinePage};
 
 /// A device.
 #[derive(Debug, Serialize, ToSchema)]
@@ -51,13 +54,39 @@ pub(crate) struct UnitBody {
     division: Option<String>,
 }
 
-/// Where the page begins.
+/// Which part of the quarantine.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(crate) struct AfterParams {
+pub(crate) struct QuarantineParams {
     /// Number of the last one of the page before.
     after: Option<i64>,
+    /// What was put away, in place of what waits for a decision.
+    left: Option<bool>,
+}
+
+/// Changes on which one request decides.
+const CHANGES_MAX: usize = 200;
+
+/// What is to become of quarantined changes.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FatesRequest {
+    /// `admit`, `leave` (put away: listed apart, can still be admitted) or `take_up` (again).
+    decision: String,
+    /// Numbers of 1 to 200 changes.
+    ids: Vec<i64>,
+}
+
+/// What became of one.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct FateBody {
+    /// Its number.
+    id: i64,
+    /// It was done, also where it was taken with an earlier one of the request that it had waited for.
+    done: bool,
+    /// Why not.
+    problem: Option<ProblemBody>,
 }
 
 /// What admitting did.
@@ -70,15 +99,53 @@ pub(crate) struct AdmittedBody {
 }
 
 /// What waits in quarantine, oldest first, at most 200.
-#[utoipa::path(get, path = "/quarantine", tag = "quarantine", params(AfterParams),
+#[utoipa::path(get, path = "/quarantine", tag = "quarantine", params(QuarantineParams),
     responses((status = 200, body = Vec<QuarantineItem>)))]
 pub(crate) async fn quarantine(
     State(app): State<App>,
     caller: Caller,
-    params: Result<Query<AfterParams>, QueryRejection>,
+    params: Result<Query<QuarantineParams>, QueryRejection>,
 ) -> Result<Json<Vec<QuarantineItem>>, ApiError> {
-    let Query(params) = params?;
-    Ok(Json(app.ask(move |store| store.quarantine_list(caller.user.id, params.after.unwrap_or(0))).await?))
+    let Query(QuarantineParams { after, left }) = params?;
+    let (after, left) = (after.unwrap_or(0), left.unwrap_or(false));
+    Ok(Json(app.ask(move |store| store.quarantine_list(caller.user.id, after, left)).await?))
+}
+
+/// Decides on many quarantined changes, each in a transaction of its own: what became of each stands in the answer.
+#[utoipa::path(post, path = "/quarantine/decisions", tag = "quarantine", request_body = FatesRequest, responses(
+    (status = 200, body = Vec<FateBody>, description = "In the order of the request; `problem` has the words of `/quarantine/{id}/admit`"),
+    (status = 400, body = ProblemBody, description = "`request_malformed`")))]
+pub(crate) async fn decide_quarantined(
+    State(app): State<App>,
+    caller: Caller,
+    headers: HeaderMap,
+    body: Result<Json<FatesRequest>, JsonRejection>,
+) -> Result<Json<Vec<FateBody>>, ApiError> {
+    let Json(FatesRequest { decision, ids }) = body?;
+    let malformed = |detail: &str| Problem::new("request_malformed").with("detail", detail);
+    let fate = Fate::from_word(&decision).ok_or_else(|| malformed("decision"))?;
+    if ids.is_empty() || ids.len() > CHANGES_MAX {
+        return Err(malformed("ids: 1 to 200").into());
+    }
+    let language = language(&headers);
+    let (mut told, mut taken) = (Vec::with_capacity(ids.len()), BTreeSet::new());
+    for id in ids {
+        if taken.contains(&id) {
+            told.push(FateBody { id, done: true, problem: None });
+            continue;
+        }
+        let user = caller.user.clone();
+        let done = app.ask(move |store| store.decide_quarantined(&user, id, fate)).await;
+        let problem = match done {
+            Ok(along) => {
+                taken.extend(along);
+                None
+            }
+            Err(error) => Some(ApiError::from(error).body(language)),
+        };
+        told.push(FateBody { id, done: problem.is_none(), problem });
+    }
+    Ok(Json(told))
 }
 
 fn number(text: &str) -> Result<i64, ApiError> {
@@ -86,7 +153,7 @@ fn number(text: &str) -> Result<i64, ApiError> {
 }
 
 /// One quarantined change with what it would write.
-#[utoipa::path(get, path = "/quarantine/{id}", tag = "quarantine", params(("id" = String, Path)), responses(
+#[utoipa::path(get, path = "/quarantine/{id}", tag = "quarantine", params(("id" = String, Path), PageParams), responses(
     (status = 200, body = QuarantinePage),
     (status = 404, body = ProblemBody, description = "`quarantine_unknown`")))]
 pub(crate) async fn quarantined(
@@ -94,9 +161,11 @@ pub(crate) async fn quarantined(
     caller: Caller,
     headers: HeaderMap,
     Path(id): Path<String>,
+    params: Result<Query<PageParams>, QueryRejection>,
 ) -> Result<Json<QuarantinePage>, ApiError> {
+    let revealed = params?.revealed();
     let (id, language) = (number(&id)?, form_language(language(&headers)));
-    Ok(Json(app.ask(move |store| store.quarantine_page(caller.user.id, id, language)).await?))
+    Ok(Json(app.ask(move |store| store.quarantine_page(caller.user.id, id, language, &revealed)).await?))
 }
 
 /// Takes a quarantined change into the log after all, and what waited only for it and its author may write. Where the

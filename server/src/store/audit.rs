@@ -42,6 +42,8 @@ pub(crate) const ACTIONS: &[&str] = &[
     "edit",
     "reveal",
     "admit",
+    "put_away",
+    "take_up",
     "move",
     "purge",
     "double",

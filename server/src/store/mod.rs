@@ -93,7 +93,7 @@ pub use restored::RestoredState;
 pub(crate) use sessions::{SessionRow, SignIn, SignedIn};
 pub use staff::{StaffAdded, StaffEntry, StaffRow};
 pub use succession::Succession;
-pub use supervise::{QuarantineItem, QuarantinePage};
+pub use supervise::{Fate, QuarantineItem, QuarantinePage};
 pub(crate) use sync_log::{StoreLog, id_range, one_id};
 pub use today::{DAYS_MAX, RETURNED_DAYS, SILENT_DAYS, TodayPage};
 pub(crate) use units::is_formula;

@@ -409,12 +409,20 @@ impl Store {
             let open = console::readable_in(self, tx, user, record)?;
             self.page_in(tx, &open, Some(user), language, revealed)
         })?;
-        if !revealed.is_empty() {
-            let fields = revealed.iter().cloned().collect::<Vec<_>>().join(",");
-            let now_ms = self.now_ms();
-            self.write(|tx| audit::audit(tx, now_ms, Some(user), "reveal", &record.to_string(), &fields))?;
-        }
+        self.log_reveal(user, &record.to_string(), revealed)?;
         Ok(page)
+    }
+
+    /// Notes which fields of a record `user` has been shown in clear; nothing where there are none.
+    ///
+    /// # Errors
+    /// What the database said.
+    pub(super) fn log_reveal(&self, user: UserId, record: &str, fields: &BTreeSet<String>) -> Result<(), StoreError> {
+        if fields.is_empty() {
+            return Ok(());
+        }
+        let named = fields.iter().cloned().collect::<Vec<_>>().join(",");
+        self.write(|tx| audit::audit(tx, self.now_ms(), Some(user), "reveal", record, &named))
     }
 
     /// One record for the administrator at the command line: whoever holds the key file may see all. It is logged.

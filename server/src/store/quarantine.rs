@@ -42,6 +42,8 @@ pub(crate) struct QuarantineRow {
     pub(crate) again: Option<ChangeHash>,
     /// The change in the log that holds it since it was admitted.
     pub(crate) admitted_as: Option<ChangeHash>,
+    /// When a supervisor put it away, milliseconds since 1970 UTC.
+    pub(crate) left_ms: Option<i64>,
 }
 
 impl QuarantineRow {
@@ -54,8 +56,13 @@ impl QuarantineRow {
 /// [`QuarantineRow::waits`].
 const WAITS: &str = "admitted_as IS NULL AND (again IS NULL OR fields <> '[]')";
 
+/// What waits, and that supervisors have put it away or not.
+fn waits(left: bool) -> String {
+    format!("{WAITS} AND left_ms IS {}", if left { "NOT NULL" } else { "NULL" })
+}
+
 const COLUMNS: &str = "quarantine.id, hash, record, kind, created_version, form_version, quarantine.unit, area, \
-     device, user, users.name, reason, fields, statement, item, bytes, received_ms, again, admitted_as \
+     device, user, users.name, reason, fields, statement, item, bytes, received_ms, again, admitted_as, left_ms \
      FROM quarantine JOIN users ON users.id = quarantine.user";
 
 fn row_of(row: &Row<'_>) -> sql::Result<QuarantineRow> {
@@ -79,6 +86,7 @@ fn row_of(row: &Row<'_>) -> sql::Result<QuarantineRow> {
         received_ms: row.get(16)?,
         again: row.get::<Option<[u8; 32]>>(17)?.map(ChangeHash),
         admitted_as: row.get::<Option<[u8; 32]>>(18)?.map(ChangeHash),
+        left_ms: row.get(19)?,
     })
 }
 
@@ -150,11 +158,11 @@ fn rows(tx: &Connection, condition: &str, values: impl sql::Params) -> Result<Ve
     Ok(statement.query_map(values, row_of)?.collect::<Result<_, _>>()?)
 }
 
-/// What waits for these feeds (unit and area), oldest first, above `after`.
+/// What waits for these feeds (unit and area), oldest first, above `after`; what was put away, or what was not.
 pub(crate) fn waiting(
     tx: &Connection,
     feeds: &[(String, String)],
-    after: i64,
+    (after, left): (i64, bool),
     limit: usize,
 ) -> Result<Vec<QuarantineRow>, StoreError> {
     if feeds.is_empty() {
@@ -162,7 +170,8 @@ pub(crate) fn waiting(
     }
     let places = vec!["(?, ?)"; feeds.len()].join(", ");
     let clause = format!(
-        "quarantine.id > ? AND (quarantine.unit, area) IN (VALUES {places}) AND {WAITS} ORDER BY quarantine.id LIMIT ?"
+        "quarantine.id > ? AND (quarantine.unit, area) IN (VALUES {places}) AND {} ORDER BY quarantine.id LIMIT ?",
+        waits(left)
     );
     let mut values = vec![Stored::Integer(after)];
     values.extend(feeds.iter().flat_map(|(unit, area)| [unit, area]).map(|text| Stored::Text(text.clone())));
@@ -170,15 +179,15 @@ pub(crate) fn waiting(
     rows(tx, &clause, values)
 }
 
-/// How many wait, by unit and area.
-pub(crate) fn waiting_by_feed(tx: &Connection) -> Result<Vec<(String, String, u64)>, StoreError> {
-    let sql = format!("SELECT unit, area, count(*) FROM quarantine WHERE {WAITS} GROUP BY unit, area");
+/// How many wait, by unit and area; of those that were put away, or of those that were not.
+pub(crate) fn waiting_by_feed(tx: &Connection, left: bool) -> Result<Vec<(String, String, u64)>, StoreError> {
+    let sql = format!("SELECT unit, area, count(*) FROM quarantine WHERE {} GROUP BY unit, area", waits(left));
     let mut statement = tx.prepare(&sql)?;
     let rows = statement.query_map((), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// One that waits.
+/// One that waits, put away or not.
 pub(crate) fn one(tx: &Connection, id: i64) -> Result<Option<QuarantineRow>, StoreError> {
     Ok(rows(tx, &format!("{WAITS} AND quarantine.id = ?1"), [id])?.pop())
 }
@@ -227,6 +236,13 @@ pub(crate) fn admitted(
 ) -> Result<(), StoreError> {
     let sql = "UPDATE quarantine SET admitted_ms = ?2, admitted_by = ?3, admitted_as = ?4 WHERE id = ?1";
     tx.execute(sql, (id, now_ms, user.as_bytes(), taken_as.as_bytes()))?;
+    Ok(())
+}
+
+/// Puts a change away, or takes it up again.
+pub(crate) fn put_away(tx: &Connection, id: i64, by: Option<(UserId, i64)>) -> Result<(), StoreError> {
+    let (user, at_ms) = (by.map(|(user, _)| user.0), by.map(|(_, at_ms)| at_ms));
+    tx.execute("UPDATE quarantine SET left_ms = ?2, left_by = ?3 WHERE id = ?1", (id, at_ms, user))?;
     Ok(())
 }
 

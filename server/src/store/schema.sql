@@ -117,7 +117,8 @@ CREATE TABLE quarantine (
   created_version TEXT NOT NULL, form_version TEXT NOT NULL, unit TEXT NOT NULL, area TEXT NOT NULL,
   device BLOB NOT NULL, user BLOB NOT NULL, actor BLOB NOT NULL, reason TEXT NOT NULL, fields TEXT NOT NULL,
   statement INTEGER NOT NULL, item INTEGER NOT NULL, bytes BLOB NOT NULL, time_s INTEGER NOT NULL,
-  received_ms INTEGER NOT NULL, again BLOB, admitted_ms INTEGER, admitted_by BLOB, admitted_as BLOB
+  received_ms INTEGER NOT NULL, again BLOB, admitted_ms INTEGER, admitted_by BLOB, admitted_as BLOB,
+  left_ms INTEGER, left_by BLOB
 ) STRICT;
 CREATE INDEX quarantine_record ON quarantine(record);
 CREATE INDEX quarantine_device ON quarantine(device) WHERE admitted_as IS NULL;

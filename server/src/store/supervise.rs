@@ -17,7 +17,8 @@ use super::again::Around;
 use super::page::{Pager, WrotePage};
 use super::quarantine::QuarantineRow;
 use super::{
-    DeviceRow, Problem, Store, StoreError, UserRow, console, devices, differences, listed, quarantine, records, units,
+    DeviceRow, Problem, Store, StoreError, UserRow, audit, console, devices, differences, listed, mask, quarantine,
+    records, units,
 };
 
 /// Changes on one page of the quarantine.
@@ -48,6 +49,8 @@ pub struct QuarantineItem {
     pub fields: Vec<String>,
     /// When it arrived, milliseconds since 1970 UTC.
     pub received_ms: i64,
+    /// When a supervisor put it away, milliseconds since 1970 UTC: it is listed apart, and can still be admitted.
+    pub left_ms: Option<i64>,
     /// The record is here, and the user may read it.
     pub here: bool,
     /// The form's list columns of the record, by field path, where it is here; sensitive ones masked.
@@ -63,8 +66,33 @@ pub struct QuarantinePage {
     pub item: QuarantineItem,
     /// What it would write, as far as it waits; sensitive answers are masked. `before` is what stands there now.
     pub writes: Vec<WrotePage>,
+    /// Fields of `writes` that are masked here, by path without rows: ask for one with `reveal`.
+    pub masked: Vec<String>,
     /// It can be admitted now.
     pub admissible: bool,
+}
+
+/// What becomes of what waits in quarantine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It is taken into the log.
+    Admit,
+    /// It is put away: listed apart from what waits for a decision.
+    Leave,
+    /// What was put away waits for a decision again.
+    TakeUp,
+}
+
+impl Fate {
+    /// By its word: `admit`, `leave`, `take_up`.
+    pub(crate) fn from_word(word: &str) -> Option<Self> {
+        match word {
+            "admit" => Some(Self::Admit),
+            "leave" => Some(Self::Leave),
+            "take_up" => Some(Self::TakeUp),
+            _ => None,
+        }
+    }
 }
 
 fn item(tx: &Connection, user: UserId, row: &QuarantineRow) -> Result<QuarantineItem, StoreError> {
@@ -82,6 +110,7 @@ fn item(tx: &Connection, user: UserId, row: &QuarantineRow) -> Result<Quarantine
         reason: row.reason.clone(),
         fields: row.fields.clone(),
         received_ms: row.received_ms,
+        left_ms: row.left_ms,
         here,
         values,
     })
@@ -107,57 +136,111 @@ fn writes(pager: &Pager<'_>, edits: &[Edit], now: &Values) -> Vec<WrotePage> {
 }
 
 impl Store {
-    /// What waits in quarantine and `user` may decide on, oldest first, above `after`.
+    /// What waits in quarantine and `user` may decide on, oldest first, above `after`; with `left` what was put away.
     ///
     /// # Errors
     /// What the database said.
-    pub fn quarantine_list(&self, user: UserId, after: i64) -> Result<Vec<QuarantineItem>, StoreError> {
+    pub fn quarantine_list(&self, user: UserId, after: i64, left: bool) -> Result<Vec<QuarantineItem>, StoreError> {
         self.read(|tx| {
             let mut feeds = Vec::new();
-            for (unit, area, _) in quarantine::waiting_by_feed(tx)? {
+            for (unit, area, _) in quarantine::waiting_by_feed(tx, left)? {
                 if decides(tx, user, &unit, &area)? {
                     feeds.push((unit, area));
                 }
             }
-            quarantine::waiting(tx, &feeds, after, PAGE_MAX)?.iter().map(|row| item(tx, user, row)).collect()
+            quarantine::waiting(tx, &feeds, (after, left), PAGE_MAX)?.iter().map(|row| item(tx, user, row)).collect()
         })
     }
 
-    /// One quarantined change that `user` may decide on.
+    /// One quarantined change that `user` may decide on. What is `revealed` in clear is logged.
     ///
     /// # Errors
     /// `quarantine_unknown`; else what the database said.
-    pub fn quarantine_page(&self, user: UserId, id: i64, language: &str) -> Result<QuarantinePage, StoreError> {
-        self.read(|tx| {
+    pub fn quarantine_page(
+        &self,
+        user: UserId,
+        id: i64,
+        language: &str,
+        revealed: &BTreeSet<String>,
+    ) -> Result<QuarantinePage, StoreError> {
+        let page = self.read(|tx| self.quarantine_page_in(tx, user, id, (language, revealed)))?;
+        self.log_reveal(user, &page.item.record, revealed)?;
+        Ok(page)
+    }
+
+    /// Decides on a change that waits; answers the numbers of what was taken with it.
+    ///
+    /// # Errors
+    /// As [`Store::admit`].
+    pub fn decide_quarantined(&self, user: &UserRow, id: i64, fate: Fate) -> Result<Vec<i64>, StoreError> {
+        match fate {
+            Fate::Admit => {
+                let (_, changes) = self.admit(user, id)?;
+                Ok(changes.into_iter().filter(|change| change.taken_as.is_some()).map(|change| change.id).collect())
+            }
+            Fate::Leave | Fate::TakeUp => self.put_away(user.id, id, fate == Fate::Leave).map(|()| Vec::new()),
+        }
+    }
+
+    /// Puts a change away that waits for a decision, or takes it up again.
+    ///
+    /// # Errors
+    /// `quarantine_unknown`; else what the database said.
+    pub fn put_away(&self, user: UserId, id: i64, away: bool) -> Result<(), StoreError> {
+        self.write(|tx| {
             let missing = || Problem::new("quarantine_unknown").with("id", id);
             let row = quarantine::one(tx, id)?.ok_or_else(missing)?;
             if !decides(tx, user, &row.unit, &row.area)? {
                 return Err(missing().into());
             }
-            let item = item(tx, user, &row)?;
-            let (created, form) =
-                (self.form(tx, &row.kind, &row.created_version)?, self.form(tx, &row.kind, &row.form_version)?);
-            let (Some(created), Some(form)) = (created, form) else {
-                return Ok(QuarantinePage { item, writes: Vec::new(), admissible: false });
-            };
-            let mut document = match records::load(tx, row.record)? {
-                Some(open) => Arc::unwrap_or_clone(open.document),
-                None => fieldbook_core::document::Document::create(row.record, created.definition())
-                    .map_err(|error| StoreError::corrupt("creation", error))?,
-            };
-            let now = if item.here { document.read(form.definition()) } else { Values::default() };
-            let around = Around::of(tx, row.record)?;
-            let mut edits = around.edits(&document, &form, &row.hash, &row.bytes).unwrap_or_default();
-            let admissible = match row.again {
-                Some(again) => {
-                    edits.retain(|edit| row.fields.contains(&edit.path().to_string()));
-                    document.contains(&again)
-                }
-                None => intake::admit(&mut document, form.definition(), &row.bytes, None).is_ok(),
-            };
-            let writes = writes(&Pager::new(tx, &form, language, &BTreeSet::new()), &edits, &now);
-            Ok(QuarantinePage { item, writes, admissible })
+            if row.left_ms.is_some() == away {
+                return Ok(());
+            }
+            let now_ms = self.now_ms();
+            quarantine::put_away(tx, id, away.then_some((user, now_ms)))?;
+            let done = if away { "put_away" } else { "take_up" };
+            audit::audit(tx, now_ms, Some(user), done, &row.record.to_string(), &row.hash.to_string())
         })
+    }
+
+    fn quarantine_page_in(
+        &self,
+        tx: &Connection,
+        user: UserId,
+        id: i64,
+        (language, revealed): (&str, &BTreeSet<String>),
+    ) -> Result<QuarantinePage, StoreError> {
+        let missing = || Problem::new("quarantine_unknown").with("id", id);
+        let row = quarantine::one(tx, id)?.ok_or_else(missing)?;
+        if !decides(tx, user, &row.unit, &row.area)? {
+            return Err(missing().into());
+        }
+        let item = item(tx, user, &row)?;
+        let (created, form) =
+            (self.form(tx, &row.kind, &row.created_version)?, self.form(tx, &row.kind, &row.form_version)?);
+        let (Some(created), Some(form)) = (created, form) else {
+            return Ok(QuarantinePage { item, writes: Vec::new(), masked: Vec::new(), admissible: false });
+        };
+        let mut document = match records::load(tx, row.record)? {
+            Some(open) => Arc::unwrap_or_clone(open.document),
+            None => fieldbook_core::document::Document::create(row.record, created.definition())
+                .map_err(|error| StoreError::corrupt("creation", error))?,
+        };
+        let now = if item.here { document.read(form.definition()) } else { Values::default() };
+        let around = Around::of(tx, row.record)?;
+        let mut edits = around.edits(&document, &form, &row.hash, &row.bytes).unwrap_or_default();
+        let admissible = match row.again {
+            Some(again) => {
+                edits.retain(|edit| row.fields.contains(&edit.path().to_string()));
+                document.contains(&again)
+            }
+            None => intake::admit(&mut document, form.definition(), &row.bytes, None).is_ok(),
+        };
+        let writes = writes(&Pager::new(tx, &form, language, revealed), &edits, &now);
+        let written: BTreeSet<String> = edits.iter().map(|edit| edit.path().field).collect();
+        let hidden = form.definition().fields.iter().filter(|field| mask::hides(field, revealed));
+        let masked = hidden.map(|field| field.path.clone()).filter(|path| written.contains(path)).collect();
+        Ok(QuarantinePage { item, writes, masked, admissible })
     }
 
     /// The devices of users whose units `user` supervises.

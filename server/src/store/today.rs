@@ -212,7 +212,7 @@ fn seen(tx: &Connection, user: UserId) -> Result<Option<i64>, StoreError> {
 /// Changes that wait in quarantine and the user may decide on.
 fn quarantined(tx: &Connection, reach: &Reach) -> Result<u64, StoreError> {
     let mut count = 0;
-    for (unit, area, changes) in quarantine::waiting_by_feed(tx)? {
+    for (unit, area, changes) in quarantine::waiting_by_feed(tx, false)? {
         if reach.supervises(&unit) && reach.reads(console::area(&area)?, &unit) {
             count += changes;
         }

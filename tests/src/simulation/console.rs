@@ -114,7 +114,7 @@ fn decide(world: &mut World) -> Result<(), Wrong> {
 
 fn admit(world: &mut World) -> Result<(), Wrong> {
     let (Some(store), Some(boss)) = (world.office.some_store(), world.office.boss()) else { return Ok(()) };
-    let waiting = match store.quarantine_list(boss.id, 0) {
+    let waiting = match store.quarantine_list(boss.id, 0, false) {
         Ok(waiting) => waiting,
         Err(error) => return server_failed(world, "listing the quarantine", &error),
     };
@@ -134,7 +134,7 @@ fn purge(world: &mut World) -> Result<(), Wrong> {
     if world.purged.len() >= PURGES_MAX {
         return Ok(());
     }
-    let asked = || Ok::<_, StoreError>((office::records(&store)?, store.quarantine_list(boss.id, 0)?));
+    let asked = || Ok::<_, StoreError>((office::records(&store)?, store.quarantine_list(boss.id, 0, false)?));
     let (held, waiting) = match asked() {
         Ok(asked) => asked,
         Err(error) => return server_failed(world, "listing", &error),

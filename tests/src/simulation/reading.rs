@@ -262,12 +262,12 @@ impl<'w> Reader<'w> {
     fn quarantine(&self) -> Result<(), Stop> {
         let supervising: Vec<_> = self.roles.iter().filter(|(role, _)| role.supervises()).cloned().collect();
         let decides: BTreeSet<String> = office::reach(&supervising).into_iter().map(|(unit, _)| unit).collect();
-        for item in self.store.quarantine_list(self.user.id, 0)? {
+        for item in self.store.quarantine_list(self.user.id, 0, false)? {
             let readable = self.reach.contains(&(item.unit.clone(), area_of(&item.kind)));
             if supervising.is_empty() || !decides.contains(&item.unit) || !readable {
                 return Err(self.wrong(format_args!("{} in quarantine, outside of their scope", item.record)));
             }
-            let page = self.store.quarantine_page(self.user.id, item.id, "zh")?;
+            let page = self.store.quarantine_page(self.user.id, item.id, "zh", &BTreeSet::new())?;
             let record: Option<RecordId> = item.record.parse().ok();
             let none = BTreeSet::new();
             let reads = record.is_some_and(|record| self.store.page(self.user.id, record, "zh", &none).is_ok());

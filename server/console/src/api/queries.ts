@@ -68,10 +68,10 @@ export const useRecord = (id: string) =>
 export const reveal = (id: string, fields: string[]) =>
   answer(api.GET('/records/{id}', { params: { path: { id }, query: { reveal: fields.join(',') } } }));
 
-export const useQuarantine = (after: number) =>
+export const useQuarantine = (after: number, left: boolean) =>
   useQuery({
-    queryKey: ['quarantine', after],
-    queryFn: () => answer(api.GET('/quarantine', { params: { query: { after } } })),
+    queryKey: ['quarantine', after, left],
+    queryFn: () => answer(api.GET('/quarantine', { params: { query: { after, left } } })),
   });
 
 export const useQuarantined = (id: number) =>

@@ -1,9 +1,9 @@
-import { App, Button, Table, type TableColumnsType } from 'antd';
+import { App, Button, Segmented, Table, type TableColumnsType } from 'antd';
 import { useTranslation } from 'react-i18next';
 import { Link, useSearchParams } from 'react-router';
 import { useState } from 'react';
 
-import { answer, api, type Shapes } from '../api/client';
+import { answer, api, problemOf, type Shapes } from '../api/client';
 import { queryClient, useKind, useKinds, useQuarantine, useQuarantined, useUnits } from '../api/queries';
 import { enumerated, pick, type Key } from '../i18n';
 import { useRowKeys } from '../logic/row-keys';
@@ -32,7 +32,9 @@ export default function Quarantine() {
   const [search, setSearch] = useSearchParams();
   const after = Number(search.get('after') ?? 0) || 0;
   const open = Number(search.get('open') ?? 0) || undefined;
-  const items = useQuarantine(after);
+  const left = search.get('left') === '1';
+  const items = useQuarantine(after, left);
+  const part: Record<string, string> = left ? { left: '1' } : {};
   const kinds = useKinds();
   const units = useUnits();
   const kindTitle = (kind: string) => pick(kinds.data?.find((known) => known.kind === kind)?.titles, kind);
@@ -54,13 +56,15 @@ export default function Quarantine() {
     <>
       <h1>{t('nav.quarantine')}</h1>
       <p>{t('quarantine.about')}</p>
+      <Segmented<string> className="parts" aria-label={t('quarantine.lists')} value={left ? 'left' : 'waiting'} onChange={(wanted) => setSearch(wanted === 'left' ? { left: '1' } : {})}
+        options={[{ value: 'waiting', label: t('quarantine.list_waiting') }, { value: 'left', label: t('quarantine.list_left') }]} />
       <div className={open === undefined ? undefined : 'two'}>
         <div>
-          <Table<Item> className="plain-table" size="small" rowKey="id" columns={columns} dataSource={rows} loading={!rows} pagination={false} locale={{ emptyText: t('quarantine.empty') }}
+          <Table<Item> className="plain-table" size="small" rowKey="id" columns={columns} dataSource={rows} loading={!rows} pagination={false} locale={{ emptyText: t(left ? 'quarantine.empty_left' : 'quarantine.empty') }}
             rowClassName={(item) => (item.id === open ? 'is-open' : '')} />
-          <Pager first={after > 0 && (() => setSearch({}))} next={rows?.length === PAGE_MAX && (() => setSearch({ after: String(rows[rows.length - 1]?.id ?? 0) }))} />
+          <Pager first={after > 0 && (() => setSearch(part))} next={rows?.length === PAGE_MAX && (() => setSearch({ ...part, after: String(rows[rows.length - 1]?.id ?? 0) }))} />
         </div>
-        {open !== undefined && <Opened key={open} id={open} close={() => setSearch(after ? { after: String(after) } : {})} />}
+        {open !== undefined && <Opened key={open} id={open} close={() => setSearch(after ? { ...part, after: String(after) } : part)} />}
       </div>
     </>
   );
@@ -87,17 +91,26 @@ function Opened({ id, close }: { id: number; close: () => void }) {
   const [error, setError] = useState<unknown>();
   if (item.error) return <Failed error={item.error} again={() => void item.refetch()} />;
   if (!item.data || !form.data) return <Wait />;
-  const { record, kind, here, values, writes, fields, admissible, reason, user_name } = item.data;
+  const { record, kind, here, values, writes, fields, admissible, reason, user_name, left_ms } = item.data;
+  const away = typeof left_ms === 'number';
   const known = fieldsByPath(form.data);
-  const admit = async (): Promise<void> => {
+  const admitted = async (): Promise<string> => {
+    const { changes } = await answer(api.POST('/quarantine/{id}/admit', { params: { path: { id: String(id) } } }));
+    return t('quarantine.admitted', { count: changes.filter((change) => change.taken_as).length });
+  };
+  const putAway = async (): Promise<string> => {
+    const [told] = await answer(api.POST('/quarantine/decisions', { body: { decision: away ? 'take_up' : 'leave', ids: [id] } }));
+    if (told?.problem) throw problemOf(told.problem, told.problem.status);
+    return t(away ? 'quarantine.taken_up' : 'quarantine.left');
+  };
+  const decide = async (work: () => Promise<string>): Promise<void> => {
     setBusy(true);
     setError(undefined);
     try {
-      const admitted = await answer(api.POST('/quarantine/{id}/admit', { params: { path: { id: String(id) } } }));
-      const taken = admitted.changes.filter((change) => change.taken_as).length;
-      message.success(t('quarantine.admitted', { count: taken }));
+      message.success(await work());
       // It waits no more: asking for it again would find nothing.
       close();
+      queryClient.removeQueries({ queryKey: ['quarantined', id] });
       await queryClient.invalidateQueries({ predicate: ({ queryKey }) => queryKey[0] !== 'quarantined' });
     } catch (failure) {
       setError(failure);
@@ -118,10 +131,13 @@ function Opened({ id, close }: { id: number; close: () => void }) {
       <WroteList wrote={writes} form={form.data} />
       {!admissible && <p className="warn">{t('quarantine.not_admissible')}</p>}
       <div className="decisions">
-        <Button type="primary" disabled={!admissible} loading={busy} onClick={() => void admit()}>
+        <Button type="primary" disabled={!admissible} loading={busy} onClick={() => void decide(admitted)}>
           {t('quarantine.admit')}
         </Button>
-        <Button onClick={close}>{t('quarantine.leave')}</Button>
+        <Button disabled={busy} onClick={() => void decide(putAway)}>
+          {t(away ? 'quarantine.take_up' : 'quarantine.leave')}
+        </Button>
+        <Button onClick={close}>{t('close')}</Button>
       </div>
       {error !== undefined && <Failed error={error} />}
     </section>

@@ -315,3 +315,67 @@ fn rand_bytes(server: &TestServer, bytes: &mut [u8]) {
     use fieldbook_core::ports::Random;
     server.random.fill(bytes);
 }
+
+#[tokio::test]
+async fn many_are_decided_on_at_once_and_what_is_put_away_can_be_taken_up_again() {
+    let server = TestServer::new();
+    let scene = scene(&server).await;
+    let county = server.supervisor("c", "6301", Role::County).await;
+    let ids: Vec<i64> = waiting(&county).await.into_iter().map(|(id, ..)| id).collect();
+    let decide = |decision: &str, ids: &[i64]| json!({ "decision": decision, "ids": ids });
+    let done = |told: &Value| -> Vec<bool> {
+        told.as_array().unwrap().iter().map(|one| one["done"].as_bool().unwrap()).collect()
+    };
+    for bad in [decide("forget", &ids), decide("leave", &[]), decide("leave", &[1; 201])] {
+        assert_eq!(county.post("quarantine/decisions", bad).await.1["type"], "request_malformed");
+    }
+    let other = server.supervisor("x", "b", Role::County).await;
+    let (_, told) = other.post("quarantine/decisions", decide("leave", &ids)).await;
+    assert_eq!((done(&told), &told[0]["problem"]["type"]), (vec![false, false], &json!("quarantine_unknown")));
+
+    let (_, told) = county.post("quarantine/decisions", decide("leave", &[ids[0], ids[1], 999])).await;
+    assert_eq!(done(&told), [true, true, false]);
+    assert!(waiting(&county).await.is_empty());
+    assert_eq!(county.get("today").await.1["quarantined"], 0);
+    let (_, away) = county.get("quarantine?left=true").await;
+    assert_eq!((away.as_array().unwrap().len(), away[0]["left_ms"].is_i64()), (2, true));
+    let (_, told) = county.post("quarantine/decisions", decide("take_up", &ids[1..])).await;
+    assert_eq!(done(&told), [true]);
+    assert_eq!(waiting(&county).await.len(), 1);
+    // The second is taken with the first, put away or not.
+    let (_, told) = county.post("quarantine/decisions", decide("admit", &ids)).await;
+    assert_eq!(done(&told), [true, true], "{told}");
+    assert!(waiting(&county).await.is_empty());
+    assert!(county.get("quarantine?left=true").await.1.as_array().unwrap().is_empty());
+    assert_eq!(county.get(&format!("records/{}", scene.record)).await.1["values"]["stage"], "approved");
+    let top = server.supervisor("顶", "63", Role::Province).await;
+    for (action, times) in [("put_away", 2), ("take_up", 1), ("admit", 2)] {
+        let (_, log) = top.get(&format!("audit?action={action}")).await;
+        assert_eq!(log.as_array().unwrap().len(), times, "{action}: {log}");
+    }
+    fine(&server);
+}
+
+#[tokio::test]
+async fn what_is_hidden_in_a_quarantined_change_is_shown_to_whoever_asks_and_that_is_logged() {
+    let server = TestServer::new();
+    let mut phone = server.phone("多杰", "a", Role::Field).await;
+    let record = RecordId::new(server.random.as_ref());
+    let mut document = Document::create(record, form().definition()).unwrap();
+    let created = phone.save(&mut document, START_MS, &[set("name", "n")]);
+    let barred = phone.save(&mut document, START_MS, &[set("stage", "approved"), set("card", "6222021234567890")]);
+    phone.sync(&server, record, &[created, barred]).await;
+    let county = server.supervisor("c", "6301", Role::County).await;
+    let id = waiting(&county).await[0].0;
+    let card = |page: &Value| {
+        let found = page["writes"].as_array().unwrap().iter().find(|one| one["path"] == "card");
+        found.unwrap()["value"].as_str().unwrap().to_owned()
+    };
+    let (_, page) = county.get(&format!("quarantine/{id}")).await;
+    assert_eq!((card(&page).as_str(), &page["masked"]), ("************7890", &json!(["card"])));
+    let (_, page) = county.get(&format!("quarantine/{id}?reveal=card")).await;
+    assert_eq!((card(&page).as_str(), &page["masked"]), ("6222021234567890", &json!([])));
+    let top = server.supervisor("顶", "63", Role::Province).await;
+    let (_, log) = top.get("audit?action=reveal").await;
+    assert_eq!((&log[0]["subject"], &log[0]["detail"]), (&json!(record.to_string()), &json!("card")));
+}

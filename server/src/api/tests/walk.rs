@@ -57,6 +57,7 @@ const ROWS: &[(&str, Told, &str)] = &[
     ("get /quarantine", Own, ""),
     ("get /quarantine/{id}", Nothing, ""),
     ("post /quarantine/{id}/admit", Nothing, ""),
+    ("post /quarantine/decisions", Own, r#"{"decision":"leave","ids":[{quarantine}]}"#),
     ("get /records/{id}", Nothing, ""),
     ("post /records/{id}/edit", Nothing, r#"{"set":{"name":"x"},"heads":["{head}"]}"#),
     ("post /records/{id}/move", Nothing, r#"{"unit":"b","reason":"x"}"#),

@@ -23,12 +23,12 @@ fn parsed(id: &str) -> Result<RecordId, StoreError> {
 }
 
 impl Side {
-    fn of(tx: &Connection, form: &Form, id: &str) -> Result<Self, StoreError> {
+    fn of(tx: &Connection, form: &Form, id: &str, revealed: &BTreeSet<String>) -> Result<Self, StoreError> {
         let open = records::load(tx, parsed(id)?)?.ok_or_else(|| unknown(id))?;
         let time = EvalTime::new(open.changed_s, &open.id);
         let clear = form.evaluate(&open.document.read(form.definition()), time).shown;
         let mut shown = clear.clone();
-        mask::values(form.definition(), &mut shown, &BTreeSet::new());
+        mask::values(form.definition(), &mut shown, revealed);
         let heads = open.document.heads().iter().map(ToString::to_string).collect();
         Ok(Self { clear, shown, heads })
     }
@@ -86,15 +86,15 @@ fn differ(values: &[Json]) -> bool {
 }
 
 /// Every question that one of the sides answers, in the order of the form: fields first, then repeats.
-fn fields(form: &Form, sides: &[Side], language: &str) -> Vec<DoubleField> {
-    let (definition, nothing) = (form.definition(), BTreeSet::new());
+fn fields(form: &Form, sides: &[Side], language: &str, revealed: &BTreeSet<String>) -> Vec<DoubleField> {
+    let definition = form.definition();
     let mut found = Vec::new();
     for field in definition.fields.iter().filter(|field| field.repeat.is_none()) {
         let clear: Vec<Json> = sides.iter().map(|side| answer(form, field, &side.clear)).collect();
         if clear.iter().all(Json::is_null) {
             continue;
         }
-        let masked = mask::hides(field, &nothing);
+        let masked = mask::hides(field, revealed);
         let texts = clear.iter().map(|value| labels(form, field, value, language).filter(|_| !masked)).collect();
         found.push(DoubleField {
             path: field.path.clone(),
@@ -120,10 +120,17 @@ fn fields(form: &Form, sides: &[Side], language: &str) -> Vec<DoubleField> {
             texts: vec![None; sides.len()],
             differs: differ(&clear),
             identifies: inside.iter().any(|field| field.identity),
-            masked: inside.iter().any(|field| mask::hides(field, &nothing)),
+            masked: inside.iter().any(|field| mask::hides(field, revealed)),
         });
     }
     found
+}
+
+/// The fields that are named, and those of repeats that are.
+fn within(form: &Form, named: &BTreeSet<String>) -> BTreeSet<String> {
+    let of_repeat = |field: &&Field| field.repeat.as_ref().is_some_and(|repeat| named.contains(repeat));
+    let inside = form.definition().fields.iter().filter(of_repeat).map(|field| field.path.clone());
+    named.iter().cloned().chain(inside).collect()
 }
 
 /// The pairs that somebody has said to be different, among the records that are shown.
@@ -139,25 +146,37 @@ fn apart(tx: &Connection, proposal: &Proposal, row: &DoubleRow) -> Result<Vec<Ap
 }
 
 impl Store {
-    /// One proposal side by side, as far as `user` may see it.
+    /// One proposal side by side, as far as `user` may see it. Fields, or repeats with all that is in them, which are
+    /// `revealed` stand in clear, and that is logged for each of the records.
     ///
     /// # Errors
     /// `double_unknown`; else what the database said.
-    pub fn double_page(&self, user: UserId, id: &str, language: &str) -> Result<DoublePage, StoreError> {
-        self.read(|tx| {
+    pub fn double_page(
+        &self,
+        user: UserId,
+        id: &str,
+        language: &str,
+        revealed: &BTreeSet<String>,
+    ) -> Result<DoublePage, StoreError> {
+        let page = self.read(|tx| {
             let proposal = proposal(tx, id)?;
             let double = Eyes::of(tx, user).row(&proposal)?.ok_or_else(|| unknown(id))?;
             let form: Arc<Form> =
                 self.current_form(tx, &proposal.kind)?.ok_or_else(|| StoreError::corrupt("form", &proposal.kind))?;
-            let sides = double.records.iter().map(|record| Side::of(tx, &form, &record.id));
+            let revealed = &within(&form, revealed);
+            let sides = double.records.iter().map(|record| Side::of(tx, &form, &record.id, revealed));
             let sides = sides.collect::<Result<Vec<_>, _>>()?;
             Ok(DoublePage {
                 apart: apart(tx, &proposal, &double)?,
                 form_version: form.definition().version.clone(),
-                fields: fields(&form, &sides, language),
+                fields: fields(&form, &sides, language, revealed),
                 heads: sides.into_iter().map(|side| side.heads).collect(),
                 double,
             })
-        })
+        })?;
+        for record in &page.double.records {
+            self.log_reveal(user, &record.id, revealed)?;
+        }
+        Ok(page)
     }
 }

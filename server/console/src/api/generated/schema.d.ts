@@ -600,6 +600,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/quarantine/decisions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Decides on many quarantined changes, each in a transaction of its own: what became of each stands in the answer. */
+        post: operations["decide_quarantined"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/quarantine/{id}": {
         parameters: {
             query?: never;
@@ -1074,7 +1091,7 @@ export interface components {
         /** @description A row of the audit log. */
         AuditBody: {
             /** @enum {string} */
-            action: "login" | "login_refused" | "code_refused" | "recovery_code" | "logout" | "sessions_ended" | "password_changed" | "password_reset" | "second_factor" | "second_factor_reset" | "user_added" | "user_transferred" | "user_disabled" | "roles_given" | "roles_taken" | "enrolment" | "revoke" | "setting" | "approve" | "return" | "void" | "archive" | "reinstate" | "choose" | "edit" | "reveal" | "admit" | "move" | "purge" | "double" | "no_double" | "double_undone" | "publish_form" | "export" | "restored_confirm" | "root_announced" | "root_took_over";
+            action: "login" | "login_refused" | "code_refused" | "recovery_code" | "logout" | "sessions_ended" | "password_changed" | "password_reset" | "second_factor" | "second_factor_reset" | "user_added" | "user_transferred" | "user_disabled" | "roles_given" | "roles_taken" | "enrolment" | "revoke" | "setting" | "approve" | "return" | "void" | "archive" | "reinstate" | "choose" | "edit" | "reveal" | "admit" | "put_away" | "take_up" | "move" | "purge" | "double" | "no_double" | "double_undone" | "publish_form" | "export" | "restored_confirm" | "root_announced" | "root_took_over";
             /** @description Names of fields, units, an address; no values. */
             detail: string;
             /**
@@ -1525,6 +1542,24 @@ export interface components {
             secret: string;
             /** @description For an authenticator app: `otpauth://totp/…`. */
             uri: string;
+        };
+        /** @description What became of one. */
+        FateBody: {
+            /** @description It was done, also where it was taken with an earlier one of the request that it had waited for. */
+            done: boolean;
+            /**
+             * Format: int64
+             * @description Its number.
+             */
+            id: number;
+            problem?: components["schemas"]["ProblemBody"] | null;
+        };
+        /** @description What is to become of quarantined changes. */
+        FatesRequest: {
+            /** @description `admit`, `leave` (put away: listed apart, can still be admitted) or `take_up` (again). */
+            decision: string;
+            /** @description Numbers of 1 to 200 changes. */
+            ids: number[];
         };
         /** @description A field of a form. */
         FieldBody: {
@@ -2033,6 +2068,11 @@ export interface components {
             id: number;
             /** @description Kind of the record. */
             kind: string;
+            /**
+             * Format: int64
+             * @description When a supervisor put it away, milliseconds since 1970 UTC: it is listed apart, and can still be admitted.
+             */
+            left_ms?: number | null;
             /** @description Stable word, such as `role`, `after_submission`, `depends_on_quarantined`, `revoked`, `foreign_unit`. */
             reason: string;
             /**
@@ -2055,6 +2095,8 @@ export interface components {
         QuarantinePage: components["schemas"]["QuarantineItem"] & {
             /** @description It can be admitted now. */
             admissible: boolean;
+            /** @description Fields of `writes` that are masked here, by path without rows: ask for one with `reveal`. */
+            masked: string[];
             /** @description What it would write, as far as it waits; sensitive answers are masked. `before` is what stands there now. */
             writes: components["schemas"]["WrotePage"][];
         };
@@ -3125,7 +3167,10 @@ export interface operations {
     };
     double: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Fields to show in clear, by path without rows, comma-separated. It is logged. */
+                reveal?: string;
+            };
             header?: never;
             path: {
                 id: string;
@@ -4032,6 +4077,8 @@ export interface operations {
             query?: {
                 /** @description Number of the last one of the page before. */
                 after?: number;
+                /** @description What was put away, in place of what waits for a decision. */
+                left?: boolean;
             };
             header?: never;
             path?: never;
@@ -4049,9 +4096,45 @@ export interface operations {
             };
         };
     };
-    quarantined: {
+    decide_quarantined: {
         parameters: {
             query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["FatesRequest"];
+            };
+        };
+        responses: {
+            /** @description In the order of the request; `problem` has the words of `/quarantine/{id}/admit` */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FateBody"][];
+                };
+            };
+            /** @description `request_malformed` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    quarantined: {
+        parameters: {
+            query?: {
+                /** @description Fields to show in clear, by path without rows, comma-separated. It is logged. */
+                reveal?: string;
+            };
             header?: never;
             path: {
                 id: string;
