@@ -38,7 +38,7 @@ export const consoleTheme: ThemeConfig = {
   components: {
     // What is chosen stands in a box of its own: letters of 13 px need 16 of its lines.
     Select: { multipleItemHeightSM: 18 },
-    Table: { cellPaddingBlockSM: 3, cellPaddingInlineSM: 8, headerColor: '#333a42' },
+    Table: { cellPaddingBlockSM: 3, cellPaddingInlineSM: 8, headerColor: '#333a42', rowSelectedBg: '#f2f7fd', rowSelectedHoverBg: '#e3eefb' },
     Menu: { itemHeight: 30, itemSelectedBg: '#e3eefb', itemSelectedColor: '#08386a' },
   },
 };

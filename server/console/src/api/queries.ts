@@ -74,11 +74,16 @@ export const useQuarantine = (after: number, left: boolean) =>
     queryFn: () => answer(api.GET('/quarantine', { params: { query: { after, left } } })),
   });
 
+/** Kept while it is open only: what was decided waits no more, and nothing is to be found under its number. */
 export const useQuarantined = (id: number) =>
   useQuery({
-    queryKey: ['quarantined', id],
+    queryKey: ['quarantined', id], gcTime: 0,
     queryFn: () => answer(api.GET('/quarantine/{id}', { params: { path: { id: String(id) } } })),
   });
+
+/** The change with some masked fields in clear; the server logs who saw them. Kept nowhere. */
+export const revealQuarantined = (id: number, fields: string[]) =>
+  answer(api.GET('/quarantine/{id}', { params: { path: { id: String(id) }, query: { reveal: fields.join(',') } } }));
 
 export const useDevices = () => useQuery({ queryKey: ['devices'], queryFn: () => answer(api.GET('/devices')) });
 
@@ -108,6 +113,10 @@ export const useDoubles = (query: DoublesQuery) =>
 
 export const useDouble = (id: string) =>
   useQuery({ queryKey: ['double', id], queryFn: () => answer(api.GET('/doubles/{id}', { params: { path: { id } } })), staleTime: 0 });
+
+/** The proposal with some masked fields in clear, of all its records; the server logs who saw them. Kept nowhere. */
+export const revealDouble = (id: string, fields: string[]) =>
+  answer(api.GET('/doubles/{id}', { params: { path: { id }, query: { reveal: fields.join(',') } } }));
 
 /** What was decided about doubles, newest first. */
 export const useDecidedDoubles = (after: number | undefined) =>

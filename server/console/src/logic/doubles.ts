@@ -1,5 +1,7 @@
 /** Proposals of doubles as a supervisor sees them. */
 import type { Shapes } from '../api/client';
+import { say } from '../i18n';
+import { answerAt, fieldLabel, shown, type KindForm } from './values';
 
 type Row = Shapes['DoubleRow'];
 
@@ -20,4 +22,14 @@ export function proposalsOf(rows: Row[]): Proposal[] {
     else found.set(key, { ...row, persons: 1 });
   }
   return [...found.values()];
+}
+
+/** A row of a repeat in one line: its answers with their questions. What the form computes and gives no name is left out. */
+export function rowText(form: KindForm, repeat: string, row: unknown): string {
+  const asked = form.fields.filter((field) => field.repeat === repeat && Object.values(field.label).some((label) => label !== ''));
+  const told = asked.flatMap((field) => {
+    const answer = answerAt(row, field.path.slice(repeat.length + 1));
+    return answer === undefined || answer === null || answer === '' ? [] : [say('named', { name: fieldLabel(field, field.path) }) + shown(form, field, answer)];
+  });
+  return told.join(' · ') || '—';
 }

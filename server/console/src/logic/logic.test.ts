@@ -2,9 +2,10 @@ import { beforeAll, describe, expect, test } from 'vitest';
 
 import { setLanguage } from '../i18n';
 import { bounds, pointsOption, spotsOf, spotWidth, unitsOption } from './charts';
-import { proposalsOf } from './doubles';
+import { proposalsOf, rowText } from './doubles';
 import { choicesOf, choosing, filtersOf, rangeOf, rangeText, searchOf, withChoices } from './filters';
 import { events, movedOn } from './history';
+import { fatesOf, oldestFirst, reasonKey } from './quarantine';
 import { sectionsOf, hasAnswers } from './sections';
 import { answerAt, fen, fieldLabel, moment, shown, withoutRows, yuan, type Field, type KindForm } from './values';
 
@@ -109,6 +110,20 @@ describe('doubles', () => {
     const found = proposalsOf([row('p', ['a', 'b']), row('q', ['b', 'a']), row('r', ['a', 'c']), row('s', ['a', 'b'], 1)]);
     expect(found.map(({ id, persons }) => [id, persons])).toEqual([['p', 2], ['r', 1], ['s', 1]]);
   });
+
+  test('a row says its own answers, not those of rows within it', () => {
+    const form = { ...FORM, fields: [...FORM.fields, field('members/work/sex', { repeat: 'members', choices: 'sex' }), field('members/total', { repeat: 'members', label: {} as Field['label'] })] };
+    expect(rowText(form, 'members', { name: '扎西', work: { sex: '1' }, total: 5, skills: [{ word: 'x' }] })).toBe('members/name：扎西 · members/work/sex：男');
+    expect(rowText(form, 'members', { name: null })).toBe('—');
+  });
+});
+
+describe('quarantine', () => {
+  test('what was put away can be taken up again', () => expect([fatesOf(false), fatesOf(true)]).toEqual([['admit', 'leave'], ['admit', 'take_up']]));
+
+  test('causes are decided before what builds on them', () => expect(oldestFirst([{ id: 12 }, { id: 3 }, { id: 7 }]).map(({ id }) => id)).toEqual([3, 7, 12]));
+
+  test('a reason that this console does not know is another one', () => expect([reasonKey('role'), reasonKey('moon')]).toEqual(['quarantine.reason.role', 'quarantine.reason.other']));
 });
 
 describe('charts', () => {

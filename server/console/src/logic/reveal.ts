@@ -2,17 +2,35 @@
 import type { Shapes } from '../api/client';
 import { withoutRows, type Answer } from './values';
 
-type Page = Pick<Shapes['RecordPage'], 'id' | 'heads' | 'form_version' | 'state' | 'reviews'>;
+type RecordPage = Pick<Shapes['RecordPage'], 'id' | 'heads' | 'form_version' | 'state' | 'reviews'>;
+type DoublePage = Pick<Shapes['DoublePage'], 'id' | 'heads' | 'form_version' | 'records' | 'more' | 'elsewhere' | 'apart'>;
+type QuarantinePage = Pick<Shapes['QuarantinePage'], 'id' | 'here' | 'reason' | 'fields' | 'left_ms' | 'admissible' | 'writes'>;
 
 /**
  * What two pages of a record have in common that differ in nothing but masks. A decision moves no heads, and a new form
  * version neither, yet they change what is compared with what was approved, and which answers there are.
  */
-export function readingOf(page: Page, language: string): string {
-  return JSON.stringify([page.id, page.heads, page.form_version, page.state, page.reviews.length, language]);
+export function readingOf(page: RecordPage): string {
+  return JSON.stringify([page.id, page.heads, page.form_version, page.state, page.reviews.length]);
+}
+
+/** The same of a proposal of doubles. */
+export function readingOfDouble(page: DoublePage): string {
+  const records = page.records.map(({ id, state, decidable }) => [id, state, decidable]);
+  return JSON.stringify([page.id, page.heads, page.form_version, records, page.more, page.elsewhere, page.apart]);
 }
 
 const isEmpty = (answer: Answer): boolean => answer === null || answer === undefined || answer === '';
+
+/**
+ * The same of a quarantined change. Its page tells no heads of the record: what stands there now is compared itself, but
+ * for fields that are `masked` on one of the two pages.
+ */
+export function readingOfQuarantined(page: QuarantinePage, masked: readonly string[]): string {
+  const writes = page.writes.map(({ path, chosen, value, before }) =>
+    masked.includes(withoutRows(path)) ? [path, chosen, isEmpty(value), isEmpty(before)] : [path, chosen, value, before]);
+  return JSON.stringify([page.id, page.here, page.reason, page.fields, page.left_ms, page.admissible, writes]);
+}
 
 /** The field to be asked for where these answers are shown masked. An answer that is not there has no mask. */
 export function maskedField(masked: readonly string[], path: string, answers: readonly Answer[]): string | undefined {

@@ -4,16 +4,18 @@ import { useTranslation } from 'react-i18next';
 import { Link, useSearchParams } from 'react-router';
 
 import { answer, api, type Shapes } from '../api/client';
-import { queryClient, useDecidedDoubles, useDouble, useDoubles, useKind, useKinds } from '../api/queries';
+import { queryClient, revealDouble, useDecidedDoubles, useDouble, useDoubles, useKind, useKinds } from '../api/queries';
 import { enumerated, pick } from '../i18n';
 import { useAddress } from '../logic/address';
-import { proposalsOf, type Proposal } from '../logic/doubles';
+import { proposalsOf, rowText, type Proposal } from '../logic/doubles';
+import { readingOfDouble } from '../logic/reveal';
 import { useRowKeys } from '../logic/row-keys';
 import { fieldsByPath, moment, shown, type KindForm } from '../logic/values';
 import { Failed, sentence } from '../parts/failed';
 import { Pager } from '../parts/pager';
 import { UnitPicker } from '../parts/record-filters';
 import { rowTitle, untitled } from '../parts/related';
+import { RevealButton, useReveal, type Show } from '../parts/reveal';
 import { StateTag, stateKey } from '../parts/state-tag';
 import { Wait } from '../parts/wait';
 
@@ -86,11 +88,13 @@ function SideBySide({ id, close }: { id: string; close: () => void }) {
   const double = useDouble(id);
   const form = useKind(double.data?.kind);
   const [all, setAll] = useState(false);
-  if (double.error) return <Failed error={double.error} again={() => void double.refetch()} />;
-  if (!double.data || !form.data) return <Wait />;
+  const refresh = () => void double.refetch();
+  const { page: seen, show } = useReveal({ page: double.data, reading: readingOfDouble, ask: (fields) => revealDouble(id, fields), moved: 'reveal.moved', refresh });
+  if (double.error) return <Failed error={double.error} again={refresh} />;
+  if (!double.data || !seen || !form.data) return <Wait />;
   const page = double.data;
-  const told = page.fields.filter((field) => field.differs || field.identifies);
-  const fields = all ? page.fields : told;
+  const told = seen.fields.filter((field) => field.differs || field.identifies);
+  const fields = all ? seen.fields : told;
   return (
     <section className="card" aria-label={t('doubles.compare')}>
       <h2>
@@ -117,7 +121,7 @@ function SideBySide({ id, close }: { id: string; close: () => void }) {
           </thead>
           <tbody>
             {fields.map((field) => (
-              <CompareRow key={field.path} field={field} form={form.data} />
+              <CompareRow key={field.path} field={field} form={form.data} show={show} />
             ))}
           </tbody>
         </table>
@@ -128,18 +132,19 @@ function SideBySide({ id, close }: { id: string; close: () => void }) {
   );
 }
 
-function CompareRow({ field, form }: { field: OneField; form: KindForm }) {
+function CompareRow({ field, form, show }: { field: OneField; form: KindForm; show: Show }) {
   const { t } = useTranslation();
   const known = fieldsByPath(form).get(field.path);
-  const text = (value: unknown, at: number): string => {
-    if (Array.isArray(value) && !known) return t('doubles.rows', { count: value.length });
-    return field.texts[at] ?? shown(form, known, value);
+  const text = (value: unknown, at: number): React.ReactNode => {
+    if (!Array.isArray(value) || known) return field.texts[at] ?? shown(form, known, value);
+    if (field.masked) return t('doubles.rows', { count: value.length });
+    return <ol className="compare-rows">{value.map((row, place) => <li key={`${place} ${JSON.stringify(row)}`}>{rowText(form, field.path, row)}</li>)}</ol>;
   };
   return (
-    <tr className={field.differs ? 'differs' : undefined}>
+    <tr className={field.differs ? 'differs' : undefined} tabIndex={-1}>
       <th scope="row">
         {field.differs && <span aria-hidden="true">≠ </span>}
-        {field.label}
+        {field.label} {field.masked && <RevealButton field={field.path} label={field.label} show={show} />}
       </th>
       {field.values.map((value, at) => (
         // The columns stand in the order of the records and never move.

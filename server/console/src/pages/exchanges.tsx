@@ -6,6 +6,7 @@ import type { Shapes } from '../api/client';
 import { useDevices, useExchange, useExchanges, useKind, useKinds } from '../api/queries';
 import { enumerated, pick } from '../i18n';
 import { useAddress } from '../logic/address';
+import { reasonKey } from '../logic/quarantine';
 import { useRowKeys } from '../logic/row-keys';
 import { fieldLabel, fieldsByPath, moment, withoutRows } from '../logic/values';
 import { Failed } from '../parts/failed';
@@ -14,7 +15,6 @@ import { UnitPicker } from '../parts/record-filters';
 import { rowTitle } from '../parts/related';
 import { StateTag } from '../parts/state-tag';
 import { Wait } from '../parts/wait';
-import { reasonKey } from './quarantine';
 
 type Row = Shapes['ExchangeRow'];
 type OneRecord = Shapes['ExchangeRecord'];

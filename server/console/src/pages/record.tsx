@@ -4,11 +4,12 @@ import { useTranslation } from 'react-i18next';
 import { Link, useLocation, useNavigate, useParams, useSearchParams } from 'react-router';
 
 import { answer, api, type Shapes } from '../api/client';
-import { queryClient, useKind, useRecord } from '../api/queries';
+import { queryClient, reveal, useKind, useRecord } from '../api/queries';
 import { pick } from '../i18n';
 import { filtersOf } from '../logic/filters';
 import { movedOn } from '../logic/history';
 import { useKeys } from '../logic/keys';
+import { readingOf } from '../logic/reveal';
 import { useNeighbours, type Neighbours } from '../logic/walk';
 import { answerAt, moment, shown as asText, type KindForm } from '../logic/values';
 import { Amended } from '../parts/amended';
@@ -80,7 +81,7 @@ function OneRecord({ id, kind, neighbours }: Props) {
     await queryClient.invalidateQueries({ queryKey: ['kinds'] });
   };
   const refresh = () => void record.refetch();
-  const { page: seen, show } = useReveal(page, refresh);
+  const { page: seen, show } = useReveal({ page, reading: readingOf, ask: (fields) => reveal(id, fields), moved: 'record.reveal_moved', refresh });
   const decisions = useDecisions({ page, decided, next: go(neighbours.next), refresh });
   const focus = (place: string) => () => document.getElementById(place)?.focus();
   useKeys({

@@ -1,5 +1,5 @@
 import { Button, Table, type TableColumnsType, type TableProps } from 'antd';
-import { useEffect, useMemo, useRef, useState } from 'react';
+import { useEffect, useMemo, useRef } from 'react';
 import { useTranslation } from 'react-i18next';
 import { Link, useLocation, useNavigate, useParams, useSearchParams } from 'react-router';
 
@@ -8,6 +8,7 @@ import { useKind, useRecords } from '../api/queries';
 import { pick } from '../i18n';
 import { choosing, filtersOf, searchOf, SORT_DEFAULT, type Filters } from '../logic/filters';
 import { useKeys } from '../logic/keys';
+import { usePicked } from '../logic/picked';
 import { useRowKeys } from '../logic/row-keys';
 import { forgetWalks } from '../logic/walk';
 import { fieldLabel, fieldsByPath, moment, shown, type KindForm } from '../logic/values';
@@ -78,18 +79,6 @@ export default function Records() {
       </div>
     </div>
   );
-}
-
-/** Records that are picked for one decision on all of them; another list begins with none. */
-function usePicked(rows: Row[] | undefined, search: URLSearchParams) {
-  const [picked, setPicked] = useState<Row[]>([]);
-  useEffect(() => setPicked([]), [search]);
-  /** Picks the row that has the keyboard, or lets it go. */
-  const turn = (): void => {
-    const row = rows?.find((one) => `row-${one.id}` === document.activeElement?.id);
-    if (row) setPicked(picked.some((one) => one.id === row.id) ? picked.filter((one) => one.id !== row.id) : [...picked, row]);
-  };
-  return { picked, setPicked, turn };
 }
 
 interface TableProps_ {

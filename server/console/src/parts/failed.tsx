@@ -5,7 +5,9 @@ import { ApiProblem, NotReached } from '../api/client';
 import { say, type Key } from '../i18n';
 
 /** What the console says in its own words: the server's are for whoever calls its API. */
-const OWN: Record<string, Key> = { heads_moved: 'error.heads_moved', wrong_state: 'error.wrong_state', signed_out: 'error.signed_out' };
+const OWN: Record<string, Key> = {
+  heads_moved: 'error.heads_moved', wrong_state: 'error.wrong_state', signed_out: 'error.signed_out', quarantine_unknown: 'error.quarantine_unknown',
+};
 
 /** What the server said, in words that fit what is on the screen. */
 export function told(word: string, title: string): string {

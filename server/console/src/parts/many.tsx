@@ -90,22 +90,35 @@ function Ask({ kind, decision, picked, close, cancel }: AskProps) {
         </Form>
       )}
       {error !== undefined && <Failed error={error} />}
-      <Picked kind={kind} rows={rows} results={results} />
+      <PickedRecords kind={kind} rows={rows} results={results} />
     </Modal>
   );
 }
 
-/** What was picked, and then what became of each; what was not decided stands first. */
-function Picked({ kind, rows, results }: { kind: string; rows: Row[]; results: Result[] | undefined }) {
+function PickedRecords({ kind, rows, results }: { kind: string; rows: Row[]; results: Result[] | undefined }) {
   const { t } = useTranslation();
   const form = useKind(kind);
-  const found = new Map((results ?? []).map((result) => [result.id, result]));
-  const refused = (row: Row) => (found.get(row.id)?.problem ? 0 : 1);
+  const state = (row: Row) => results?.find((result) => result.id === row.id)?.state ?? row.state;
   const columns: TableColumnsType<Row> = [
     { key: 'name', title: t('many.record'), render: (_, row) => rowTitle(form.data, row) },
     { key: 'unit', title: t('column.unit'), dataIndex: 'unit_name' },
-    { key: 'state', title: t('column.state'), width: 110, render: (_, row) => <StateTag state={found.get(row.id)?.state ?? row.state} /> },
+    { key: 'state', title: t('column.state'), width: 110, render: (_, row) => <StateTag state={state(row)} /> },
   ];
+  return <Picked<Row> rows={rows} columns={columns} results={results} />;
+}
+
+interface PickedProps<Row> {
+  rows: Row[];
+  columns: TableColumnsType<Row>;
+  /** After the decision. */
+  results: { id: string | number; problem?: Shapes['ProblemBody'] | null }[] | undefined;
+}
+
+/** What was picked, and then what became of each; what was not decided stands first. */
+export function Picked<Row extends { id: string | number }>({ rows, columns, results }: PickedProps<Row>) {
+  const { t } = useTranslation();
+  const found = new Map((results ?? []).map((result) => [result.id, result]));
+  const refused = (row: Row) => (found.get(row.id)?.problem ? 0 : 1);
   const outcome = {
     key: 'outcome', title: t('many.outcome'), width: 240,
     render: (_: unknown, row: Row) => {
@@ -114,7 +127,10 @@ function Picked({ kind, rows, results }: { kind: string; rows: Row[]; results: R
     },
   };
   return (
-    <Table<Row> size="small" rowKey="id" pagination={false} scroll={{ y: 300 }} columns={results ? [...columns, outcome] : columns}
-      dataSource={results ? [...rows].sort((one, other) => refused(one) - refused(other)) : rows} />
+    // antd's own scrolling takes no keyboard.
+    <div className="picked" tabIndex={0} role="group" aria-label={t('many.list')}>
+      <Table<Row> size="small" rowKey="id" pagination={false} columns={results ? [...columns, outcome] : columns}
+        dataSource={results ? [...rows].sort((one, other) => refused(one) - refused(other)) : rows} />
+    </div>
   );
 }

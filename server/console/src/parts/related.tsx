@@ -48,11 +48,15 @@ export function Related({ page }: { page: Shapes['RecordPage'] }) {
 /** A record whose listed answers are all empty; so much of its id tells it from others. */
 export const untitled = (id: string): string => say('record.untitled', { id: id.slice(0, 8) });
 
+/** The first listed answers, as far as there are any. */
+export function listedAnswers(form: KindForm | undefined, values: Record<string, unknown> | null): string {
+  const listed = (form?.fields ?? []).filter((field) => field.list && !field.repeat && values?.[field.path] !== undefined);
+  return listed.slice(0, 2).map((field) => shown(form, field, values?.[field.path])).join(' · ');
+}
+
 /** A record by its first listed answers. */
 export function rowTitle(form: KindForm | undefined, row: Pick<Row, 'id' | 'values'>): string {
-  const values = row.values as Record<string, unknown>;
-  const listed = (form?.fields ?? []).filter((field) => field.list && !field.repeat && values[field.path] !== undefined);
-  return listed.slice(0, 2).map((field) => shown(form, field, values[field.path])).join(' · ') || untitled(row.id);
+  return listedAnswers(form, row.values) || untitled(row.id);
 }
 
 function RelatedLink({ row }: { row: Row }) {

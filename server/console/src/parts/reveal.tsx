@@ -2,42 +2,49 @@ import { App, Button } from 'antd';
 import { useEffect, useRef, useState } from 'react';
 import { useTranslation } from 'react-i18next';
 
-import type { Shapes } from '../api/client';
-import { reveal } from '../api/queries';
-import { language } from '../i18n';
-import { readingOf } from '../logic/reveal';
+import { language, say, type Key } from '../i18n';
 import { sentence } from './failed';
-
-type Page = Shapes['RecordPage'];
 
 /** Asks for a masked field, by path without rows. `place` takes the focus of the button, which goes. */
 export type Show = (field: string, place: HTMLElement | null) => void;
 
+interface Masked<Page> {
+  page: Page | undefined;
+  /** What two pages have in common that differ in nothing but masks. */
+  reading: (page: Page) => string;
+  /** Asks for the page with these fields in clear. */
+  ask: (fields: string[]) => Promise<Page>;
+  /** Said where the page has moved on since it was read. */
+  moved: Key;
+  refresh: () => void;
+}
+
 /**
- * The record with what its reader asked to see; the server logs that. It is kept nowhere but here, and shown only beside
- * the page for which it was asked: else what is read would not be what a decision names.
+ * A page with what its reader asked to see; the server logs that. It is kept nowhere but here, and shown only beside the
+ * page for which it was asked: else what is read would not be what is decided on.
  */
-export function useReveal(page: Page | undefined, refresh: () => void) {
-  const { t } = useTranslation();
+export function useReveal<Page>({ page, reading, ask, moved, refresh }: Masked<Page>) {
   const { message } = App.useApp();
+  // Labels come with the page.
+  const inLanguage = (one: Page): string => `${language()} ${reading(one)}`;
   const [seen, setSeen] = useState<{ reading: string; fields: string[]; page: Page }>();
   const waiting = useRef(new Set<string>());
   const place = useRef<HTMLElement>(null);
-  const reading = page && readingOf(page, language());
-  const open = seen?.reading === reading ? seen : undefined;
+  const read = page && inLanguage(page);
+  const open = seen?.reading === read ? seen : undefined;
   useEffect(() => {
     // Whoever has gone on meanwhile is left where he is.
     if ((document.activeElement ?? document.body) !== document.body) return;
     place.current?.focus({ preventScroll: true });
     place.current = null;
   }, [seen]);
-  const ask = async (id: string, was: string, field: string): Promise<void> => {
+  const fetch = async (was: string, field: string): Promise<void> => {
     waiting.current.add(field);
     const fields = [...new Set([...(open?.fields ?? []), ...waiting.current])];
     try {
-      const answered = await reveal(id, fields);
-      if (readingOf(answered, language()) !== was) {
-        message.warning(t('record.reveal_moved'));
+      const answered = await ask(fields);
+      if (inLanguage(answered) !== was) {
+        message.warning(say(moved));
         refresh();
         return;
       }
@@ -50,9 +57,9 @@ export function useReveal(page: Page | undefined, refresh: () => void) {
     }
   };
   const show: Show = (field, here) => {
-    if (!page || reading === undefined) return;
+    if (read === undefined) return;
     place.current = here;
-    void ask(page.id, reading, field);
+    void fetch(read, field);
   };
   return { page: open?.page ?? page, show };
 }

@@ -73,7 +73,7 @@ export function WroteList({ wrote, form, masked = [], show }: WroteProps) {
   return (
     <ul className="wrote">
       {shownOnes.map((one, at) => (
-        <li key={`${one.path} ${at}`}>
+        <li key={`${one.path} ${at}`} tabIndex={-1}>
           <OneWrote one={one} form={form} field={fields.get(withoutRows(one.path))} hidden={hidden.get(at)} show={show} />
         </li>
       ))}
