@@ -118,6 +118,15 @@ fn item(row: &QuarantineRow, here: bool, values: Json) -> QuarantineItem {
     }
 }
 
+/// What a change would write, as far as it waits: not what its author has issued again.
+fn waiting_edits(around: &Around, document: &Document, form: &Form, row: &QuarantineRow) -> Vec<Edit> {
+    let mut edits = around.edits(document, form, &row.hash, &row.bytes).unwrap_or_default();
+    if row.again.is_some() {
+        edits.retain(|edit| row.fields.contains(&edit.path().to_string()));
+    }
+    edits
+}
+
 /// Adds what edits would write outside rows.
 fn add_written(values: &mut Values, edits: &[Edit]) {
     for edit in edits {
@@ -243,8 +252,7 @@ impl Store {
         let mut values = Values::default();
         for one in around.rows.iter().filter(|one| one.waits()).take(FIRST_MAX) {
             if decides(tx, user, &one.unit, &one.area)? {
-                let edits = around.edits(&document, &form, &one.hash, &one.bytes);
-                add_written(&mut values, &edits.unwrap_or_default());
+                add_written(&mut values, &waiting_edits(&around, &document, &form, one));
             }
         }
         Ok((false, listed::cells(&form, &values)))
@@ -283,12 +291,9 @@ impl Store {
         };
         let now = if item.here { document.read(form.definition()) } else { Values::default() };
         let around = Around::of(tx, row.record)?;
-        let mut edits = around.edits(&document, &form, &row.hash, &row.bytes).unwrap_or_default();
+        let edits = waiting_edits(&around, &document, &form, &row);
         let admissible = match row.again {
-            Some(again) => {
-                edits.retain(|edit| row.fields.contains(&edit.path().to_string()));
-                document.contains(&again)
-            }
+            Some(again) => document.contains(&again),
             None => intake::admit(&mut document, form.definition(), &row.bytes, None).is_ok(),
         };
         let writes = writes(&Pager::new(tx, &form, language, revealed), &edits, &now);
