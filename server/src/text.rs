@@ -137,9 +137,10 @@ const CATALOGUE: &[(&str, &str, &str)] = &[
     ("cli device", "设备", "Devices"),
     (
         "cli device enrol",
-        "生成注册链接和二维码：一次有效，24 小时内",
-        "Make an enrolment link and QR code: works once, for 24 hours",
+        "生成注册链接和二维码：一次有效，该用户尚未使用的旧链接随即失效",
+        "Make an enrolment link and QR code: works once; an unused one of this user works no longer",
     ),
+    ("cli device enrol --days", "链接的有效天数，1–30", "Days for which the link works, 1 to 30"),
     ("cli device enrol --png", "把二维码存为图片", "Write the QR code as a picture"),
     (
         "cli device enrol --address",
@@ -265,8 +266,8 @@ const CATALOGUE: &[(&str, &str, &str)] = &[
     ),
     (
         "enrol_link",
-        "{name} 的注册链接（一次有效，24 小时内）：",
-        "Enrolment link for {name} (works once, for 24 hours):",
+        "{name} 的注册链接（一次有效，{time} 前）：",
+        "Enrolment link for {name} (works once, until {time}):",
     ),
     ("device_revoked", "设备 {device} 已停用", "device {device} is revoked"),
     ("device_revoked_before", "设备 {device} 先前已停用", "device {device} was revoked before"),
@@ -476,6 +477,8 @@ const CATALOGUE: &[(&str, &str, &str)] = &[
     ),
     ("too_many_attempts", "尝试次数过多，请 15 分钟后再试。", "Too many attempts; try again in 15 minutes."),
     ("internal", "服务器内部出错，请联系管理员。", "The server failed inside; tell an administrator."),
+    ("days_out_of_range", "有效天数须为 1 至 {max}。", "Links work for 1 to {max} days."),
+    ("method_not_here", "这个地址不接受这种请求。", "This address does not take requests of this kind."),
     ("address_not_here", "没有这个地址。", "There is no such address."),
     ("request_malformed", "请求有误：{detail}", "The request is malformed: {detail}"),
     ("not_supervisor", "您在单位 {unit} 没有审核权限。", "You may not decide on records of unit {unit}."),

@@ -114,7 +114,7 @@ impl Inside {
     }
 
     pub(crate) fn link(&self, login: &str) -> String {
-        let code = self.store.new_enrolment(login).unwrap().code;
+        let code = self.store.new_enrolment(login, 1).unwrap().code;
         fieldbook_server::link::enrolment("127.0.0.1:1", &self.store.identity().root_public(), &code)
     }
 

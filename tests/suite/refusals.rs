@@ -251,13 +251,13 @@ fn an_enrolment_code_is_refused_after_a_day() {
     let drawn = |hours: i64| {
         let clock = Arc::new(Ago(hours * HOUR_MS));
         let store = Store::open(&data, None, clock, Arc::new(SystemRandom)).unwrap();
-        link.replace(&code, &store.new_enrolment("duojie").unwrap().code)
+        link.replace(&code, &store.new_enrolment("duojie", 1).unwrap().code)
     };
     let (late, in_time) = (drawn(25), drawn(23));
     let book: Arc<Fieldbook> = super::office::open(&office.world.home("late")).unwrap();
     let error = book.enrol(&late, "test").unwrap_err();
     assert_eq!(error.kind, ErrorKind::Refused, "{error:?}");
-    assert!(error.message.contains("24 hours"), "{error}");
+    assert!(error.message.contains("expired"), "{error}");
     assert!(book.status().unwrap().enrolment.is_none(), "nothing half");
     assert_eq!(book.sync(&(), &Default::default()).unwrap_err().kind, ErrorKind::NotEnrolled);
     assert_eq!(book.enrol(&in_time, "test").unwrap().user_name, "多杰");

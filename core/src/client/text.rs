@@ -70,7 +70,7 @@ catalogue! {
     /// The phone has an owner already.
     AlreadyEnrolled "这台手机已经绑定给“{0}”。要换人使用，请先由管理员停用。" "This phone is enrolled for {0} already. To give it to someone else, an administrator must revoke it first.";
     /// The code is unknown, used, or too old.
-    CodeRefused "绑定码无效、已经用过或已过期（24 小时）。请向管理员要一个新的。" "The enrolment code is unknown, used or older than 24 hours. Ask the administrator for a new one.";
+    CodeRefused "绑定码无效、已经用过、已过期或已被新的代替。请向管理员要一个新的。" "The enrolment code is unknown, used, expired or replaced by a newer one. Ask the administrator for a new one.";
     /// The server's answer to an enrolment does not hold.
     BadEnrolment "服务器的绑定应答有误（{0}），没有绑定。请联系管理员。" "The server's enrolment answer does not hold ({0}); nothing was enrolled. Tell the administrator.";
     /// Not enrolled yet.

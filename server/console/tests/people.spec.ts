@@ -56,7 +56,7 @@ test('a staff list is looked at, mended, added, and printed', async ({ page }) =
   const list = page.getByRole('dialog', { name: '导入人员名单' });
   const question = page.getByRole('dialog', { name: '绑定单还没有打印，仍要关闭？' });
   await page.keyboard.press('Escape');
-  await expect(question).toContainText('在“人员”页逐人办理');
+  await expect(question).toContainText('在“人员”页用“补打绑定单”');
   await expect(question.getByRole('button', { name: '返回打印' })).toBeFocused();
   await accessible(page);
   await question.getByRole('button', { name: '返回打印' }).click();
@@ -68,6 +68,40 @@ test('a staff list is looked at, mended, added, and printed', async ({ page }) =
   await list.getByRole('button', { name: /^关\s*闭$/ }).last().click();
   await expect(list).toBeHidden();
   await expect(page.locator('.sheet-card')).toHaveCount(0);
+});
+
+test('a lost sheet is made anew, and its links work no longer', async ({ page, stage }) => {
+  stage.user('扎西才让', 'zhaxicairang', '632323103', 'field');
+  const lost = stage.invite('zhaxicairang');
+  await page.goto('/people?unit=632323103');
+  const row = page.getByRole('row', { name: /zhaxicairang/ });
+  await expect(row).toContainText('二维码');
+  await page.getByRole('button', { name: '补打绑定单' }).click();
+  const dialog = page.getByRole('dialog', { name: '补打绑定单' });
+  await expect(dialog.getByRole('checkbox', { name: '选择扎西才让' })).toBeChecked();
+  await accessible(page);
+  await picture(page, 'people-sheet');
+  await dialog.getByRole('checkbox', { name: '全选' }).check();
+  await dialog.getByRole('checkbox', { name: '全选' }).uncheck();
+  await expect(dialog.getByRole('button', { name: '生成 0 张' })).toBeDisabled();
+  await dialog.getByRole('checkbox', { name: '选择扎西才让' }).check();
+  await dialog.getByRole('combobox', { name: '绑定二维码有效期：' }).click();
+  await page.getByTitle('14 天').click();
+  await dialog.getByRole('button', { name: '生成 1 张' }).click();
+  await expect(dialog.getByText('已生成 1 张绑定单。')).toBeVisible();
+  await expect(page.locator('.sheet-card')).toContainText('扎西才让');
+  // Neither is it left by closing the page.
+  const asked = page.waitForEvent('dialog');
+  const going = page.goto('/today').catch(() => undefined);
+  const question = await asked;
+  expect(question.type()).toBe('beforeunload');
+  await question.dismiss();
+  await going;
+  await page.evaluate(() => { window.print = () => undefined; });
+  await dialog.getByRole('button', { name: '打印绑定单' }).click();
+  await dialog.getByRole('button', { name: /^关\s*闭$/ }).last().click();
+  await expect(dialog).toBeHidden();
+  expect(() => stage.phone('zhaxicairang', lost)).toThrow(/refused/);
 });
 
 test('a new first password is shown once', async ({ page, stage }) => {

@@ -105,9 +105,14 @@ export class Stage {
     return { login, password: password ?? '' };
   }
 
-  phone(login: string): Phone {
+  /** An enrolment link. */
+  invite(login: string): string {
     const link = /fieldbook:\/\/\S+/.exec(this.administer('device', 'enrol', login))?.[0];
     if (!link) throw new Error(`no link for ${login}`);
+    return link;
+  }
+
+  phone(login: string, link = this.invite(login)): Phone {
     const home = join(this.folder, `phone-${login}-${this.phones.size}`);
     mkdirSync(home, { recursive: true });
     const phone = new Phone(home);

@@ -108,9 +108,8 @@ fn status_of(word: &str) -> StatusCode {
         "form_moved" | "form_version_taken" | "form_area_changed" | "form_unit_narrower" => StatusCode::CONFLICT,
         "login_taken" | "last_supervisor" | "address_unset" => StatusCode::CONFLICT,
         "name_malformed" | "name_formula" | "login_malformed" | "role_unknown" | "roles_missing"
-        | "staff_unreadable" | "staff_columns" | "staff_too_many" | "staff_passwords" | "staff_row" => {
-            StatusCode::UNPROCESSABLE_ENTITY
-        }
+        | "staff_unreadable" | "staff_columns" | "staff_too_many" | "staff_passwords" | "staff_row"
+        | "days_out_of_range" => StatusCode::UNPROCESSABLE_ENTITY,
         "upload_too_large" => StatusCode::PAYLOAD_TOO_LARGE,
         "workbook_refused" | "run_too_long" => StatusCode::UNPROCESSABLE_ENTITY,
         "busy" => StatusCode::SERVICE_UNAVAILABLE,
@@ -176,6 +175,11 @@ pub(crate) async fn localise(request: Request, next: Next) -> Response {
     }
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
+}
+
+/// The address is asked in another way.
+pub(crate) async fn wrong_method() -> ApiError {
+    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, Problem::new("method_not_here"))
 }
 
 /// No such address.

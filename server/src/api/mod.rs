@@ -61,7 +61,7 @@ pub fn router(store: Arc<Store>) -> Router {
     let api = api
         .route("/openapi.json", get(move || async move { Json(document) }))
         .fallback(error::no_such_address)
-        .method_not_allowed_fallback(error::no_such_address)
+        .method_not_allowed_fallback(error::wrong_method)
         .layer(DefaultBodyLimit::max(API_BODY_BYTES_MAX))
         .layer(middleware::from_fn_with_state(app.clone(), confirmed))
         .layer(middleware::from_fn(session::own_site))
@@ -134,6 +134,7 @@ fn api() -> OpenApiRouter<App> {
         .routes(routes!(people::reset_factor))
         .routes(routes!(people::reset_password))
         .routes(routes!(people::enrolment))
+        .routes(routes!(people::enrolments))
         .routes(routes!(people::disable))
         .routes(routes!(people::preview_staff).layer(DefaultBodyLimit::max(people::LIST_BYTES_MAX)))
         .routes(routes!(people::add_staff))

@@ -15,8 +15,8 @@ use super::session::Caller;
 use super::{App, limited};
 use crate::link;
 use crate::store::{
-    EnrolCode, NewPerson, PEOPLE_MAX, PeopleList, PeopleQuery, Person, Problem, StaffAdded, StaffEntry, StaffRow,
-    Store, StoreError,
+    EnrolCode, Invited, LINK_DAYS, NewPerson, PEOPLE_MAX, PeopleList, PeopleQuery, Person, Problem, SHEET_DAYS,
+    StaffEntry, StaffRow, Store, StoreError,
 };
 
 /// Bytes of a staff list.
@@ -35,6 +35,9 @@ pub(crate) struct UsersParams {
     unit: Option<String>,
     /// In the name or the login.
     text: Option<String>,
+    /// Only who has a role and no device.
+    #[serde(default)]
+    without_device: bool,
     /// `next` of the page before.
     after: Option<String>,
     /// Users, 1 to 200. Default 50.
@@ -102,6 +105,24 @@ pub(crate) struct PasswordBody {
     password: String,
 }
 
+/// For how long an invitation works.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct EnrolmentRequest {
+    /// Days, 1 to 30. Default 1.
+    days: Option<u8>,
+}
+
+/// Who is invited anew.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct EnrolmentsRequest {
+    /// Users, at most 2,000.
+    users: Vec<String>,
+    /// Days for which the links work, 1 to 30. Default 7.
+    days: Option<u8>,
+}
+
 /// An invitation for a device.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct EnrolmentBody {
@@ -135,11 +156,13 @@ pub(crate) struct StaffEntryBody {
 pub(crate) struct StaffRequest {
     /// At most 2,000.
     rows: Vec<StaffEntryBody>,
+    /// Days for which the links work, 1 to 30. Default 7.
+    days: Option<u8>,
 }
 
-/// Somebody whom a staff list added.
+/// Somebody who is to enrol a device: what their card on the printed sheet says.
 #[derive(Serialize, ToSchema)]
-pub(crate) struct StaffBody {
+pub(crate) struct InvitedBody {
     /// The user.
     id: String,
     /// Name as shown.
@@ -150,9 +173,9 @@ pub(crate) struct StaffBody {
     unit: String,
     /// Name of the unit.
     unit_name: String,
-    /// Word of the role.
-    role: String,
-    /// The first password, where the role uses the console. Shown only now.
+    /// Words of the roles.
+    roles: Vec<String>,
+    /// The first password, where the person is new and a role uses the console. Shown only now.
     password: Option<String>,
     /// For a device.
     enrolment: EnrolmentBody,
@@ -197,9 +220,9 @@ pub(crate) async fn users(
     caller: Caller,
     params: Result<Query<UsersParams>, QueryRejection>,
 ) -> Result<Json<PeopleList>, ApiError> {
-    let Query(UsersParams { unit, text, after, limit }) = params?;
+    let Query(UsersParams { unit, text, without_device, after, limit }) = params?;
     let limit = limited(limit, PAGE_DEFAULT, PEOPLE_MAX)?;
-    let query = PeopleQuery { unit, text, after, limit };
+    let query = PeopleQuery { unit, text, without_device, after, limit };
     Ok(Json(app.ask(move |store| store.people(caller.user.id, &query)).await?))
 }
 
@@ -290,24 +313,52 @@ pub(crate) async fn reset_password(
     Ok(Json(PasswordBody { password }))
 }
 
-/// Makes a link with which one device of the user enrols within 24 hours.
-#[utoipa::path(post, path = "/users/{id}/enrolment", tag = "people", params(("id" = String, Path)), responses(
-    (status = 200, body = EnrolmentBody),
-    (status = 403, body = ProblemBody, description = "`role_above`"),
-    (status = 404, body = ProblemBody, description = "`user_unknown`"),
-    (status = 409, body = ProblemBody, description = "`address_unset`"),
-    (status = 422, body = ProblemBody, description = "`roles_missing`: the user is disabled")))]
+/// Makes a link with which one device of the user enrols. A link that the user had and did not use works no longer.
+#[utoipa::path(post, path = "/users/{id}/enrolment", tag = "people", params(("id" = String, Path)),
+    request_body = EnrolmentRequest, responses(
+        (status = 200, body = EnrolmentBody),
+        (status = 403, body = ProblemBody, description = "`role_above`"),
+        (status = 404, body = ProblemBody, description = "`user_unknown`"),
+        (status = 409, body = ProblemBody, description = "`address_unset`"),
+        (status = 422, body = ProblemBody,
+            description = "`roles_missing`: the user is disabled; `days_out_of_range`")))]
 pub(crate) async fn enrolment(
     State(app): State<App>,
     caller: Caller,
     Path(id): Path<String>,
+    body: Result<Json<EnrolmentRequest>, JsonRejection>,
 ) -> Result<Json<EnrolmentBody>, ApiError> {
+    let Json(EnrolmentRequest { days }) = body?;
     let id = user_id(&id)?;
     let body = app.ask(move |store| {
         let address = address(store)?;
-        invitation(store, &address, &store.enrolment_of(caller.user.id, id)?)
+        invitation(store, &address, &store.enrolment_of(caller.user.id, id, days.unwrap_or(LINK_DAYS))?)
     });
     Ok(Json(body.await?))
+}
+
+/// Makes a new link for each of many users, all or none: for a sheet that was lost, or whose links have run out. Links that
+/// they had and did not use work no longer.
+#[utoipa::path(post, path = "/enrolments", tag = "people", request_body = EnrolmentsRequest, responses(
+    (status = 200, body = Vec<InvitedBody>),
+    (status = 403, body = ProblemBody, description = "`role_above`"),
+    (status = 404, body = ProblemBody, description = "`user_unknown`"),
+    (status = 409, body = ProblemBody, description = "`address_unset`"),
+    (status = 422, body = ProblemBody,
+        description = "`roles_missing`: a user is disabled; `staff_too_many`, `days_out_of_range`")))]
+pub(crate) async fn enrolments(
+    State(app): State<App>,
+    caller: Caller,
+    body: Result<Json<EnrolmentsRequest>, JsonRejection>,
+) -> Result<Json<Vec<InvitedBody>>, ApiError> {
+    let Json(EnrolmentsRequest { users, days }) = body?;
+    let users = users.iter().map(|user| user_id(user)).collect::<Result<Vec<_>, _>>()?;
+    let invited = app.ask(move |store| {
+        let address = address(store)?;
+        let invited = store.enrolments_of(caller.user.id, &users, days.unwrap_or(SHEET_DAYS))?;
+        cards(store, &address, invited)
+    });
+    Ok(Json(invited.await?))
 }
 
 /// Takes all roles from another user, revokes their devices, and ends sessions and unused links.
@@ -346,39 +397,42 @@ pub(crate) async fn preview_staff(
 
 /// Adds the people of a staff list, all or none; who is there already is left out. Each gets a link for a device.
 #[utoipa::path(post, path = "/staff", tag = "people", request_body = StaffRequest, responses(
-    (status = 200, body = Vec<StaffBody>),
+    (status = 200, body = Vec<InvitedBody>),
     (status = 409, body = ProblemBody, description = "`address_unset`"),
-    (status = 422, body = ProblemBody, description = "`staff_row`, `staff_too_many`, `staff_passwords`"),
+    (status = 422, body = ProblemBody, description = "`staff_row`, `staff_too_many`, `staff_passwords`, `days_out_of_range`"),
     (status = 503, body = ProblemBody, description = "`busy`")))]
 pub(crate) async fn add_staff(
     State(app): State<App>,
     caller: Caller,
     headers: HeaderMap,
     body: Result<Json<StaffRequest>, JsonRejection>,
-) -> Result<Json<Vec<StaffBody>>, ApiError> {
+) -> Result<Json<Vec<InvitedBody>>, ApiError> {
     let language = language(&headers);
-    let Json(StaffRequest { rows }) = body?;
+    let Json(StaffRequest { rows, days }) = body?;
     let entry = |StaffEntryBody { name, login, unit, role }| StaffEntry { name, login, unit, role };
     let rows: Vec<StaffEntry> = rows.into_iter().map(entry).collect();
     let added = app.ask(move |store| {
         let address = address(store)?;
-        let added = store.add_staff(caller.user.id, &rows, language)?;
-        added.into_iter().map(|added| staff_body(store, &address, added)).collect::<Result<Vec<_>, StoreError>>()
+        cards(store, &address, store.add_staff(caller.user.id, &rows, days.unwrap_or(SHEET_DAYS), language)?)
     });
     Ok(Json(added.await?))
 }
 
-fn staff_body(store: &Store, address: &str, added: StaffAdded) -> Result<StaffBody, StoreError> {
-    let StaffAdded { enrolment, role, unit_name, password } = added;
+fn cards(store: &Store, address: &str, invited: Vec<Invited>) -> Result<Vec<InvitedBody>, StoreError> {
+    invited.into_iter().map(|one| card(store, address, one)).collect()
+}
+
+fn card(store: &Store, address: &str, invited: Invited) -> Result<InvitedBody, StoreError> {
+    let Invited { enrolment, roles, unit_name, password } = invited;
     let invitation = invitation(store, address, &enrolment)?;
     let user = enrolment.user;
-    Ok(StaffBody {
+    Ok(InvitedBody {
         id: user.id.to_string(),
         name: user.name,
         login: user.login,
         unit: user.unit,
         unit_name,
-        role: role.word().to_owned(),
+        roles: roles.into_iter().map(|role| role.word().to_owned()).collect(),
         password,
         enrolment: invitation,
     })

@@ -40,7 +40,7 @@ async fn disagreement(server: &TestServer) -> RecordId {
 async fn a_code_enrols_one_key_within_a_day() {
     let server = TestServer::new();
     let (user, _) = server.store.add_user("x", "a", &[Role::Field], None).unwrap();
-    let code = server.store.new_enrolment(&user.login).unwrap().code;
+    let code = server.store.new_enrolment(&user.login, 1).unwrap().code;
     let (first, second) = (SigningKey::from_bytes(&[1; 32]), SigningKey::from_bytes(&[2; 32]));
     let mut forged = enrolment(&code, &first);
     let last = forged.len() - 10;
@@ -51,7 +51,7 @@ async fn a_code_enrols_one_key_within_a_day() {
     let (again, repeated) = server.post("/sync/1/enrol", enrolment(&code, &first)).await;
     assert_eq!((again, repeated), (StatusCode::OK, answer), "the first answer may have been lost");
     assert_eq!(server.post("/sync/1/enrol", enrolment(&code, &second)).await.0, StatusCode::BAD_REQUEST);
-    let late = server.store.new_enrolment(&user.login).unwrap().code;
+    let late = server.store.new_enrolment(&user.login, 1).unwrap().code;
     server.clock.0.fetch_add(24 * 3600 * 1000 + 1, Ordering::SeqCst);
     assert_eq!(server.post("/sync/1/enrol", enrolment(&late, &second)).await.0, StatusCode::BAD_REQUEST);
     assert_eq!(server.post("/sync/1/enrol", b"garbage".to_vec()).await.0, StatusCode::BAD_REQUEST);
@@ -337,6 +337,8 @@ async fn a_record_is_voided_with_reasons_and_for_good() {
         assert_eq!(decide(&county, record, word, "x").await, told(StatusCode::CONFLICT, "wrong_state"), "{word}");
     }
     assert_eq!(decide(&county, record, "burn", "x").await, told(StatusCode::NOT_FOUND, "address_not_here"));
+    let (status, answer) = county.post(&format!("records/{record}"), json!({})).await;
+    assert_eq!((status, answer["type"].as_str()), (StatusCode::METHOD_NOT_ALLOWED, Some("method_not_here")));
     let (_, page) = county.get(&format!("records/{record}")).await;
     assert_eq!((page["state"].as_str(), page["reviews"][0]["reasons"].as_str()), (Some("voided"), Some("重复登记")));
 }

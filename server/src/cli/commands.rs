@@ -214,18 +214,19 @@ fn granted(roles: &[(Role, String)]) -> String {
 
 fn device(language: Language, store: &Store, task: &DeviceTask) -> Result<bool, StoreError> {
     match task {
-        DeviceTask::Enrol { user, png, address } => {
+        DeviceTask::Enrol { user, days, png, address } => {
             let address = match address {
                 Some(address) => address.clone(),
                 None => store.setting("address")?.ok_or_else(|| Problem::new("address_unknown"))?,
             };
             check_address(&address)?;
-            let enrolment = store.new_enrolment(user)?;
+            let enrolment = store.new_enrolment(user, *days)?;
             let link = link::enrolment(&address, &store.identity().root_public(), &enrolment.code);
             if let Some(path) = png {
                 link::write_png(&link, path)?;
             }
-            say(language, "enrol_link", &[("name", enrolment.user.name)]);
+            let time = crate::clock_text::shanghai(enrolment.expires_ms);
+            say(language, "enrol_link", &[("name", enrolment.user.name), ("time", time)]);
             println!("{link}");
             print!("{}", link::terminal_qr(&link)?);
         }

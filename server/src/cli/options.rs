@@ -214,6 +214,8 @@ pub(super) enum UserTask {
 pub(super) enum DeviceTask {
     Enrol {
         user: String,
+        #[arg(long, value_name = "DAYS", default_value_t = crate::store::LINK_DAYS)]
+        days: u8,
         #[arg(long, value_name = "FILE")]
         png: Option<PathBuf>,
         #[arg(long, value_name = "HOST:PORT")]

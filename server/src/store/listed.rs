@@ -49,7 +49,7 @@ impl Listing {
             Scalar::Text(text) => steps(text, field.sensitivity == Sensitivity::Sensitive),
             Scalar::Integer(_) => None,
         });
-        Self { cells: cells(form, shown), point, search: searched(definition, shown), links: links(shown) }
+        Self { cells: cells(form, shown).to_string(), point, search: searched(definition, shown), links: links(shown) }
     }
 
     fn digest(&self) -> [u8; 32] {
@@ -98,7 +98,8 @@ fn cut(cell: Json) -> Json {
     }
 }
 
-fn cells(form: &Form, shown: &Values) -> String {
+/// The list columns of these answers, by path; sensitive ones masked.
+pub(super) fn cells(form: &Form, shown: &Values) -> Json {
     let listed = form.definition().fields.iter().filter(|field| field.list && field.repeat.is_none());
     let cell = |field: &Field| {
         let hidden = mask::hides(field, &std::collections::BTreeSet::new());
@@ -111,7 +112,7 @@ fn cells(form: &Form, shown: &Values) -> String {
         };
         Some((field.path.clone(), json))
     };
-    Json::Object(listed.filter_map(cell).collect::<Map<_, _>>()).to_string()
+    Json::Object(listed.filter_map(cell).collect::<Map<_, _>>())
 }
 
 fn searched(form: &FormDefinition, shown: &Values) -> Vec<String> {

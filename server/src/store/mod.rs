@@ -11,6 +11,7 @@ mod devices;
 mod differences;
 mod documents;
 mod doubles;
+mod enrolments;
 mod error;
 mod exchanges;
 mod feeds;
@@ -68,12 +69,13 @@ pub use backup::{
     BackupKey, BackupMade, BackupRecipient, Keep, Relocated, Restore, prune, read_backup, relocate, restore_backup,
 };
 pub use console::Asked;
-pub use devices::{DeviceRow, EnrolCode};
+pub use devices::DeviceRow;
 pub(crate) use doubles::PAGE_MAX as DOUBLES_MAX;
 pub use doubles::{
     ApartPair, DoubleDecision, DoubleDecisions, DoubleField, DoublePage, DoubleRecord, DoubleRow, DoublesList,
     DoublesQuery,
 };
+pub use enrolments::{EnrolCode, LINK_DAYS, LINK_DAYS_MAX, SHEET_DAYS};
 pub use error::{ChangedField, Problem, StoreError};
 pub use exchanges::{ExchangeList, ExchangePage, ExchangeRecord, ExchangeRow, ExchangesQuery};
 pub(crate) use exchanges::{PAGE_MAX as EXCHANGES_MAX, Report};
@@ -91,7 +93,7 @@ pub use previews::{
 };
 pub use restored::RestoredState;
 pub(crate) use sessions::{SessionRow, SignIn, SignedIn};
-pub use staff::{StaffAdded, StaffEntry, StaffRow};
+pub use staff::{Invited, StaffEntry, StaffRow};
 pub use succession::Succession;
 pub use supervise::{Fate, QuarantineItem, QuarantinePage};
 pub(crate) use sync_log::{StoreLog, id_range, one_id};

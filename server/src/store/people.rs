@@ -4,7 +4,7 @@
 //! give; they give roles in their subtree that stand no higher than their own there; nobody changes their own account here; and
 //! somebody always supervises the topmost unit. It is judged in the transaction that writes.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use fieldbook_core::access::{Area, Role};
 use fieldbook_core::ids::{ActorId, DeviceId, UserId};
@@ -14,8 +14,9 @@ use utoipa::ToSchema;
 
 use super::audit::audit;
 use super::reach::Reach;
+use super::staff::{Invited, check_count};
 use super::users::{self, NewUser};
-use super::{EnrolCode, Granted, Problem, Store, StoreError, UserRow, accounts, feeds, units};
+use super::{EnrolCode, Granted, Problem, Store, StoreError, UserRow, accounts, enrolments, feeds, units};
 use crate::sql::Connection;
 
 /// Users on a page.
@@ -30,6 +31,8 @@ pub struct PeopleQuery {
     pub unit: Option<String>,
     /// In the name or the login, whatever its case.
     pub text: Option<String>,
+    /// Only who has a role and no device.
+    pub without_device: bool,
     /// Login of the last one of the page before.
     pub after: Option<String>,
     /// Users on the page, 1 to [`PEOPLE_MAX`].
@@ -64,6 +67,8 @@ pub struct Person {
     pub second_factor: bool,
     /// Devices that are not revoked.
     pub devices: u64,
+    /// Until when a link works that was made for the user and not used, milliseconds since 1970 UTC.
+    pub link_until_ms: Option<i64>,
     /// Last exchange of one of the user's devices, milliseconds since 1970 UTC.
     pub last_contact_ms: Option<i64>,
     /// The user has no role: nothing is left to sign in for.
@@ -94,8 +99,13 @@ pub struct NewPerson {
     pub roles: Granted,
 }
 
-/// Number of live devices and last exchange, by user.
-type Contacts = HashMap<[u8; 16], (u64, Option<i64>)>;
+/// Users' ways in.
+struct Contacts {
+    /// Number of live devices and last exchange.
+    devices: HashMap<[u8; 16], (u64, Option<i64>)>,
+    /// Until when a link works that nobody has used.
+    links: HashMap<[u8; 16], i64>,
+}
 
 /// Does the role use the console? Field staff and hubs have devices only.
 pub(super) fn uses_console(role: Role) -> bool {
@@ -155,12 +165,13 @@ impl Authority {
     /// A user as this one sees them.
     fn person(&self, tx: &Connection, row: UserRow, contacts: &Contacts) -> Result<Person, StoreError> {
         let roles = units::roles(tx, row.id)?;
-        let (devices, last_contact_ms) = contacts.get(&row.id.0).copied().unwrap_or_default();
+        let (devices, last_contact_ms) = contacts.devices.get(&row.id.0).copied().unwrap_or_default();
         Ok(Person {
             id: row.id.to_string(),
             unit_name: self.reach.name(&row.unit),
             second_factor: accounts::has_factor(tx, row.id)?,
             devices,
+            link_until_ms: contacts.links.get(&row.id.0).copied(),
             last_contact_ms,
             disabled: roles.is_empty(),
             manageable: row.id != self.user && self.check_gives(&roles).is_ok(),
@@ -171,18 +182,18 @@ impl Authority {
         })
     }
 
-    fn shown(&self, tx: &Connection, id: UserId) -> Result<Person, StoreError> {
+    fn shown(&self, tx: &Connection, id: UserId, now_ms: i64) -> Result<Person, StoreError> {
         let row = users::user(tx, id)?.ok_or_else(|| Problem::new("user_unknown").with("user", id))?;
-        self.person(tx, row, &contacts(tx)?)
+        self.person(tx, row, &contacts(tx, now_ms)?)
     }
 }
 
-fn contacts(tx: &Connection) -> Result<Contacts, StoreError> {
+fn contacts(tx: &Connection, now_ms: i64) -> Result<Contacts, StoreError> {
     let text = "SELECT user, count(CASE WHEN revoked_ms IS NULL THEN 1 END), max(last_contact_ms)
                 FROM devices GROUP BY user";
     let mut statement = tx.prepare(text)?;
     let rows = statement.query_map((), |row| Ok((row.get(0)?, (row.get(1)?, row.get(2)?))))?;
-    Ok(rows.collect::<Result<_, _>>()?)
+    Ok(Contacts { devices: rows.collect::<Result<_, _>>()?, links: enrolments::open_until(tx, now_ms)? })
 }
 
 /// What `one` has and `other` lacks.
@@ -200,7 +211,7 @@ impl Store {
         self.read(|tx| {
             let authority = Authority::of(tx, user)?;
             let within = query.unit.as_deref().map(|unit| authority.reach.subtree(unit, false)).transpose()?;
-            let contacts = contacts(tx)?;
+            let contacts = contacts(tx, self.now_ms())?;
             let (mut people, mut after) = (Vec::new(), query.after.clone().unwrap_or_default());
             loop {
                 let rows = users::following(tx, &after, SCANNED)?;
@@ -208,7 +219,9 @@ impl Store {
                 for row in rows {
                     let named = row.name.to_lowercase().contains(&text) || row.login.to_lowercase().contains(&text);
                     let here = within.as_ref().is_none_or(|units| units.contains(&row.unit));
-                    if !named || !here || !authority.reach.supervises(&row.unit) {
+                    let devices = contacts.devices.get(&row.id.0).map_or(0, |(devices, _)| *devices);
+                    let left_out = query.without_device && (devices > 0 || units::roles(tx, row.id)?.is_empty());
+                    if !named || !here || left_out || !authority.reach.supervises(&row.unit) {
                         after = row.login;
                         continue;
                     }
@@ -248,7 +261,7 @@ impl Store {
         let person = self.write(|tx| {
             let authority = Authority::of(tx, by)?;
             let id = self.add_in(tx, &authority, new, &hash)?.id;
-            authority.shown(tx, id)
+            authority.shown(tx, id, self.now_ms())
         })?;
         Ok((person, wanted.then_some(password)))
     }
@@ -281,7 +294,7 @@ impl Store {
             let (_, held) = authority.other(tx, id)?;
             authority.check_gives(roles)?;
             self.grant_and_take(tx, Some(by), id, &without(roles, &held), &without(&held, roles))?;
-            authority.shown(tx, id)
+            authority.shown(tx, id, self.now_ms())
         })
     }
 
@@ -306,7 +319,7 @@ impl Store {
                 let detail = format!("{} {to}", row.unit);
                 audit(tx, self.now_ms(), Some(by), "user_transferred", &id.to_string(), &detail)?;
             }
-            authority.shown(tx, id)
+            authority.shown(tx, id, self.now_ms())
         })
     }
 
@@ -353,15 +366,41 @@ impl Store {
         Ok(password)
     }
 
-    /// Makes a code with which one device of the user can enrol within 24 hours; for oneself too.
+    /// Makes a code with which one device of the user can enrol within so many days; for oneself too. A code that the
+    /// user had and did not use works no longer.
     ///
     /// # Errors
-    /// `user_unknown`, `role_above`, `roles_missing` of a disabled user; else what the database said.
-    pub fn enrolment_of(&self, by: UserId, id: UserId) -> Result<EnrolCode, StoreError> {
+    /// `user_unknown`, `role_above`, `roles_missing` of a disabled user, `days_out_of_range`; else what the database said.
+    pub fn enrolment_of(&self, by: UserId, id: UserId, days: u8) -> Result<EnrolCode, StoreError> {
         self.write(|tx| {
             let (row, roles) = Authority::of(tx, by)?.anyone(tx, id)?;
             active(&roles)?;
-            self.enrolment_for(tx, Some(by), row)
+            self.enrolment_for(tx, Some(by), row, days)
+        })
+    }
+
+    /// The same for many, all or none: for a sheet that was lost, or whose links have run out.
+    ///
+    /// # Errors
+    /// As [`Self::enrolment_of`], and `staff_too_many`.
+    pub fn enrolments_of(&self, by: UserId, ids: &[UserId], days: u8) -> Result<Vec<Invited>, StoreError> {
+        check_count(ids.len())?;
+        self.write(|tx| {
+            let authority = Authority::of(tx, by)?;
+            let one = |id: &UserId| {
+                let (row, roles) = authority.anyone(tx, *id)?;
+                active(&roles).map_err(|problem| problem.with("user", &row.name))?;
+                let unit_name = authority.reach.name(&row.unit);
+                let enrolment = self.enrolment_for(tx, Some(by), row, days)?;
+                Ok(Invited {
+                    enrolment,
+                    unit_name,
+                    roles: roles.into_iter().map(|(role, _)| role).collect(),
+                    password: None,
+                })
+            };
+            let mut met = BTreeSet::new();
+            ids.iter().filter(|id| met.insert(**id)).map(one).collect()
         })
     }
 
@@ -378,7 +417,7 @@ impl Store {
             let (_, held) = authority.other(tx, id)?;
             self.grant_and_take(tx, Some(by), id, &[], &held)?;
             self.replace_password(tx, Some(by), id, &hash)?;
-            tx.execute("DELETE FROM enrolments WHERE user = ?1 AND used_ms IS NULL", [id.as_bytes()])?;
+            enrolments::withdraw(tx, id)?;
             let text = "SELECT id FROM devices WHERE user = ?1 AND revoked_ms IS NULL";
             let devices: Vec<[u8; 16]> =
                 tx.prepare(text)?.query_map([id.as_bytes()], |row| row.get(0))?.collect::<Result<_, _>>()?;
@@ -386,7 +425,7 @@ impl Store {
             for device in devices {
                 self.revoke_in(tx, Some(by), DeviceId(device))?;
             }
-            authority.shown(tx, id)
+            authority.shown(tx, id, self.now_ms())
         })
     }
 }

@@ -71,16 +71,16 @@ pub struct StaffRow {
     pub message: Option<String>,
 }
 
-/// Somebody whom a list added.
+/// Somebody who is to enrol a device.
 #[derive(Debug)]
-pub struct StaffAdded {
+pub struct Invited {
     /// The user, and a code for a device.
     pub enrolment: EnrolCode,
-    /// The role.
-    pub role: Role,
+    /// The roles.
+    pub roles: Vec<Role>,
     /// Name of the unit.
     pub unit_name: String,
-    /// First password, where the role uses the console.
+    /// First password, where the person is new and a role uses the console.
     pub password: Option<String>,
 }
 
@@ -159,7 +159,7 @@ fn entries(bytes: &[u8], language: &str) -> Result<Vec<(u64, StaffEntry)>, Probl
     Ok(entries)
 }
 
-fn check_count(count: usize) -> Result<(), Problem> {
+pub(super) fn check_count(count: usize) -> Result<(), Problem> {
     if count > ROWS_MAX { Err(Problem::new("staff_too_many").with("max", ROWS_MAX)) } else { Ok(()) }
 }
 
@@ -273,17 +273,19 @@ impl Store {
         })
     }
 
-    /// Adds the people of a list, each with an enrolment code, all or none. Who is there already stays as they are.
+    /// Adds the people of a list, each with an enrolment code for so many days, all or none. Who is there already stays as
+    /// they are.
     ///
     /// # Errors
-    /// `staff_row` naming the first row that does not go, `staff_too_many`, `staff_passwords`, `busy`; else what the database
-    /// said.
+    /// `staff_row` naming the first row that does not go, `staff_too_many`, `staff_passwords`, `days_out_of_range`, `busy`;
+    /// else what the database said.
     pub fn add_staff(
         &self,
         by: UserId,
         entries: &[StaffEntry],
+        days: u8,
         language: Language,
-    ) -> Result<Vec<StaffAdded>, StoreError> {
+    ) -> Result<Vec<Invited>, StoreError> {
         check_count(entries.len())?;
         let console = |entry: &&StaffEntry| role_of(&entry.role).is_ok_and(uses_console);
         let count = entries.iter().filter(console).count();
@@ -305,10 +307,10 @@ impl Store {
                 let drawn = if uses_console(role) { passwords.pop() } else { None };
                 let hash = drawn.as_ref().map_or(&nobodys, |(_, hash)| hash);
                 let user = self.add_in(tx, &authority, &new, hash)?;
-                added.push(StaffAdded {
+                added.push(Invited {
                     unit_name: authority.reach.name(&user.unit),
-                    enrolment: self.enrolment_for(tx, Some(by), user)?,
-                    role,
+                    enrolment: self.enrolment_for(tx, Some(by), user, days)?,
+                    roles: vec![role],
                     password: drawn.map(|(password, _)| password),
                 });
             }

@@ -1,12 +1,12 @@
 //! Quarantine, devices and units as far as one user's roles reach.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::sql::Connection;
 use fieldbook_core::access::{Role, Unit};
-use fieldbook_core::document::TouchedField;
-use fieldbook_core::forms::{Edit, Values};
+use fieldbook_core::document::{Document, TouchedField};
+use fieldbook_core::forms::{Edit, Form, Values};
 use fieldbook_core::ids::{DeviceId, UserId};
 use fieldbook_core::intake;
 use serde::Serialize;
@@ -21,6 +21,8 @@ use super::{
     records, units,
 };
 
+/// Changes of a record that is not here that are read for its list columns.
+const FIRST_MAX: usize = 20;
 /// Changes on one page of the quarantine.
 const PAGE_MAX: usize = 200;
 
@@ -53,7 +55,8 @@ pub struct QuarantineItem {
     pub left_ms: Option<i64>,
     /// The record is here, and the user may read it.
     pub here: bool,
-    /// The form's list columns of the record, by field path, where it is here; sensitive ones masked.
+    /// The form's list columns by field path, sensitive ones masked: of the record where it is here, else what its
+    /// changes would write that wait here.
     #[schema(value_type = Object)]
     pub values: Json,
 }
@@ -95,10 +98,9 @@ impl Fate {
     }
 }
 
-fn item(tx: &Connection, user: UserId, row: &QuarantineRow) -> Result<QuarantineItem, StoreError> {
-    let here = console::sees(tx, user, row.record)?;
-    let values = if here { listed::cells_of(tx, row.record)? } else { Json::Null };
-    Ok(QuarantineItem {
+/// `values` are the list columns.
+fn item(row: &QuarantineRow, here: bool, values: Json) -> QuarantineItem {
+    QuarantineItem {
         id: row.id,
         change: row.hash.to_string(),
         record: row.record.to_string(),
@@ -113,7 +115,27 @@ fn item(tx: &Connection, user: UserId, row: &QuarantineRow) -> Result<Quarantine
         left_ms: row.left_ms,
         here,
         values,
-    })
+    }
+}
+
+/// What a change would write, as far as it waits: not what its author has issued again.
+fn waiting_edits(around: &Around, document: &Document, form: &Form, row: &QuarantineRow) -> Vec<Edit> {
+    let mut edits = around.edits(document, form, &row.hash, &row.bytes).unwrap_or_default();
+    if row.again.is_some() {
+        edits.retain(|edit| row.fields.contains(&edit.path().to_string()));
+    }
+    edits
+}
+
+/// Adds what edits would write outside rows.
+fn add_written(values: &mut Values, edits: &[Edit]) {
+    for edit in edits {
+        if let Edit::Set { path, value: Some(value) } = edit
+            && path.row.is_none()
+        {
+            values.fields.insert(path.field.clone(), value.clone());
+        }
+    }
 }
 
 /// The user decides on what waits for this feed.
@@ -148,7 +170,18 @@ impl Store {
                     feeds.push((unit, area));
                 }
             }
-            quarantine::waiting(tx, &feeds, (after, left), PAGE_MAX)?.iter().map(|row| item(tx, user, row)).collect()
+            let rows = quarantine::waiting(tx, &feeds, (after, left), PAGE_MAX)?;
+            let mut known = HashMap::new();
+            let mut items = Vec::with_capacity(rows.len());
+            for row in rows {
+                // Many changes of one record follow each other.
+                let (here, values) = match known.get(&row.record) {
+                    Some(found) => found,
+                    None => known.entry(row.record).or_insert(self.listed_or_waiting(tx, user, &row)?),
+                };
+                items.push(item(&row, *here, values.clone()));
+            }
+            Ok(items)
         })
     }
 
@@ -203,6 +236,42 @@ impl Store {
         })
     }
 
+    /// Whether the record of a quarantined change is here for `user`, and its list columns: where it is not, as the first
+    /// changes of it would write them that wait for this user's decision.
+    fn listed_or_waiting(
+        &self,
+        tx: &Connection,
+        user: UserId,
+        row: &QuarantineRow,
+    ) -> Result<(bool, Json), StoreError> {
+        if console::sees(tx, user, row.record)? {
+            return Ok((true, listed::cells_of(tx, row.record)?));
+        }
+        let Some((form, document)) = self.build_on(tx, row)? else { return Ok((false, Json::Null)) };
+        let around = Around::of(tx, row.record)?;
+        let mut values = Values::default();
+        for one in around.rows.iter().filter(|one| one.waits()).take(FIRST_MAX) {
+            if decides(tx, user, &one.unit, &one.area)? {
+                add_written(&mut values, &waiting_edits(&around, &document, &form, one));
+            }
+        }
+        Ok((false, listed::cells(&form, &values)))
+    }
+
+    /// The form of a quarantined change and the record as it is without; `None` where the form is not here.
+    fn build_on(&self, tx: &Connection, row: &QuarantineRow) -> Result<Option<(Arc<Form>, Document)>, StoreError> {
+        let created = self.form(tx, &row.kind, &row.created_version)?;
+        let (Some(created), Some(form)) = (created, self.form(tx, &row.kind, &row.form_version)?) else {
+            return Ok(None);
+        };
+        let document = match records::load(tx, row.record)? {
+            Some(open) => Arc::unwrap_or_clone(open.document),
+            None => Document::create(row.record, created.definition())
+                .map_err(|error| StoreError::corrupt("creation", error))?,
+        };
+        Ok(Some((form, document)))
+    }
+
     fn quarantine_page_in(
         &self,
         tx: &Connection,
@@ -215,25 +284,16 @@ impl Store {
         if !decides(tx, user, &row.unit, &row.area)? {
             return Err(missing().into());
         }
-        let item = item(tx, user, &row)?;
-        let (created, form) =
-            (self.form(tx, &row.kind, &row.created_version)?, self.form(tx, &row.kind, &row.form_version)?);
-        let (Some(created), Some(form)) = (created, form) else {
+        let (here, values) = self.listed_or_waiting(tx, user, &row)?;
+        let item = item(&row, here, values);
+        let Some((form, mut document)) = self.build_on(tx, &row)? else {
             return Ok(QuarantinePage { item, writes: Vec::new(), masked: Vec::new(), admissible: false });
-        };
-        let mut document = match records::load(tx, row.record)? {
-            Some(open) => Arc::unwrap_or_clone(open.document),
-            None => fieldbook_core::document::Document::create(row.record, created.definition())
-                .map_err(|error| StoreError::corrupt("creation", error))?,
         };
         let now = if item.here { document.read(form.definition()) } else { Values::default() };
         let around = Around::of(tx, row.record)?;
-        let mut edits = around.edits(&document, &form, &row.hash, &row.bytes).unwrap_or_default();
+        let edits = waiting_edits(&around, &document, &form, &row);
         let admissible = match row.again {
-            Some(again) => {
-                edits.retain(|edit| row.fields.contains(&edit.path().to_string()));
-                document.contains(&again)
-            }
+            Some(again) => document.contains(&again),
             None => intake::admit(&mut document, form.definition(), &row.bytes, None).is_ok(),
         };
         let writes = writes(&Pager::new(tx, &form, language, revealed), &edits, &now);

@@ -155,7 +155,7 @@ impl TestServer {
 
     pub(crate) async fn phone(&self, name: &str, unit: &str, role: Role) -> Phone {
         let (user, _) = self.store.add_user(name, unit, &[role], None).unwrap();
-        let code = self.store.new_enrolment(&user.login).unwrap().code;
+        let code = self.store.new_enrolment(&user.login, 1).unwrap().code;
         let mut seed = [0; 32];
         self.random.fill(&mut seed);
         let key = SigningKey::from_bytes(&seed);

@@ -22,7 +22,7 @@ pub struct Args {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Makes this phone a device of the server that the link names. A link works once, for 24 hours.
+    /// Makes this phone a device of the server that the link names. A link works once, and for some days.
     Enrol {
         /// fieldbook://HOST:PORT/enrol?pin=…&code=…
         link: String,

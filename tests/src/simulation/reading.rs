@@ -258,11 +258,14 @@ impl<'w> Reader<'w> {
         Err(self.wrong(format_args!("{counted:?} counted of {kind}, and there are {wanted:?}")))
     }
 
-    /// What waits in quarantine is shown to who decides on it, with what its author wrote.
+    /// What waits in quarantine is shown to who decides on it, with what its author wrote. Of a record that is not theirs to
+    /// read nothing is listed but what waits.
     fn quarantine(&self) -> Result<(), Stop> {
         let supervising: Vec<_> = self.roles.iter().filter(|(role, _)| role.supervises()).cloned().collect();
         let decides: BTreeSet<String> = office::reach(&supervising).into_iter().map(|(unit, _)| unit).collect();
-        for item in self.store.quarantine_list(self.user.id, 0, false)? {
+        let items = self.store.quarantine_list(self.user.id, 0, false)?;
+        let mut waiting: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+        for item in &items {
             let readable = self.reach.contains(&(item.unit.clone(), area_of(&item.kind)));
             if supervising.is_empty() || !decides.contains(&item.unit) || !readable {
                 return Err(self.wrong(format_args!("{} in quarantine, outside of their scope", item.record)));
@@ -271,19 +274,29 @@ impl<'w> Reader<'w> {
             let record: Option<RecordId> = item.record.parse().ok();
             let none = BTreeSet::new();
             let reads = record.is_some_and(|record| self.store.page(self.user.id, record, "zh", &none).is_ok());
-            if item.here != reads || (!reads && !item.values.is_null()) {
+            if item.here != reads {
                 return Err(self.wrong(format_args!("{} in quarantine: here {}", item.record, item.here)));
             }
             let of_record = |text: &str| {
                 let mut written = self.world.model.written.iter();
                 written.any(|one| Some(one.record) == record && one.text == text)
             };
+            let written = page.writes.iter().filter_map(|write| in_list(&write.value).as_str().map(str::to_owned));
+            waiting.entry(&item.record).or_default().extend(written);
             let shown = page.writes.iter().filter(|write| write.path != HIDDEN);
             for text in shown.flat_map(|write| [write.value.as_str(), write.before.as_str()]).flatten() {
                 if text.contains('@') && !of_record(text) {
                     return Err(
                         self.wrong(format_args!("{text} in quarantine of {}, where nobody wrote it", item.record))
                     );
+                }
+            }
+        }
+        for item in items.iter().filter(|item| !item.here) {
+            let cells = item.values.as_object().into_iter().flat_map(|cells| cells.values());
+            for text in cells.filter_map(|cell| cell.as_str()) {
+                if !waiting.get(item.record.as_str()).is_some_and(|texts| texts.contains(text)) {
+                    return Err(self.wrong(format_args!("{text} of {}, which is not theirs to read", item.record)));
                 }
             }
         }

@@ -184,7 +184,7 @@ impl Hub {
     /// What it said.
     pub fn enrol(&mut self, server: &Store) -> Result<(), StoreError> {
         let Some(process) = &self.process else { return Ok(()) };
-        let code = server.new_enrolment(&self.name)?.code;
+        let code = server.new_enrolment(&self.name, 1)?.code;
         let link = link::enrolment("office:1", &server.identity().root_public(), &code);
         process.store.enrol(&link, &self.name, &process.air)?;
         self.enrolled = true;

@@ -25,7 +25,7 @@ pub fn enrol(world: &mut World, number: usize) -> Result<(), Wrong> {
     let Some(store) = world.office.store() else { return Ok(()) };
     let device = &mut world.devices[number];
     let Some(process) = &device.process else { return Ok(()) };
-    let code = match store.new_enrolment(USERS[device.user].0) {
+    let code = match store.new_enrolment(USERS[device.user].0, 1) {
         Ok(code) => code.code,
         Err(error) => return server_failed(world, "making a code", &error),
     };

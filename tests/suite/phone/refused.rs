@@ -142,7 +142,7 @@ fn a_code_works_once_and_a_text_that_is_no_link_is_refused() {
     assert!(phone(&world.home("a"), &["enrol", &link]).status.success());
     let again = phone(&world.home("b"), &["enrol", &link]);
     assert!(!again.status.success());
-    assert!(said(&again).contains("refused") && said(&again).contains("24 hours"), "{}", said(&again));
+    assert!(said(&again).contains("refused") && said(&again).contains("expired"), "{}", said(&again));
     for bad in ["https://example.org", "fieldbook://host/enrol?pin=x&code=y", &link[..link.len() - 3]] {
         let output = phone(&world.home("b"), &["enrol", bad]);
         assert!(said(&output).contains("bad_input"), "{bad}: {}", said(&output));

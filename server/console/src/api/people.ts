@@ -22,6 +22,25 @@ export const usePeople = (query: PeopleQuery) =>
     queryFn: () => answer(api.GET('/users', { params: { query: { ...query, limit: 100 } } })),
   });
 
+/** People whom one sheet can invite, as many as the server takes at once. */
+const SHEET_MAX = 2_000;
+
+/** Everybody of a unit and below who has a role and no device. */
+export const useWithoutDevice = (unit: string | undefined) =>
+  useQuery({
+    queryKey: ['people', 'without_device', unit], gcTime: 0,
+    queryFn: async () => {
+      const people: Person[] = [];
+      let after: string | undefined;
+      do {
+        const page = await answer(api.GET('/users', { params: { query: { unit, without_device: true, limit: 200, after } } }));
+        people.push(...page.users);
+        after = page.next ?? undefined;
+      } while (after !== undefined && people.length < SHEET_MAX);
+      return people;
+    },
+  });
+
 const changed = async <T>(call: Promise<T>): Promise<T> => {
   const done = await call;
   await queryClient.invalidateQueries({ queryKey: ['people'] });
@@ -36,7 +55,10 @@ export const transfer = (id: string, body: Shapes['TransferRequest']) => changed
 export const resetFactor = (id: string) => changed(answer(api.POST('/users/{id}/reset-factor', at(id))));
 export const resetPassword = (id: string) => changed(answer(api.POST('/users/{id}/reset-password', at(id))));
 export const disable = (id: string) => changed(answer(api.POST('/users/{id}/disable', at(id))));
-export const enrol = (id: string) => answer(api.POST('/users/{id}/enrolment', at(id)));
+/** A link that works for so many days; one that the person had and did not use works no longer. */
+export const enrol = (id: string, days: number) => changed(answer(api.POST('/users/{id}/enrolment', { ...at(id), body: { days } })));
+/** The same for many, all or none. */
+export const enrolAll = (users: string[], days: number) => changed(answer(api.POST('/enrolments', { body: { users, days } })));
 
 /** What a staff list would do, row by row. */
 export const previewStaff = (file: File) =>
@@ -48,4 +70,4 @@ export const previewStaff = (file: File) =>
   );
 
 /** Adds the people of a list, all or none. */
-export const addStaff = (rows: Shapes['StaffEntryBody'][]) => changed(answer(api.POST('/staff', { body: { rows } })));
+export const addStaff = (rows: Shapes['StaffEntryBody'][], days: number) => changed(answer(api.POST('/staff', { body: { rows, days } })));

@@ -11,9 +11,10 @@ import { Failed, sentence } from '../parts/failed';
 import { AddPerson, Invitation, OnePassword, Roles, roleKey, Transfer } from '../parts/person-dialogs';
 import { Pager } from '../parts/pager';
 import { SearchBox, UnitPicker } from '../parts/record-filters';
+import { NewSheet } from '../parts/new-sheet';
 import { StaffList } from '../parts/staff-list';
 
-type Doing = 'add' | 'staff' | 'roles' | 'transfer' | 'enrolment';
+type Doing = 'add' | 'staff' | 'sheet' | 'roles' | 'transfer' | 'enrolment';
 
 /** Users, what they may do, and how their phones get in. */
 export default function People() {
@@ -37,11 +38,13 @@ export default function People() {
           {t('people.add')}
         </Button>
         <Button onClick={() => setDoing({ what: 'staff' })}>{t('people.staff')}</Button>
+        <Button onClick={() => setDoing({ what: 'sheet' })}>{t('people.new_sheet')}</Button>
       </div>
       <PeopleTable people={list.data?.users} act={(what, one) => setDoing({ what, person: one })} show={setPassword} />
       <Pager first={asked('after') !== undefined && (() => put({ after: undefined }))} next={next !== undefined && (() => put({ after: next }))} />
       {doing?.what === 'add' && <AddPerson close={close} show={setPassword} />}
       {doing?.what === 'staff' && <StaffList close={close} />}
+      {doing?.what === 'sheet' && <NewSheet unit={asked('unit')} close={close} />}
       {person && doing?.what === 'roles' && <Roles person={person} close={close} />}
       {person && doing?.what === 'transfer' && <Transfer person={person} close={close} />}
       {person && doing?.what === 'enrolment' && <Invitation person={person} close={close} />}
@@ -69,7 +72,10 @@ function PeopleTable({ people, act, show }: TableProps) {
       render: (_, person) => (person.disabled ? <span className="warn">✕ {t('people.disabled')}</span> : enumerated(person.roles.map((held) => t('log.role_at', { role: t(roleKey(held.role)), unit: unitName(held.unit) })))),
     },
     { key: 'factor', title: t('people.factor'), width: 90, render: (_, person) => t(person.second_factor ? 'people.factor_set' : 'people.factor_none') },
-    { key: 'devices', title: t('people.devices'), width: 70, align: 'right', dataIndex: 'devices' },
+    {
+      key: 'devices', title: t('people.devices'), width: 150, align: 'right',
+      render: (_, person) => (person.link_until_ms ? <>{person.devices}<div className="by">{t('people.link_until', { time: moment(person.link_until_ms).slice(0, 10) })}</div></> : person.devices),
+    },
     { key: 'contact', title: t('device.contact'), width: 140, render: (_, person) => moment(person.last_contact_ms) },
     { key: 'act', title: t('device.act'), width: 100, render: (_, person) => person.manageable && <Acts person={person} act={act} show={show} /> },
   ];

@@ -9,7 +9,11 @@ import { focusOnOpen } from '../logic/focus';
 import { moment } from '../logic/values';
 import { Failed } from './failed';
 import { UnitPicker } from './record-filters';
+import { LinkDays } from './sheet';
 import { Wait } from './wait';
+
+/** Days for which a link works that is shown on the screen, unless another number is chosen. */
+const LINK_DAYS = 1;
 
 /** The catalogue's word for a role. */
 export function roleKey(role: string): Key {
@@ -149,9 +153,13 @@ export function Invitation({ person, close }: Props) {
   const { t } = useTranslation();
   const [made, setMade] = useState<Shapes['EnrolmentBody']>();
   const [error, setError] = useState<unknown>();
+  const [days, setDays] = useState(LINK_DAYS);
   useEffect(() => {
-    enrol(person.id).then(setMade, setError);
-  }, [person.id]);
+    let late = false;
+    const told = (tell: () => void): void => { if (!late) tell(); };
+    enrol(person.id, days).then((one) => told(() => { setMade(one); setError(undefined); }), (failure: unknown) => told(() => setError(failure)));
+    return () => { late = true; };
+  }, [person.id, days]);
   return (
     <Modal open title={t('people.enrolment_of', { name: person.name })} onCancel={close} footer={<Button type="primary" onClick={close}>{t('close')}</Button>} closable={{ 'aria-label': t('close') }}>
       {error !== undefined && <Failed error={error} />}
@@ -161,6 +169,7 @@ export function Invitation({ person, close }: Props) {
           <p>{t('people.enrolment_text', { time: moment(made.expires_ms) })}</p>
           <img className="qr" src={`data:image/svg+xml,${encodeURIComponent(made.qr_svg)}`} alt={t('people.qr', { name: person.name })} />
           <Input.TextArea readOnly aria-label={t('people.link')} rows={3} value={made.link} onFocus={(event) => event.target.select()} />
+          <LinkDays days={days} change={setDays} />
         </>
       )}
     </Modal>

@@ -1,18 +1,17 @@
-import { App, Button, Modal, Table, type TableColumnsType } from 'antd';
-import { useEffect, useRef, useState } from 'react';
-import { createPortal } from 'react-dom';
+import { Button, Modal, Table, type TableColumnsType } from 'antd';
+import { useRef, useState } from 'react';
 import { useTranslation } from 'react-i18next';
 
 import { addStaff, previewStaff, ROLES } from '../api/people';
 import type { Shapes } from '../api/client';
 import { enumerated } from '../i18n';
 import { save } from '../logic/save';
-import { moment } from '../logic/values';
 import { Failed } from './failed';
 import { roleKey } from './person-dialogs';
+import { LinkDays, Sheet, SHEET_DAYS, useSheet } from './sheet';
 
 type Row = Shapes['StaffRow'];
-type Added = Shapes['StaffBody'];
+type Added = Shapes['InvitedBody'];
 
 /** People of a whole county from a list: looked at first, added all or none, and a sheet of invitations to print. */
 export function StaffList({ close }: { close: () => void }) {
@@ -23,6 +22,7 @@ export function StaffList({ close }: { close: () => void }) {
   const [error, setError] = useState<unknown>();
   const [busy, setBusy] = useState(false);
   const [adding, setAdding] = useState(false);
+  const [days, setDays] = useState(SHEET_DAYS);
   const { print, leave } = useSheet(added !== undefined, close);
   const work = async (call: () => Promise<void>): Promise<void> => {
     setBusy(true);
@@ -44,7 +44,7 @@ export function StaffList({ close }: { close: () => void }) {
   const wrong = (rows ?? []).filter((row) => row.outcome === 'error').length;
   const add = async (): Promise<void> => {
     setAdding(true);
-    await work(async () => setAdded(await addStaff(fresh.map(({ name, login, unit, role }) => ({ name, login, unit, role })))));
+    await work(async () => setAdded(await addStaff(fresh.map(({ name, login, unit, role }) => ({ name, login, unit, role })), days)));
     setAdding(false);
   };
   // Whoever left now would never see what the server is about to answer.
@@ -77,39 +77,14 @@ export function StaffList({ close }: { close: () => void }) {
           </Button>
           <input ref={input} type="file" hidden accept=".csv,.xlsx" aria-label={t('staff.choose')} onChange={(event) => read(event.target.files?.[0])} />
           {rows && <Preview rows={rows} fresh={fresh.length} wrong={wrong} />}
+          {fresh.length > 0 && <LinkDays days={days} change={setDays} />}
         </>
       )}
       {error !== undefined && <Failed error={error} />}
       {added && <p>{t('staff.added', { count: added.length })}</p>}
-      {added && createPortal(<Sheet people={added} />, document.body)}
+      {added && <Sheet people={added} />}
     </Modal>
   );
-}
-
-/** Prints the sheet, and lets nobody leave by a slip before: its links and passwords are nowhere else. */
-function useSheet(made: boolean, close: () => void) {
-  const { t } = useTranslation();
-  const { modal } = App.useApp();
-  const [printed, setPrinted] = useState(false);
-  useEffect(() => {
-    // By the browser's own menu and keys too.
-    const done = (): void => setPrinted(made);
-    window.addEventListener('afterprint', done);
-    return () => window.removeEventListener('afterprint', done);
-  }, [made]);
-  const print = (): void => {
-    setPrinted(true);
-    window.print();
-  };
-  const leave = (): void => {
-    if (!made || printed) return close();
-    const ways = { page: t('nav.people'), enrolment: t('people.enrolment'), password: t('people.reset_password') };
-    void modal.confirm({
-      title: t('staff.unprinted'), content: t('staff.unprinted_text', ways), okText: t('staff.close_anyway'), okButtonProps: { danger: true },
-      cancelText: t('staff.go_on'), focusable: { autoFocusButton: 'cancel' }, onOk: close,
-    });
-  };
-  return { print, leave };
 }
 
 /** What would become of the list, and each of its rows, what is wrong first. */
@@ -134,27 +109,5 @@ function Preview({ rows, fresh, wrong }: { rows: Row[]; fresh: number; wrong: nu
       {wrong > 0 && <p className="warn">{t('staff.mend')}</p>}
       <Table<Row> size="small" rowKey="row" columns={columns} dataSource={sorted} pagination={{ pageSize: 50, hideOnSinglePage: true }} scroll={{ y: 320 }} />
     </>
-  );
-}
-
-/** What is cut apart and handed out: a card for each person. On the screen it is not seen. */
-function Sheet({ people }: { people: Added[] }) {
-  const { t } = useTranslation();
-  return (
-    <div className="sheet" aria-hidden="true">
-      {people.map((person) => (
-        <div key={person.id} className="sheet-card">
-          <img src={`data:image/svg+xml,${encodeURIComponent(person.enrolment.qr_svg)}`} alt="" />
-          <div>
-            <strong>{person.name}</strong>
-            <div>{person.unit_name}</div>
-            <div>{t(roleKey(person.role))}</div>
-            <div>{t('sheet.login', { login: person.login })}</div>
-            {person.password && <div>{t('sheet.password', { password: person.password })}</div>}
-            <div>{t('sheet.scan', { time: moment(person.enrolment.expires_ms) })}</div>
-          </div>
-        </div>
-      ))}
-    </div>
   );
 }

@@ -45,6 +45,21 @@ async fn a_staff_list_becomes_a_sheet_of_links() {
     assert_eq!((status, added.as_array().unwrap().len()), (StatusCode::OK, 2));
     assert!(added[0]["enrolment"]["qr_svg"].as_str().unwrap().len() < 20_000);
     assert_eq!((added[0]["password"].is_null(), added[1]["password"].is_string()), (true, true));
+    assert_eq!(added[1]["roles"], json!(["township"]));
+    let ids: Vec<_> = added.as_array().unwrap().iter().map(|one| one["id"].clone()).collect();
+    let (status, sheet) = county.post("enrolments", json!({ "users": ids, "days": 14 })).await;
+    assert_eq!((status, sheet.as_array().unwrap().len()), (StatusCode::OK, 2));
+    assert_ne!(sheet[0]["enrolment"]["link"], added[0]["enrolment"]["link"]);
+    assert!(sheet[1]["password"].is_null(), "a password is not made anew with a link");
+    let (_, waiting) = county.get("users?without_device=true&text=多杰").await;
+    assert_eq!(waiting["users"][0]["link_until_ms"], sheet[0]["enrolment"]["expires_ms"]);
+    for (bad, word) in [
+        (json!({ "users": ids, "days": 31 }), "days_out_of_range"),
+        (json!({ "users": vec!["x"; 2], "days": 1 }), "user_unknown"),
+        (json!({ "users": ids, "days": 256 }), "request_malformed"),
+    ] {
+        assert_eq!(county.post("enrolments", bad).await.1["type"], word);
+    }
     let (status, again) = county.post("staff", body).await;
     assert_eq!((status, again), (StatusCode::OK, json!([])));
     let bad = json!({ "rows": [{ "name": "=cmd()", "unit": "a" }] });

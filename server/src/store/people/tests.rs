@@ -121,7 +121,7 @@ fn who_stands_higher_is_out_of_reach() {
         assert_eq!(word(store.transfer_user(county, id, "b", false)), "role_above");
         assert_eq!(word(store.reset_factor_of(county, id)), "role_above");
         assert_eq!(word(store.reset_password_of(county, id)), "role_above");
-        assert_eq!(word(store.enrolment_of(county, id)), "role_above");
+        assert_eq!(word(store.enrolment_of(county, id, 1)), "role_above");
         assert_eq!(word(store.disable_user(county, id)), "role_above");
     }
     let foreign = user(&server, "foreign", "63", Role::Field);
@@ -140,7 +140,7 @@ fn nobody_changes_the_own_account() {
     assert_eq!(word(store.disable_user(top, top)), "own_account");
     assert_eq!(word(store.reset_factor_of(top, top)), "own_account");
     assert_eq!(word(store.reset_password_of(top, top)), "own_account");
-    store.enrolment_of(top, top).unwrap();
+    store.enrolment_of(top, top, 1).unwrap();
 }
 
 #[test]
@@ -206,7 +206,7 @@ async fn a_disabled_user_has_no_way_in() {
     let store = &server.store;
     let id = store.find_user("多杰").unwrap().id;
     let first = store.reset_password_of(county, id).unwrap();
-    let waiting = store.enrolment_of(county, id).unwrap();
+    let waiting = store.enrolment_of(county, id, 1).unwrap();
     let person = store.disable_user(county, id).unwrap();
     assert!(person.disabled && person.manageable && person.devices == 0 && person.roles.is_empty());
     let hash = store.read(|tx| Ok::<_, StoreError>(users::by_login(tx, &person.login)?.unwrap().1)).unwrap();
@@ -214,22 +214,66 @@ async fn a_disabled_user_has_no_way_in() {
     let device = store.devices().unwrap().into_iter().find(|device| device.id == phone.device).unwrap();
     assert!(device.revoked_ms.is_some());
     assert_eq!(word(store.enrol(&waiting.code, [7; 32], "x")), "enrolment_code");
-    assert_eq!(word(store.enrolment_of(county, id)), "roles_missing");
+    assert_eq!(word(store.enrolment_of(county, id, 1)), "roles_missing");
     assert_eq!(word(store.reset_password_of(county, id)), "roles_missing");
     let actions: Vec<String> = audited(&server, county, id).into_iter().map(|(action, _)| action).collect();
     assert_eq!(actions, ["password_reset", "enrolment", "roles_taken", "password_reset", "user_disabled"]);
     store.set_roles(county, id, &at(Role::Field, "a")).unwrap();
-    assert!(store.enrolment_of(county, id).is_ok());
+    assert!(store.enrolment_of(county, id, 1).is_ok());
 }
 
+const DAY_MS: i64 = 24 * 3600 * 1000;
+
 #[test]
-fn an_enrolment_code_works_for_a_day() {
+fn an_enrolment_code_works_for_its_days_and_only_the_newest_of_a_user() {
     let server = TestServer::new();
+    let store = &server.store;
     let county = user(&server, "county", "6301", Role::County);
     let id = user(&server, "field", "a", Role::Field);
-    let code = server.store.enrolment_of(county, id).unwrap();
-    assert_eq!(code.expires_ms, server.clock.0.load(Ordering::SeqCst) + 24 * 3600 * 1000);
-    server.store.enrol(&code.code, [7; 32], "x").unwrap();
+    for days in [0, 31] {
+        assert_eq!(word(store.enrolment_of(county, id, days)), "days_out_of_range");
+    }
+    let first = store.enrolment_of(county, id, 1).unwrap();
+    let second = store.enrolment_of(county, id, 30).unwrap();
+    assert_eq!(second.expires_ms, server.clock.0.load(Ordering::SeqCst) + 30 * DAY_MS);
+    assert_eq!(word(store.enrol(&first.code, [7; 32], "x")), "enrolment_code");
+    server.clock.0.fetch_add(30 * DAY_MS, Ordering::SeqCst);
+    store.enrol(&second.code, [7; 32], "x").unwrap();
+    let third = store.enrolment_of(county, id, 2).unwrap();
+    server.clock.0.fetch_add(2 * DAY_MS + 1, Ordering::SeqCst);
+    assert_eq!(word(store.enrol(&third.code, [8; 32], "y")), "enrolment_code");
+}
+
+#[tokio::test]
+async fn a_lost_sheet_is_made_anew_for_all_or_none() {
+    let server = TestServer::new();
+    let store = &server.store;
+    let county = user(&server, "county", "6301", Role::County);
+    server.phone("多杰", "a", Role::Field).await;
+    let ids: Vec<UserId> = ["one", "two"].map(|name| user(&server, name, "a", Role::Field)).to_vec();
+    let gone = user(&server, "gone", "a", Role::Field);
+    store.disable_user(county, gone).unwrap();
+    let waiting = PeopleQuery { unit: Some("a".to_owned()), without_device: true, ..all() };
+    assert_eq!(logins(&server, county, &waiting), ["one", "two"], "neither who has a device, nor who has no role");
+    let lost = store.enrolment_of(county, ids[0], 7).unwrap();
+
+    let until = || -> Vec<Option<i64>> {
+        store.people(county, &waiting).unwrap().users.into_iter().map(|person| person.link_until_ms).collect()
+    };
+    assert_eq!(until(), [Some(lost.expires_ms), None]);
+    assert_eq!(word(store.enrolments_of(county, &[ids[1], gone], 7)), "roles_missing");
+    assert_eq!(word(store.enrolments_of(county, &[ids[1], UserId::random(server.random.as_ref())], 7)), "user_unknown");
+    assert_eq!(word(store.enrolments_of(county, &vec![ids[0]; 2_001], 7)), "staff_too_many");
+    assert_eq!(until(), [Some(lost.expires_ms), None], "none of them");
+
+    let sheet = store.enrolments_of(county, &[ids[0], ids[1], ids[0]], 7).unwrap();
+    let cards: Vec<_> = sheet.iter().map(|card| (card.enrolment.user.login.as_str(), card.roles.as_slice())).collect();
+    assert_eq!(cards, [("one", &[Role::Field][..]), ("two", &[Role::Field][..])]);
+    assert_eq!(word(store.enrol(&lost.code, [7; 32], "found")), "enrolment_code");
+    store.enrol(&sheet[0].enrolment.code, [7; 32], "x").unwrap();
+    assert_eq!(logins(&server, county, &waiting), ["two"]);
+    let actions: Vec<String> = audited(&server, county, ids[1]).into_iter().map(|(action, _)| action).collect();
+    assert_eq!(actions, ["enrolment"]);
 }
 
 const LIST: &str = "姓名,登录名,单位,角色\n多杰,duojie,a,\n马秀英,,unit b,乡镇\n";
@@ -306,9 +350,9 @@ fn a_list_is_added_as_a_whole_or_not_at_all() {
     let store = &server.store;
     let good = [entry("多杰", "duojie", "a", "field"), entry("马秀英", "", "b", "township")];
     let bad = [good[0].clone(), entry("x", "x", "63", "field")];
-    assert_eq!(word(store.add_staff(county, &bad, Language::English)), "staff_row");
+    assert_eq!(word(store.add_staff(county, &bad, 7, Language::English)), "staff_row");
     assert_eq!(store.users().unwrap().len(), 1);
-    let added = store.add_staff(county, &good, Language::English).unwrap();
+    let added = store.add_staff(county, &good, 7, Language::English).unwrap();
     let logins: Vec<&str> = added.iter().map(|added| added.enrolment.user.login.as_str()).collect();
     assert_eq!(logins, ["duojie", "b-1"]);
     assert_eq!((added[0].password.is_some(), added[1].password.is_some()), (false, true));
@@ -317,9 +361,9 @@ fn a_list_is_added_as_a_whole_or_not_at_all() {
     assert_eq!(actions, ["user_added", "enrolment"]);
     store.enrol(&added[0].enrolment.code, [7; 32], "x").unwrap();
     // The same list again: everybody is there.
-    assert!(store.add_staff(county, &good, Language::English).unwrap().is_empty());
+    assert!(store.add_staff(county, &good, 7, Language::English).unwrap().is_empty());
     let many = vec![entry("x", "", "a", "township"); 201];
-    assert_eq!(word(store.add_staff(county, &many, Language::English)), "staff_passwords");
+    assert_eq!(word(store.add_staff(county, &many, 7, Language::English)), "staff_passwords");
     let field = user(&server, "field", "a", Role::Field);
-    assert_eq!(word(store.add_staff(field, &[entry("y", "y", "a", "")], Language::English)), "staff_row");
+    assert_eq!(word(store.add_staff(field, &[entry("y", "y", "a", "")], 7, Language::English)), "staff_row");
 }

@@ -61,7 +61,7 @@ fn devices_that_were_not_sent_it_are_named_and_only_left_behind_where_that_is_sa
     let server = TestServer::new();
     let (store, folder) = (&server.store, tempfile::tempdir().unwrap());
     store.add_user("a", "a", &[Role::Field], Some("u1")).unwrap();
-    let code = store.new_enrolment("u1").unwrap().code;
+    let code = store.new_enrolment("u1", 1).unwrap().code;
     let key = ed25519_dalek::SigningKey::from_bytes(&[3; 32]);
     let device = crate::exchange::enrol(store, &crate::testing::enrolment(&code, &key)).unwrap().device;
     let next = store.announce_root(0).unwrap();

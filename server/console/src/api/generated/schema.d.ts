@@ -299,6 +299,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/enrolments": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Makes a new link for each of many users, all or none: for a sheet that was lost, or whose links have run out. Links that
+         *     they had and did not use work no longer.
+         */
+        post: operations["enrolments"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/exchanges": {
         parameters: {
             query?: never;
@@ -911,7 +931,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Makes a link with which one device of the user enrols within 24 hours. */
+        /** Makes a link with which one device of the user enrols. A link that the user had and did not use works no longer. */
         post: operations["enrolment"];
         delete?: never;
         options?: never;
@@ -1407,6 +1427,24 @@ export interface components {
             /** @description The same as a QR code: an SVG picture. */
             qr_svg: string;
         };
+        /** @description For how long an invitation works. */
+        EnrolmentRequest: {
+            /**
+             * Format: int32
+             * @description Days, 1 to 30. Default 1.
+             */
+            days?: number | null;
+        };
+        /** @description Who is invited anew. */
+        EnrolmentsRequest: {
+            /**
+             * Format: int32
+             * @description Days for which the links work, 1 to 30. Default 7.
+             */
+            days?: number | null;
+            /** @description Users, at most 2,000. */
+            users: string[];
+        };
         /** @description A page of exchanges. */
         ExchangeList: {
             /** @description The exchanges, newest first. */
@@ -1679,6 +1717,25 @@ export interface components {
             /** @description Code of the unit. */
             unit: string;
         };
+        /** @description Somebody who is to enrol a device: what their card on the printed sheet says. */
+        InvitedBody: {
+            /** @description For a device. */
+            enrolment: components["schemas"]["EnrolmentBody"];
+            /** @description The user. */
+            id: string;
+            /** @description Login. */
+            login: string;
+            /** @description Name as shown. */
+            name: string;
+            /** @description The first password, where the person is new and a role uses the console. Shown only now. */
+            password?: string | null;
+            /** @description Words of the roles. */
+            roles: string[];
+            /** @description Code of the unit. */
+            unit: string;
+            /** @description Name of the unit. */
+            unit_name: string;
+        };
         /** @description A kind of record. */
         KindBody: {
             /** @description Area. */
@@ -1888,6 +1945,11 @@ export interface components {
              * @description Last exchange of one of the user's devices, milliseconds since 1970 UTC.
              */
             last_contact_ms?: number | null;
+            /**
+             * Format: int64
+             * @description Until when a link works that was made for the user and not used, milliseconds since 1970 UTC.
+             */
+            link_until_ms?: number | null;
             /** @description Login. */
             login: string;
             /** @description Whoever asks may change this user. */
@@ -2088,7 +2150,10 @@ export interface components {
             user: string;
             /** @description The author's name. */
             user_name: string;
-            /** @description The form's list columns of the record, by field path, where it is here; sensitive ones masked. */
+            /**
+             * @description The form's list columns by field path, sensitive ones masked: of the record where it is here, else what its
+             *     changes would write that wait here.
+             */
             values: Record<string, never>;
         };
         /** @description A quarantined change with what it would write. */
@@ -2484,25 +2549,6 @@ export interface components {
             /** @description The user's name. */
             user_name: string;
         };
-        /** @description Somebody whom a staff list added. */
-        StaffBody: {
-            /** @description For a device. */
-            enrolment: components["schemas"]["EnrolmentBody"];
-            /** @description The user. */
-            id: string;
-            /** @description Login. */
-            login: string;
-            /** @description Name as shown. */
-            name: string;
-            /** @description The first password, where the role uses the console. Shown only now. */
-            password?: string | null;
-            /** @description Word of the role. */
-            role: string;
-            /** @description Code of the unit. */
-            unit: string;
-            /** @description Name of the unit. */
-            unit_name: string;
-        };
         /** @description A person of a staff list. */
         StaffEntryBody: {
             /** @description Login; empty: one is drawn. */
@@ -2516,6 +2562,11 @@ export interface components {
         };
         /** @description The people of a staff list. */
         StaffRequest: {
+            /**
+             * Format: int32
+             * @description Days for which the links work, 1 to 30. Default 7.
+             */
+            days?: number | null;
             /** @description At most 2,000. */
             rows: components["schemas"]["StaffEntryBody"][];
         };
@@ -3300,6 +3351,65 @@ export interface operations {
             };
             /** @description `double_unknown`, `record_unknown` */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    enrolments: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EnrolmentsRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvitedBody"][];
+                };
+            };
+            /** @description `role_above` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `user_unknown` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `address_unset` */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `roles_missing`: a user is disabled; `staff_too_many`, `days_out_of_range` */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -4596,7 +4706,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["StaffBody"][];
+                    "application/json": components["schemas"]["InvitedBody"][];
                 };
             };
             /** @description `address_unset` */
@@ -4608,7 +4718,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemBody"];
                 };
             };
-            /** @description `staff_row`, `staff_too_many`, `staff_passwords` */
+            /** @description `staff_row`, `staff_too_many`, `staff_passwords`, `days_out_of_range` */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -4760,6 +4870,8 @@ export interface operations {
                 unit?: string;
                 /** @description In the name or the login. */
                 text?: string;
+                /** @description Only who has a role and no device. */
+                without_device?: boolean;
                 /** @description `next` of the page before. */
                 after?: string;
                 /** @description Users, 1 to 200. Default 50. */
@@ -4906,7 +5018,11 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody?: never;
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EnrolmentRequest"];
+            };
+        };
         responses: {
             200: {
                 headers: {
@@ -4943,7 +5059,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemBody"];
                 };
             };
-            /** @description `roles_missing`: the user is disabled */
+            /** @description `roles_missing`: the user is disabled; `days_out_of_range` */
             422: {
                 headers: {
                     [name: string]: unknown;
