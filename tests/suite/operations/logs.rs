@@ -1,5 +1,6 @@
 //! What the server logs of a whole story, at its most talkative, and what it tells Prometheus: nothing personal.
 
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 
@@ -8,6 +9,9 @@ use serde_json::{Value, json};
 
 use super::{text, writes};
 use crate::phone::{NARRATIVE, RECORD, World, visit};
+
+/// What Grafana shows, as it is packaged.
+const DASHBOARD: &str = include_str!("../../../server/packaging/grafana/fieldbook.json");
 
 /// What stands in the story and must not stand in a log: names of people and units, logins, what was written.
 const PERSONAL: [&str; 9] =
@@ -19,6 +23,15 @@ fn scraped(address: &str) -> String {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     answer
+}
+
+/// Metrics that the dashboard asks for.
+fn asked() -> BTreeSet<&'static str> {
+    let name = |at: usize| {
+        let rest = &DASHBOARD[at..];
+        rest.split(|letter: char| !letter.is_ascii_lowercase() && letter != '_').next().unwrap()
+    };
+    DASHBOARD.match_indices("fieldbook_").map(|(at, _)| name(at)).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -50,6 +63,11 @@ async fn logs_and_metrics_of_a_story_name_nobody() {
     let told = scraped(&metrics);
     assert!(told.starts_with("HTTP/1.1 200") && told.contains("fieldbook_exchanges_total{outcome=\"Done\"}"), "{told}");
     assert!(told.contains("fieldbook_records 2"), "{told}");
+    assert!(asked().len() > 20);
+    for metric in asked() {
+        let shown = |line: &str| line.split(['{', ' ']).next() == Some(metric);
+        assert!(told.lines().any(shown), "the dashboard asks for {metric}:\n{told}");
+    }
     world.server.end().unwrap();
 
     let logged = std::fs::read_to_string(Server::log(&data)).unwrap();
