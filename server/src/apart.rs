@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use fieldbook_core::access::{Area, FeedId};
 use fieldbook_core::ids::{DeviceId, RecordId};
 
-use crate::data_folder::file_error;
+use crate::data_folder::{self, file_error};
 use crate::store::{Problem, StoreError};
 
 /// Name of the file in the data folder.
@@ -94,23 +94,53 @@ pub(crate) fn read(dir: &Path) -> Result<Vec<Line>, StoreError> {
     Ok(lines)
 }
 
-/// Copies the list into another folder, in place of an earlier copy. Nothing where there is no list.
+/// Lines that `folder` has and `dir` lacks: `dir` holds an older list than it once did, or another server's.
 ///
 /// # Errors
-/// [`StoreError::File`].
+/// As [`read`].
+pub(crate) fn lacking(dir: &Path, folder: &Path) -> Result<Vec<Line>, StoreError> {
+    let here = read(dir)?;
+    Ok(read(folder)?.into_iter().filter(|line| !here.contains(line)).collect())
+}
+
+/// Makes the list in another folder hold every line of this one; what it has besides it keeps. Nothing where there is no list.
+///
+/// # Errors
+/// As [`read`]; then the other list is as it was.
 pub(crate) fn copy_to(dir: &Path, folder: &Path) -> Result<(), StoreError> {
-    let (from, to) = (path(dir), path(folder));
-    if !from.exists() {
+    let mut lines = read(dir)?;
+    lines.extend(lacking(dir, folder)?);
+    if lines.is_empty() {
         return Ok(());
     }
-    let part = to.with_extension("part");
-    let copied = std::fs::copy(&from, &part).and_then(|_| std::fs::File::open(&part)?.sync_all());
-    copied.and_then(|()| std::fs::rename(&part, &to)).map_err(file_error(&to))
+    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    data_folder::replace_private(&path(folder), &text)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_copy_only_ever_grows() {
+        let (folder, backups) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        copy_to(folder.path(), backups.path()).unwrap();
+        assert_eq!(std::fs::read_dir(backups.path()).unwrap().count(), 0);
+        let lines = [1, 2, 3].map(|byte| Line::Revoked(DeviceId([byte; 16])));
+        append(folder.path(), &lines[0]).unwrap();
+        append(folder.path(), &lines[1]).unwrap();
+        copy_to(folder.path(), backups.path()).unwrap();
+        // The folder was lost, and its list with it.
+        std::fs::remove_file(path(folder.path())).unwrap();
+        append(folder.path(), &lines[2]).unwrap();
+        assert_eq!(lacking(folder.path(), backups.path()).unwrap(), lines[..2]);
+        copy_to(folder.path(), backups.path()).unwrap();
+        assert_eq!(read(backups.path()).unwrap(), [&lines[2..], &lines[..2]].concat());
+        // One that cannot be read is not written over.
+        std::fs::write(path(backups.path()), "mine\n").unwrap();
+        assert!(copy_to(folder.path(), backups.path()).is_err());
+        assert_eq!(std::fs::read_to_string(path(backups.path())).unwrap(), "mine\n");
+    }
 
     #[test]
     fn a_torn_line_is_left_out_and_swallows_nothing() {

@@ -4,7 +4,7 @@
 //! none of them knows Ed25519 certificates, so they get another one: from files that the operator names, or one of the
 //! server's own for office PCs, whose root the operator installs there (`certificate DIR`).
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -32,8 +32,6 @@ const FILES_EVERY: Duration = Duration::from_secs(60);
 const OFFICE_DAYS: i64 = 397;
 /// How long its root is.
 const OFFICE_ROOT_DAYS: i64 = 3_650;
-/// One that ends sooner than this is replaced.
-const RENEWED_DAYS_BEFORE: i64 = 60;
 const DAY_MS: i64 = 86_400_000;
 /// Key of `meta`: CBOR of [`Authority`].
 const OFFICE_ROOT: &str = "office_root";
@@ -47,6 +45,9 @@ struct Authority {
     key: Vec<u8>,
     #[cbor(n(1), with = "minicbor::bytes")]
     certificate: Vec<u8>,
+    /// Milliseconds since 1970 UTC.
+    #[n(2)]
+    until_ms: i64,
 }
 
 /// What browsers are shown.
@@ -81,12 +82,20 @@ fn authority_params(now_ms: i64) -> Result<CertificateParams, StoreError> {
 }
 
 fn authority(tx: &Connection, now_ms: i64) -> Result<Authority, StoreError> {
-    if let Some(bytes) = meta(tx, OFFICE_ROOT)? {
-        return minicbor::decode(&bytes).map_err(damaged);
-    }
-    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(damaged)?;
+    let known: Option<Authority> =
+        meta(tx, OFFICE_ROOT)?.map(|bytes| minicbor::decode(&bytes)).transpose().map_err(damaged)?;
+    let key = match known {
+        Some(known) if !identity::is_due(known.until_ms, OFFICE_ROOT_DAYS, now_ms) => return Ok(known),
+        // Under the same key: what it certified is still good.
+        Some(known) => {
+            let key = PrivatePkcs8KeyDer::from(known.key);
+            KeyPair::from_pkcs8_der_and_sign_algo(&key, &PKCS_ECDSA_P256_SHA256).map_err(damaged)?
+        }
+        None => KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(damaged)?,
+    };
     let certificate = authority_params(now_ms)?.self_signed(&key).map_err(damaged)?.der().to_vec();
-    let made = Authority { key: key.serialize_der(), certificate };
+    let until_ms = now_ms + OFFICE_ROOT_DAYS * DAY_MS;
+    let made = Authority { key: key.serialize_der(), certificate, until_ms };
     set_meta(tx, OFFICE_ROOT, &minicbor::to_vec(&made).map_err(damaged)?)?;
     Ok(made)
 }
@@ -94,7 +103,7 @@ fn authority(tx: &Connection, now_ms: i64) -> Result<Authority, StoreError> {
 fn leaf_for(tx: &Connection, host: &str, now_ms: i64) -> Result<Leaf, StoreError> {
     let known: Option<Leaf> = meta(tx, OFFICE_LEAF)?.and_then(|bytes| minicbor::decode(&bytes).ok());
     if let Some(known) =
-        known.filter(|known| known.host == host && known.until_ms - now_ms > RENEWED_DAYS_BEFORE * DAY_MS)
+        known.filter(|known| known.host == host && !identity::is_due(known.until_ms, OFFICE_DAYS, now_ms))
     {
         return Ok(known);
     }
@@ -183,13 +192,66 @@ impl Tls {
     }
 }
 
-fn of_files((certificate, key): &Files) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), Problem> {
-    let unusable = |path: &PathBuf, error: rustls::pki_types::pem::Error| {
-        Problem::new("certificate_unusable").with("path", path.display()).with("detail", error)
-    };
+/// A certificate that browsers are shown, ready to use.
+struct Browsers {
+    shown: Arc<CertifiedKey>,
+    /// From when to when it is good, milliseconds since 1970 UTC.
+    dates: (i64, i64),
+}
+
+/// Reads the operator's files.
+fn of_files((certificate, key): &Files) -> Result<Browsers, Problem> {
+    let named = |word, path: &Path| Problem::new(word).with("path", path.display());
+    let unusable =
+        |path: &Path, error: &dyn std::fmt::Display| named("certificate_unusable", path).with("detail", error);
     let chain = CertificateDer::pem_file_iter(certificate).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    let chain = chain.map_err(|error| unusable(certificate, error))?;
-    Ok((chain, PrivateKeyDer::from_pem_file(key).map_err(|error| unusable(key, error))?))
+    let chain = chain.map_err(|error| unusable(certificate, &error))?;
+    let first = chain.first().ok_or_else(|| named("certificate_none", certificate))?;
+    let (_, parsed) = x509_parser::parse_x509_certificate(first).map_err(|error| unusable(certificate, &error))?;
+    let ms = |time: x509_parser::time::ASN1Time| time.timestamp().saturating_mul(1000);
+    let dates = (ms(parsed.validity().not_before), ms(parsed.validity().not_after));
+    let secret = PrivateKeyDer::from_pem_file(key).map_err(|error| unusable(key, &error))?;
+    let secret = rustls::crypto::ring::sign::any_supported_type(&secret).map_err(|error| unusable(key, &error))?;
+    let shown = CertifiedKey::new(chain, secret);
+    match shown.keys_match() {
+        // Not every kind of key can tell.
+        Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => {}
+        Err(_) => return Err(named("certificate_other_key", certificate).with("key", key.display())),
+    }
+    Ok(Browsers { shown: Arc::new(shown), dates })
+}
+
+/// What is to be known of the certificate that browsers are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Shown {
+    /// From when it is good, milliseconds since 1970 UTC.
+    pub(crate) from_ms: i64,
+    /// Until when.
+    pub(crate) until_ms: i64,
+    /// It is for the host that browsers use.
+    pub(crate) is_for_host: bool,
+}
+
+/// Looks at what browsers are shown: the operator's files where there are any, else the server's own, which `None` stands for
+/// where none was made yet.
+///
+/// # Errors
+/// `certificate_unusable`, `certificate_none`, `certificate_other_key` name the file; what the database said.
+pub(crate) fn look_at(store: &Store, files: Option<&Files>) -> Result<Option<Shown>, StoreError> {
+    let host = host_of(store)?;
+    let Some(files) = files else {
+        let leaf: Option<Leaf> =
+            store.read(|tx| meta(tx, OFFICE_LEAF))?.and_then(|bytes| minicbor::decode(&bytes).ok());
+        return Ok(leaf.map(|leaf| {
+            let from_ms = leaf.until_ms - (OFFICE_DAYS + 2) * DAY_MS;
+            Shown { from_ms, until_ms: leaf.until_ms, is_for_host: leaf.host == host }
+        }));
+    };
+    let read = of_files(files)?;
+    let name = rustls::pki_types::ServerName::try_from(host.as_str()).map_err(damaged)?;
+    let end = read.shown.end_entity_cert().and_then(rustls::server::ParsedCertificate::try_from);
+    let fits = end.and_then(|end| rustls::client::verify_server_name(&end, &name)).is_ok();
+    Ok(Some(Shown { from_ms: read.dates.0, until_ms: read.dates.1, is_for_host: fits }))
 }
 
 fn host_of(store: &Store) -> Result<String, StoreError> {
@@ -199,22 +261,29 @@ fn host_of(store: &Store) -> Result<String, StoreError> {
 }
 
 fn config(store: &Store, files: Option<&Files>) -> Result<ServerConfig, StoreError> {
-    let browsers = match files {
-        Some(files) => of_files(files)?,
-        None => {
-            let (host, now_ms) = (host_of(store)?, store.now_ms());
-            let leaf = store.write(|tx| leaf_for(tx, &host, now_ms))?;
-            let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(leaf.key));
-            (vec![CertificateDer::from(leaf.certificate)], key)
-        }
-    };
     let (chain, key) = store.identity().leaf();
     let phones = (vec![chain], key);
     let certified = |(chain, key): (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)| {
         let key = rustls::crypto::ring::sign::any_supported_type(&key).map_err(damaged)?;
         Ok::<_, StoreError>(Arc::new(CertifiedKey::new(chain, key)))
     };
-    let by_name = ByName { phones: certified(phones)?, browsers: certified(browsers)? };
+    let now_ms = store.now_ms();
+    let browsers = match files {
+        Some(files) => {
+            let read = of_files(files)?;
+            if !(read.dates.0..read.dates.1).contains(&now_ms) {
+                tracing::warn!(file = %files.0.display(), "browsers refuse this certificate: it has ended, or begins later");
+            }
+            read.shown
+        }
+        None => {
+            let host = host_of(store)?;
+            let leaf = store.write(|tx| leaf_for(tx, &host, now_ms))?;
+            let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(leaf.key));
+            certified((vec![CertificateDer::from(leaf.certificate)], key))?
+        }
+    };
+    let by_name = ByName { phones: certified(phones)?, browsers };
     identity::tls_by(Arc::new(by_name)).map_err(damaged)
 }
 

@@ -2,7 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, lchown};
 use std::path::{Path, PathBuf};
 
 use fieldbook_core::ports::Random;
@@ -13,7 +13,7 @@ use crate::store::{Problem, StoreError};
 pub(crate) fn file_error(path: &Path) -> impl Fn(std::io::Error) -> StoreError + '_ {
     move |source| {
         if fieldbook_sqlite::room::is_full(&source) {
-            return StoreError::DiskFull;
+            return StoreError::DiskFull { path: Some(path.to_owned()) };
         }
         StoreError::File { path: path.to_owned(), source }
     }
@@ -57,7 +57,7 @@ pub(crate) fn write_private(path: &Path, text: &str) -> Result<(), StoreError> {
     made.and_then(|mut file| file.write_all(text.as_bytes())).map_err(file_error(path))
 }
 
-/// Writes a file (mode 0600) in place of an earlier one, which is there until the new one is whole.
+/// Writes a file (mode 0600) in place of an earlier one, which is there until the new one is whole and durable.
 ///
 /// # Errors
 /// [`StoreError::File`].
@@ -65,7 +65,60 @@ pub(crate) fn replace_private(path: &Path, text: &str) -> Result<(), StoreError>
     let part = path.with_extension("part");
     let _ = fs::remove_file(&part);
     write_private(&part, text)?;
-    fs::rename(&part, path).map_err(file_error(path))
+    let synced = fs::File::open(&part).and_then(|file| file.sync_all());
+    synced.and_then(|()| fs::rename(&part, path)).map_err(file_error(path))
+}
+
+/// A name that this program gives to what it keeps in a data folder.
+pub(crate) fn is_own(name: &str) -> bool {
+    let databases = ["fieldbook.db", "hub.db"];
+    ["key", "segments", "never-again.list", "never-again.part"].contains(&name)
+        || name.starts_with("key.new-")
+        || databases.iter().any(|database| name.strip_prefix(database).is_some_and(|rest| !rest.contains(' ')))
+}
+
+/// The first entry of a folder of which `is_own` does not know the name; nothing where there is no folder.
+pub(crate) fn stranger(dir: &Path, is_own: impl Fn(&str) -> bool) -> Option<PathBuf> {
+    let listed = fs::read_dir(dir).into_iter().flatten().flatten();
+    listed.map(|entry| entry.path()).find(|path| !named_by(path, &is_own))
+}
+
+fn named_by(path: &Path, is_own: impl Fn(&str) -> bool) -> bool {
+    path.file_name().and_then(|name| name.to_str()).is_some_and(is_own)
+}
+
+/// Gives a folder, and what this program made in it, to a user. Not what a link points to and no file with a second name: root
+/// must not give away what somebody else chose.
+///
+/// # Errors
+/// [`StoreError::File`].
+pub(crate) fn give(dir: &Path, (user, group): (u32, u32), is_own: fn(&str) -> bool) -> Result<(), StoreError> {
+    let to = |path: &Path| lchown(path, Some(user), Some(group)).map_err(file_error(path));
+    for entry in fs::read_dir(dir).map_err(file_error(dir))? {
+        let entry = entry.map_err(file_error(dir))?;
+        let Ok(found) = entry.metadata() else { continue };
+        let path = entry.path();
+        if found.uid() == user || !named_by(&path, is_own) {
+            continue;
+        }
+        if found.is_dir() {
+            give(&path, (user, group), |_| true)?;
+        } else if found.is_file() && found.nlink() == 1 {
+            to(&path)?;
+        }
+    }
+    to(dir)
+}
+
+/// What a command that root ran left in a data folder becomes its owner's. Nothing for anybody else: only root can, and only
+/// root has to.
+pub(crate) fn give_back(dir: &Path) {
+    let Ok(owner) = fs::metadata(dir) else { return };
+    if owner.uid() != 0
+        && let Err(error) = give(dir, (owner.uid(), owner.gid()), is_own)
+    {
+        tracing::debug!(%error, "files of the data folder are another user's");
+    }
 }
 
 fn parse(path: &Path, text: &str) -> Result<[u8; KEY_BYTES], StoreError> {

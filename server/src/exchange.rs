@@ -31,7 +31,7 @@ impl From<StoreError> for ErrorAnswer {
             other => {
                 tracing::error!(error = %other, "the store failed");
                 let detail = match other {
-                    StoreError::DiskFull => "the server's disk is full",
+                    StoreError::DiskFull { .. } => "the server's disk is full",
                     _ => "the server's store failed",
                 };
                 Self { retry_after_ms: Some(UNAVAILABLE_RETRY_MS), ..refusal(ErrorKind::Unavailable, detail) }

@@ -130,6 +130,12 @@ fn certify(root: &SigningKey, leaf: [u8; 32], name: &str, dates: Option<Dates>) 
     Ok(params.signed_by(&Public(leaf), &issuer)?.der().to_vec())
 }
 
+/// Whether a certificate that was made for so many days ends soon, or begins only after now.
+pub(crate) fn is_due(until_ms: i64, days: i64, now_ms: i64) -> bool {
+    let left_ms = until_ms.saturating_sub(now_ms);
+    left_ms < RENEWED_DAYS_BEFORE * DAY_MS || left_ms > (days + LEAF_DAYS_BACK) * DAY_MS
+}
+
 impl Identity {
     /// Reads the keys from `meta`, or draws and stores them.
     pub(crate) fn load_or_make(tx: &Connection, random: &dyn Random, now_ms: i64) -> Result<Self, StoreError> {
@@ -168,10 +174,10 @@ impl Identity {
         Ok(Self { leaf_certificate: der, leaf_until_ms: until_ms, ..self })
     }
 
-    /// Whether the leaf ends soon.
+    /// Whether the leaf ends soon, or is not good yet: it was made by a clock that ran ahead.
     #[must_use]
     pub fn is_due(&self, now_ms: i64) -> bool {
-        self.leaf_until_ms.saturating_sub(now_ms) < RENEWED_DAYS_BEFORE * DAY_MS
+        is_due(self.leaf_until_ms, LEAF_DAYS, now_ms)
     }
 
     /// When the leaf's certificate ends, milliseconds since 1970 UTC.

@@ -1,7 +1,8 @@
 //! Enrolment links and their QR codes.
 
-use std::fs::File;
+use std::fs::OpenOptions;
 use std::io::BufWriter;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use base64::Engine;
@@ -132,7 +133,9 @@ pub fn write_png(text: &str, path: &Path) -> Result<(), StoreError> {
     let unwritable = |error: &dyn std::fmt::Display| {
         Problem::new("file_unwritable").with("path", path.display()).with("detail", error)
     };
-    let file = File::create(path).map_err(|error| unwritable(&error))?;
+    // Whoever reads it can enrol.
+    let made = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
+    let file = made.map_err(|error| unwritable(&error))?;
     let side = u32::try_from(side).map_err(|error| unwritable(&error))?;
     let mut encoder = png::Encoder::new(BufWriter::new(file), side, side);
     encoder.set_color(png::ColorType::Grayscale);

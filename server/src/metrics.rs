@@ -21,7 +21,7 @@ use prometheus_client::registry::{Registry, Unit};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::store::{Problem, Store, StoreError, Vitals};
+use crate::store::{Beside, Problem, Store, StoreError, Vitals};
 
 /// Upper ends of the buckets of exchanges' lengths in seconds: 128 KB at 60 kbit/s take 18.
 const SECONDS: [f64; 10] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 120.0, 600.0];
@@ -157,8 +157,8 @@ fn registry(vitals: &Vitals) -> Registry {
     registry
 }
 
-async fn metrics(State(store): State<Arc<Store>>) -> Response {
-    let vitals = match tokio::task::spawn_blocking(move || store.vitals()).await {
+async fn metrics(State((store, beside)): State<(Arc<Store>, Arc<Beside>)>) -> Response {
+    let vitals = match tokio::task::spawn_blocking(move || store.vitals(&beside)).await {
         Ok(Ok(vitals)) => vitals,
         Ok(Err(error)) => {
             tracing::error!(%error, "the store has no measurements");
@@ -180,13 +180,14 @@ async fn metrics(State(store): State<Arc<Store>>) -> Response {
 /// `listen_failed`.
 pub(crate) async fn serve(
     store: &Arc<Store>,
+    beside: Beside,
     listen: &str,
     mut stop: watch::Receiver<bool>,
 ) -> Result<SocketAddr, StoreError> {
     let failed = |error: std::io::Error| Problem::new("listen_failed").with("address", listen).with("detail", error);
     let listener = TcpListener::bind(listen).await.map_err(failed)?;
     let local = listener.local_addr().map_err(failed)?;
-    let router = Router::new().route("/metrics", get(metrics)).with_state(Arc::clone(store));
+    let router = Router::new().route("/metrics", get(metrics)).with_state((Arc::clone(store), Arc::new(beside)));
     let stopped = async move {
         let _ = stop.wait_for(|stop| *stop).await.map(|_| ());
     };

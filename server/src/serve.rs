@@ -165,8 +165,8 @@ async fn connection(
         None => http(stream, peer, router, stop).await,
         Some(tls) => match tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await {
             Ok(Ok(stream)) => http(stream, peer, router, stop).await,
-            Ok(Err(error)) => tracing::debug!(%peer, %error, "no TLS"),
-            Err(_) => tracing::debug!(%peer, "TLS took too long"),
+            Ok(Err(error)) => tracing::debug!(%error, "no TLS"),
+            Err(_) => tracing::debug!("TLS took too long"),
         },
     }
 }

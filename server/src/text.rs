@@ -3,6 +3,7 @@
 mod desk;
 mod operations;
 mod people;
+mod system;
 
 use crate::store::{Problem, StoreError};
 
@@ -52,7 +53,7 @@ pub fn text(language: Language, word: &str, args: &[(&'static str, String)]) -> 
         Language::English => (*english).to_owned(),
     };
     for (name, value) in args {
-        filled = filled.replace(&format!("{{{name}}}"), value);
+        filled = filled.replace(&format!("{{{name}}}"), &system::words(language, value));
     }
     filled
 }
@@ -71,7 +72,10 @@ pub fn problem(language: Language, problem: &Problem) -> String {
 pub fn failure(language: Language, error: &StoreError) -> String {
     match error {
         StoreError::Problem(inner) => problem(language, inner),
-        StoreError::DiskFull => text(language, "disk_full", &[]),
+        StoreError::DiskFull { path: None } => text(language, "disk_full", &[]),
+        StoreError::DiskFull { path: Some(path) } => {
+            text(language, "disk_full_at", &[("path", path.display().to_string())])
+        }
         StoreError::Storage(source) => text(language, "storage_failed", &[("detail", source.to_string())]),
         StoreError::NewerSchema { path, found, known } => text(
             language,
@@ -342,6 +346,11 @@ const CATALOGUE: &[(&str, &str, &str)] = &[
     ("reason_withdrawn", "本人撤回申请。", "The person has withdrawn."),
     // Problems.
     (
+        "disk_full_at",
+        "{path} 所在磁盘已满，未保存任何内容。请腾出空间后重试。",
+        "The disk of {path} is full; nothing was stored. Free some space and try again.",
+    ),
+    (
         "disk_full",
         "数据文件夹所在磁盘已满，未保存任何内容。请腾出空间后重试。",
         "The disk of the data folder is full; nothing was stored. Free some space and try again.",
@@ -415,7 +424,7 @@ const CATALOGUE: &[(&str, &str, &str)] = &[
         "尚不知道服务器地址：请先启动 serve,或用 --address 指明。",
         "The server's address is not known yet: start `serve` first, or pass --address.",
     ),
-    ("address_malformed", "地址“{address}”应为 主机：端口。", "Address {address} must be HOST:PORT."),
+    ("address_malformed", "地址“{address}”应为“主机:端口”（半角冒号）。", "Address {address} must be HOST:PORT."),
     ("file_unwritable", "无法写入 {path}：{detail}", "Cannot write {path}: {detail}"),
     ("file_unreadable", "无法读取 {path}：{detail}", "Cannot read {path}: {detail}"),
     (

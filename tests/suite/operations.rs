@@ -1,6 +1,8 @@
 //! What an administrator does: sets up, backs up, loses, restores, renews; and what the server says of it in logs and metrics.
 
 mod drill;
+mod guards;
+mod installation;
 mod logs;
 mod succession;
 

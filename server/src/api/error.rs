@@ -59,7 +59,7 @@ impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Problem(problem) => Self::new(status_of(problem.word), problem),
-            StoreError::DiskFull => {
+            StoreError::DiskFull { .. } => {
                 tracing::error!("the disk of the data folder is full");
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, Problem::new("disk_full"))
             }

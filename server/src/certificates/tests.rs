@@ -114,3 +114,70 @@ impl ServerCertVerifier for Anybody {
         vec![SignatureScheme::ECDSA_NISTP256_SHA256]
     }
 }
+
+/// A pair of files as an authority gives them, good between these days of 2026.
+fn files_of(folder: &Path, host: &str, months: (u8, u8)) -> Files {
+    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
+    let mut params = CertificateParams::new(vec![host.to_owned()]).unwrap();
+    (params.not_before, params.not_after) = (date_time_ymd(2026, months.0, 1), date_time_ymd(2026, months.1, 1));
+    let (certificate, secret) = (folder.join("a.crt"), folder.join("a.key"));
+    std::fs::write(&certificate, pem("CERTIFICATE", params.self_signed(&key).unwrap().der())).unwrap();
+    std::fs::write(&secret, pem("PRIVATE KEY", &key.serialize_der())).unwrap();
+    (certificate, secret)
+}
+
+#[test]
+fn the_operators_files_are_looked_at_before_browsers_do() {
+    let (server, folder) = (TestServer::new(), tempfile::tempdir().unwrap());
+    let store = &server.store;
+    store.set_setting("address", "sync.example.cn:8443").unwrap();
+    let word = |files: &Files| match (look_at(store, Some(files)), Tls::of_server(store, Some(files.clone()))) {
+        (Err(StoreError::Problem(problem)), Err(StoreError::Problem(again))) => {
+            assert_eq!(problem.word, again.word, "the server does not start on it either");
+            problem.word
+        }
+        (looked, _) => panic!("{looked:?}"),
+    };
+    let files = files_of(folder.path(), "sync.example.cn", (2, 5));
+    let shown = look_at(store, Some(&files)).unwrap().unwrap();
+    assert!(shown.is_for_host);
+    assert_eq!((shown.from_ms, shown.until_ms), (1_769_904_000_000, 1_777_593_600_000));
+    Tls::of_server(store, Some(files.clone())).unwrap();
+    store.set_setting("address", "other.example.cn:8443").unwrap();
+    assert!(!look_at(store, Some(&files)).unwrap().unwrap().is_for_host);
+
+    let other = tempfile::tempdir().unwrap();
+    let mixed = (files.0.clone(), files_of(other.path(), "sync.example.cn", (2, 5)).1);
+    assert_eq!(word(&mixed), "certificate_other_key");
+    std::fs::write(&mixed.1, "no key").unwrap();
+    assert_eq!(word(&mixed), "certificate_unusable");
+    std::fs::write(&files.0, "").unwrap();
+    assert_eq!(word(&files), "certificate_none");
+    std::fs::write(&files.0, pem("CERTIFICATE", b"junk")).unwrap();
+    assert_eq!(word(&files), "certificate_unusable");
+    std::fs::remove_file(&files.0).unwrap();
+    assert_eq!(word(&files), "certificate_unusable");
+}
+
+#[test]
+fn what_a_clock_that_ran_ahead_made_is_made_anew() {
+    let server = TestServer::new();
+    let (store, clock) = (&server.store, &server.clock.0);
+    let order = std::sync::atomic::Ordering::SeqCst;
+    let now_ms = clock.load(order);
+    clock.store(now_ms + 4_000 * DAY_MS, order);
+    assert!(store.keep_identity().unwrap());
+    Tls::of_server(store, None).unwrap();
+    store.office_root_pem().unwrap();
+    clock.store(now_ms, order);
+    assert!(store.keep_identity().unwrap(), "phones'");
+    assert!(store.identity().leaf_until_ms() < now_ms + 400 * DAY_MS);
+    Tls::of_server(store, None).unwrap();
+    let shown = look_at(store, None).unwrap().unwrap();
+    assert!((shown.from_ms..shown.until_ms).contains(&now_ms), "browsers'");
+    let root = store.office_root_pem().unwrap();
+    let root = CertificateDer::from_pem_slice(root.as_bytes()).unwrap();
+    let (_, root) = x509_parser::parse_x509_certificate(&root).unwrap();
+    assert!(root.validity().not_before.timestamp() * 1000 < now_ms, "and the authority that vouches for it");
+    assert!(!store.keep_identity().unwrap());
+}

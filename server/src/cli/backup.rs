@@ -7,11 +7,11 @@ use super::commands::say;
 use super::config;
 use super::options::{Options, RestoredTask};
 use crate::store::{
-    BackupKey, BackupRecipient, Database, Keep, Problem, Restore, Store, StoreError, prune, read_backup, relocate,
-    restore_backup,
+    AuditHead, BackupKey, BackupRecipient, Database, Keep, Problem, Restore, Store, StoreError, prune, read_backup,
+    relocate, restore_backup,
 };
 use crate::system::{SystemClock, SystemRandom};
-use crate::text::Language;
+use crate::text::{Language, failure};
 use crate::{apart, data_folder};
 
 /// `backup [FILE]`: works while the server runs. Without a file it goes into the configured folder, and old ones go.
@@ -29,6 +29,7 @@ pub(super) fn backup(
         (Some(file), _) => file.to_owned(),
         (None, Some(folder)) => {
             data_folder::make_private(folder)?;
+            store.owns_backups(folder)?;
             Keep::path_at(folder, store.now_ms())
         }
         (None, None) => return Err(Problem::new("backup_folder_missing").into()),
@@ -39,15 +40,52 @@ pub(super) fn backup(
         ("bytes", made.bytes.to_string()),
         ("rows", made.rows.to_string()),
         ("sha256", made.sha256),
+        ("log_rows", made.log.rows.to_string()),
+        ("log_chain", made.log.chain.clone()),
     ];
     say(language, "backup_made", &args);
-    if let (None, Some(folder)) = (file, folder) {
-        apart::copy_to(&options.data, folder)?;
-        for old in prune(folder, part.keep())? {
-            say(language, "backup_pruned", &[("path", old.display().to_string())]);
-        }
+    match (file, folder) {
+        (None, Some(folder)) => beside(language, options, store, (folder, &path), &made.log),
+        _ => Ok(true),
     }
-    Ok(true)
+}
+
+/// What goes with a backup in the folder of backups. Where the folder knows more of this server than the server itself, the backup
+/// stays, no older one goes, and somebody is told.
+fn beside(
+    language: Language,
+    options: &Options,
+    store: &Store,
+    (folder, made): (&Path, &Path),
+    log: &AuditHead,
+) -> Result<bool, StoreError> {
+    let lacking = apart::lacking(&options.data, folder)?;
+    apart::copy_to(&options.data, folder)?;
+    if !lacking.is_empty() {
+        say(language, "list_lacks", &lacks(options, folder, lacking.len()));
+    }
+    let logged = store.keeps_audit_of(folder);
+    match &logged {
+        Ok(()) => store.mark_backups(folder, log)?,
+        Err(error) => println!("{}", failure(language, error)),
+    }
+    if logged.is_err() || !lacking.is_empty() {
+        return Ok(false);
+    }
+    let pruned = prune(folder, options.config.backup.keep(), made)?;
+    for old in &pruned.removed {
+        say(language, "backup_pruned", &[("path", old.display().to_string())]);
+    }
+    for later in &pruned.later {
+        say(language, "backup_later", &[("path", later.display().to_string())]);
+    }
+    Ok(pruned.later.is_empty())
+}
+
+/// Where lines of the list are missing, and how many.
+pub(super) fn lacks(options: &Options, folder: &Path, count: usize) -> [(&'static str, String); 3] {
+    let (to, from) = (options.data.display().to_string(), folder.display().to_string());
+    [("count", count.to_string()), ("folder", from), ("data", to)]
 }
 
 /// `backup-key FILE`: the pair into a new file, and the half that the server may have.
@@ -64,9 +102,15 @@ pub(super) fn key(language: Language, file: &Path) -> Result<bool, StoreError> {
 
 /// `backup-check FILE`: reads all of it, without a server.
 pub(super) fn check(language: Language, file: &Path, key: &Path) -> Result<bool, StoreError> {
-    let (rows, made_ms) = read_backup(file, &BackupKey::read(key)?)?;
-    let time = crate::clock_text::shanghai(made_ms);
-    say(language, "backup_fine", &[("path", file.display().to_string()), ("rows", rows.to_string()), ("time", time)]);
+    let read = read_backup(file, &BackupKey::read(key)?)?;
+    let args = [
+        ("path", file.display().to_string()),
+        ("rows", read.rows.to_string()),
+        ("time", crate::clock_text::shanghai(read.made_ms)),
+        ("log_rows", read.log.rows.to_string()),
+        ("log_chain", read.log.chain),
+    ];
+    say(language, "backup_fine", &args);
     Ok(true)
 }
 
@@ -122,7 +166,7 @@ pub(super) fn restored(language: Language, store: &Store, task: Option<&Restored
         println!("purged\t{record}");
     }
     for device in &state.devices {
-        let last = device.last_contact_ms.map_or_else(|| "-".to_owned(), |time| time.to_string());
+        let last = device.last_contact_ms.map_or_else(|| "-".to_owned(), crate::clock_text::shanghai);
         println!("device\t{}\t{}\t{}\t{}\t{last}", device.id, device.user_name, device.unit, device.name);
     }
     if let Some(RestoredTask::Confirm) = task {

@@ -56,6 +56,7 @@ fn certificate(language: Language, store: &Store, folder: &Path) -> Result<bool,
     crate::data_folder::make_private(folder)?;
     let (certificate, key) = store.identity().leaf_pem();
     let office = store.office_root_pem()?;
+    store.wrote_certificate()?;
     for (name, pem) in [("fieldbook.crt", certificate), ("fieldbook.key", key), ("fieldbook-office.crt", office)] {
         crate::data_folder::replace_private(&folder.join(name), &pem)?;
     }
@@ -112,7 +113,9 @@ fn serve_until_stopped(
         let bound = serve::bind(store, &serving).await?;
         let stop = serve::stop_signal();
         if let Some(listen) = &task.metrics {
-            let local = crate::metrics::serve(store, listen, stop.clone()).await?;
+            let backups = options.config.backup.folder.clone();
+            let beside = crate::store::Beside { backups, certificate: serving.certificate.clone() };
+            let local = crate::metrics::serve(store, beside, listen, stop.clone()).await?;
             say(language, "metrics_listening", &[("address", local.to_string())]);
         }
         tokio::spawn(crate::certificates::kept(Arc::clone(store), bound.tls(), stop.clone()));
@@ -126,11 +129,17 @@ fn serve_until_stopped(
     Ok(true)
 }
 
+/// HOST:PORT, with a port from `port_min`.
+pub(super) fn is_address(address: &str, port_min: u16) -> bool {
+    address.rsplit_once(':').is_some_and(|(host, port)| {
+        !host.is_empty()
+            && !host.contains(['/', '?', '#', ' ', '：'])
+            && port.parse::<u16>().is_ok_and(|port| port >= port_min)
+    })
+}
+
 pub(super) fn check_address(address: &str) -> Result<(), Problem> {
-    let fits = address.rsplit_once(':').is_some_and(|(host, port)| {
-        !host.is_empty() && !host.contains(['/', '?', '#', ' ']) && port.parse::<u16>().is_ok_and(|port| port > 0)
-    });
-    if fits { Ok(()) } else { Err(Problem::new("address_malformed").with("address", address)) }
+    if is_address(address, 1) { Ok(()) } else { Err(Problem::new("address_malformed").with("address", address)) }
 }
 
 fn unit(language: Language, store: &Store, task: &UnitTask) -> Result<bool, StoreError> {
@@ -222,17 +231,21 @@ fn device(language: Language, store: &Store, task: &DeviceTask) -> Result<bool, 
             check_address(&address)?;
             let enrolment = store.new_enrolment(user, *days)?;
             let link = link::enrolment(&address, &store.identity().root_public(), &enrolment.code);
-            if let Some(path) = png {
-                link::write_png(&link, path)?;
-            }
             let time = crate::clock_text::shanghai(enrolment.expires_ms);
             say(language, "enrol_link", &[("name", enrolment.user.name), ("time", time)]);
             println!("{link}");
             print!("{}", link::terminal_qr(&link)?);
+            // Last: the link is shown whatever becomes of the picture, and the one before it works no more.
+            if let Some(path) = png {
+                link::write_png(&link, path)?;
+            }
         }
         DeviceTask::List => {
+            let when = |time: Option<i64>| time.map_or_else(|| "-".to_owned(), crate::clock_text::shanghai);
+            if std::io::IsTerminal::is_terminal(&std::io::stdout()) {
+                say(language, "device_columns", &[]);
+            }
             for device in store.devices()? {
-                let when = |time: Option<i64>| time.map_or_else(|| "-".to_owned(), |time| time.to_string());
                 println!(
                     "{}\t{}\t{}\t{}\t{}\t{}",
                     device.id,

@@ -21,6 +21,9 @@ const OTHERS: u32 = 0o077;
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Config {
+    /// The file that it was read from.
+    #[serde(skip)]
+    pub(super) file: Option<PathBuf>,
     pub(super) language: Option<String>,
     pub(super) data: Data,
     pub(super) server: ServerPart,
@@ -132,14 +135,65 @@ pub(super) fn path(flag: Option<&Path>) -> Option<PathBuf> {
 pub(super) fn read(path: Option<&Path>) -> Result<Config, Problem> {
     let Some(path) = path else { return Ok(Config::default()) };
     let text = read_small(path)?;
-    toml::from_str(&text).map_err(|error| malformed(path, &text, &error))
+    let config: Config = toml::from_str(&text).map_err(|error| malformed(path, &text, &error))?;
+    checked(path, &config)?;
+    Ok(Config { file: Some(path.to_owned()), ..config })
+}
+
+/// Values that would be noticed only when they are needed, or never.
+fn checked(path: &Path, config: &Config) -> Result<(), Problem> {
+    let level = config.log.level.as_deref();
+    let wrong = [
+        ("language", config.language.as_deref(), &["zh", "zh-Hans", "zh-CN", "en"][..]),
+        ("[log] format", config.log.format.as_deref(), &["text", "json"][..]),
+        ("[log] level", level, &["error", "warn", "info", "debug", "trace", "off"][..]),
+    ]
+    .into_iter()
+    .find_map(|(key, value, known)| value.filter(|value| !known.contains(value)).map(|value| (key, value, known)));
+    let told = |key: &'static str, value: &str, known: String| {
+        let problem = Problem::new("config_value").with("path", path.display()).with("key", key);
+        Err(problem.with("value", value).with("known", known))
+    };
+    if let Some((key, value, known)) = wrong {
+        return told(key, value, known.join(" / "));
+    }
+    for (key, value, port_min) in [
+        // The system chooses a port for 0.
+        ("[server] listen", config.server.listen.as_deref(), 0),
+        ("[metrics] listen", config.metrics.listen.as_deref(), 0),
+        ("[server] address", config.server.address.as_deref(), 1),
+    ] {
+        if let Some(value) = value.filter(|value| !super::commands::is_address(value, port_min)) {
+            return told(key, value, "HOST:PORT".to_owned());
+        }
+    }
+    let (one, other) = (&config.server.certificate, &config.server.certificate_key);
+    if one.is_some() != other.is_some() {
+        let lacks = if one.is_none() { "certificate" } else { "certificate_key" };
+        return Err(Problem::new("config_pair").with("path", path.display()).with("key", lacks));
+    }
+    Ok(())
 }
 
 fn malformed(path: &Path, text: &str, error: &toml::de::Error) -> Problem {
     let at = error.span().map_or(0, |span| span.start.min(text.len()));
     let line = text.as_bytes()[..at].iter().filter(|byte| **byte == b'\n').count() + 1;
-    let known = Problem::new("config_malformed").with("path", path.display()).with("line", line);
-    known.with("detail", error.message())
+    let (word, detail) = match told(error.message()) {
+        Some((word, detail)) => (word, detail),
+        None => ("config_malformed", error.message().to_owned()),
+    };
+    Problem::new(word).with("path", path.display()).with("line", line).with("detail", detail)
+}
+
+/// The two faults that are made most, in words of the catalogue; what they are about stands between backticks.
+fn told(message: &str) -> Option<(&'static str, String)> {
+    if message.starts_with("unknown field") {
+        let names: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
+        let (unknown, known) = names.split_first()?;
+        return Some(("config_unknown", format!("{unknown} ({})", known.join(", "))));
+    }
+    let rest = message.strip_prefix("invalid type: ")?;
+    Some(("config_type", rest.replace(", expected ", " ≠ ")))
 }
 
 /// Fills in what neither a flag nor the environment says.
@@ -160,9 +214,9 @@ pub(super) fn settle(options: &mut Options, matches: &ArgMatches, config: Config
     if let (None, Some(path)) = (&options.database, &config.database.url_file) {
         options.database = Some(secret(path)?);
     }
-    if let Some(path) = &options.key_file
-        && let Some(mode) = open_to_others(path)
-    {
+    let key = options.key_file.clone().unwrap_or_else(|| options.data.join("key"));
+    if let Some(mode) = open_to_others(&key) {
+        let path = &key;
         return Err(Problem::new("secret_open").with("path", path.display()).with("mode", format!("{mode:o}")).into());
     }
     if let (Task::Serve(task), Some(("serve", below))) = (&mut options.command, matches.subcommand()) {
@@ -190,18 +244,39 @@ mod tests {
     fn an_unknown_key_and_a_wrong_value_are_named_with_their_line() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("server.toml");
-        for (text, line, word) in [
-            ("language = 'zh'\n[server]\nlisten = '0.0.0.0:8443'\nadress = 'x:1'\n", "4", "adress"),
-            ("[backup]\nkeep_daily = 'many'\n", "2", "invalid type"),
-            ("[storage]\n", "1", "storage"),
-            ("[data]\nfolder = \n", "2", ""),
+        for (problem_word, text, line, word) in [
+            ("config_unknown", "language = 'zh'\n[server]\nlisten = '0.0.0.0:8443'\nadress = 'x:1'\n", "4", "adress"),
+            ("config_type", "[backup]\nkeep_daily = 'many'\n", "2", "many"),
+            ("config_unknown", "[storage]\n", "1", "storage"),
+            ("config_malformed", "[data]\nfolder = \n", "2", ""),
         ] {
             std::fs::write(&path, text).unwrap();
             let problem = read(Some(&path)).unwrap_err();
             let found = |name| problem.args.iter().find(|(known, _)| *known == name).unwrap().1.clone();
-            assert_eq!((problem.word, found("line").as_str()), ("config_malformed", line), "{text}");
+            assert_eq!((problem.word, found("line").as_str()), (problem_word, line), "{text}");
             assert!(found("detail").contains(word), "{text}: {}", found("detail"));
         }
+    }
+
+    #[test]
+    fn a_value_that_would_be_noticed_too_late_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("server.toml");
+        for (text, word) in [
+            ("language = 'zg'\n", "config_value"),
+            ("[log]\nlevel = 'loud'\n", "config_value"),
+            ("[log]\nformat = 'xml'\n", "config_value"),
+            ("[server]\nlisten = '0.0.0.0'\n", "config_value"),
+            ("[metrics]\nlisten = '127.0.0.1：9464'\n", "config_value"),
+            ("[server]\naddress = 'a:0'\n", "config_value"),
+            ("[server]\ncertificate = '/a.crt'\n", "config_pair"),
+            ("[server]\ncertificate_key = '/a.key'\n", "config_pair"),
+        ] {
+            std::fs::write(&path, text).unwrap();
+            assert_eq!(read(Some(&path)).unwrap_err().word, word, "{text}");
+        }
+        std::fs::write(&path, "language = 'en'\n[log]\nlevel = 'warn'\n[server]\nlisten = '[::]:0'\n").unwrap();
+        assert_eq!(read(Some(&path)).unwrap().file, Some(path));
     }
 
     #[test]

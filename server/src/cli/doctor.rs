@@ -10,8 +10,9 @@ use serde::Serialize;
 use super::commands::say;
 use super::config::open_to_others;
 use super::options::Options;
+use crate::certificates;
 use crate::clock_text::shanghai;
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, newest};
 use crate::text::{Language, text};
 
 /// Free bytes below which the disk is a warning, and below which it is a fault.
@@ -29,6 +30,8 @@ const DAY_MS: i64 = 24 * HOUR_MS;
 const BACKUP_AGE_MAX_MS: i64 = 26 * HOUR_MS;
 /// A device that was not here for so long may hold work that nobody else has.
 const SILENT_DAYS: i64 = 14;
+/// A certificate of the operator's own that ends sooner is not being renewed.
+const OWN_CERTIFICATE_DAYS: i64 = 14;
 /// How long a connection to the server's own port may take.
 const CONNECT_WAIT: Duration = Duration::from_secs(5);
 
@@ -73,13 +76,11 @@ pub(super) fn doctor(
     let mut doctor = Doctor { language, options, now_ms, findings: Vec::new() };
     doctor.disk();
     doctor.secrets();
+    doctor.permissions();
     doctor.owners();
     match open() {
         Ok(store) => doctor.store(&store)?,
-        Err(error) => {
-            let detail = crate::text::failure(language, &error);
-            doctor.findings.push(Finding { check: "database", health: Health::Fault, detail });
-        }
+        Err(error) => doctor.failed("database", &error),
     }
     let worst = doctor.findings.iter().map(|finding| finding.health).max().unwrap_or(Health::Fine);
     if json {
@@ -140,6 +141,33 @@ impl Doctor<'_> {
         }
     }
 
+    /// What others could change, or should not even see.
+    fn permissions(&mut self) {
+        let mut open = Vec::new();
+        let places = [
+            (Some(self.options.data.clone()), 0o077, "700"),
+            (self.options.config.backup.folder.clone(), 0o022, "700"),
+            (self.options.config.file.clone(), 0o022, "644"),
+        ];
+        for (path, forbidden, wanted) in places {
+            let Some(path) = path else { continue };
+            let Ok(mode) = fs::metadata(&path).map(|file| file.mode() & 0o777) else { continue };
+            if mode & forbidden != 0 {
+                open.push([
+                    ("path", path.display().to_string()),
+                    ("mode", format!("{mode:o}")),
+                    ("wanted", wanted.to_owned()),
+                ]);
+            }
+        }
+        if open.is_empty() {
+            self.found("permissions", Health::Fine, "doctor_permissions", &[]);
+        }
+        for args in open {
+            self.found("permissions", Health::Fault, "doctor_open_place", &args);
+        }
+    }
+
     /// Whoever ran a command as another user has left files that the server cannot write.
     fn owners(&mut self) {
         let folder = &self.options.data;
@@ -170,17 +198,55 @@ impl Doctor<'_> {
         self.port(store)
     }
 
+    /// The newest file of the folder, not what the database notes of it: disks are swapped, folders are emptied.
     fn backup(&mut self, store: &Store) -> Result<(), StoreError> {
-        match store.last_backup_ms()? {
-            None => self.found("backup", Health::Fault, "doctor_no_backup", &[]),
-            Some(last) => {
-                let age = self.now_ms.saturating_sub(last);
-                let health = if age > BACKUP_AGE_MAX_MS { Health::Fault } else { Health::Fine };
-                let args = [("time", shanghai(last)), ("hours", (age / HOUR_MS).to_string())];
-                self.found("backup", health, "doctor_backup", &args);
+        let Some(folder) = self.options.config.backup.folder.clone() else {
+            return self.backup_age(store.last_backup_ms()?);
+        };
+        match newest(&folder) {
+            Err(error) => self.failed("backup", &error),
+            Ok(Some(found)) if !found.is_whole() => {
+                let path = ("path", found.path.display().to_string());
+                self.found("backup", Health::Fault, "doctor_backup_damaged", &[path]);
             }
+            Ok(found) => self.backup_age(found.map(|found| found.made_ms))?,
+        }
+        match crate::apart::lacking(&self.options.data, &folder) {
+            Ok(lines) if lines.is_empty() => {}
+            Ok(lines) => {
+                let args = super::backup::lacks(self.options, &folder, lines.len());
+                self.found("list", Health::Fault, "list_lacks", &args);
+            }
+            Err(error) => self.failed("list", &error),
+        }
+        match store.keeps_audit_of(&folder) {
+            Ok(()) => {
+                self.found("audit", Health::Fine, "doctor_audit", &[("rows", store.audit_head()?.rows.to_string())])
+            }
+            Err(error) => self.failed("audit", &error),
         }
         Ok(())
+    }
+
+    fn backup_age(&mut self, made_ms: Option<i64>) -> Result<(), StoreError> {
+        let Some(made_ms) = made_ms else {
+            self.found("backup", Health::Fault, "doctor_no_backup", &[]);
+            return Ok(());
+        };
+        let age = self.now_ms.saturating_sub(made_ms);
+        let time = ("time", shanghai(made_ms));
+        if age < -CLOCK_TOLERANCE_MS {
+            self.found("backup", Health::Fault, "doctor_backup_to_come", &[time]);
+        } else {
+            let health = if age > BACKUP_AGE_MAX_MS { Health::Fault } else { Health::Fine };
+            self.found("backup", health, "doctor_backup", &[time, ("hours", (age / HOUR_MS).to_string())]);
+        }
+        Ok(())
+    }
+
+    fn failed(&mut self, check: &'static str, error: &StoreError) {
+        let detail = crate::text::failure(self.language, error);
+        self.findings.push(Finding { check, health: Health::Fault, detail });
     }
 
     fn devices(&mut self, store: &Store) -> Result<(), StoreError> {
@@ -200,15 +266,19 @@ impl Doctor<'_> {
         let mut clocks: Vec<i64> =
             devices.iter().filter_map(|device| device.clock_skew_ms).take(CLOCKS_ASKED).collect();
         clocks.sort_unstable();
-        self.clock(clocks.get(clocks.len() / 2).copied());
+        let noted = devices.iter().map(last).chain(store.last_backup_ms()?).max();
+        self.clock(clocks.get(clocks.len() / 2).copied(), noted);
         Ok(())
     }
 
-    /// Against what most phones say, and against the data folder's own files: none was written later than now.
-    fn clock(&mut self, phones_ahead_ms: Option<i64>) {
+    /// Against what most phones say, and against the data folder's own files and what the server noted: nothing of it was later
+    /// than now.
+    fn clock(&mut self, phones_ahead_ms: Option<i64>, noted_ms: Option<i64>) {
         let listed = fs::read_dir(&self.options.data).into_iter().flatten().flatten();
         let written = listed.filter_map(|entry| entry.metadata().ok()?.modified().ok());
         let ahead = written.filter_map(|time| time.duration_since(SystemTime::now()).ok()).max().unwrap_or_default();
+        let noted = noted_ms.and_then(|noted| u64::try_from(noted.saturating_sub(self.now_ms)).ok());
+        let ahead = ahead.max(Duration::from_millis(noted.unwrap_or_default()));
         let behind_files = i64::try_from(ahead.as_millis()).unwrap_or(i64::MAX) > CLOCK_TOLERANCE_MS;
         let apart = phones_ahead_ms.is_some_and(|ahead| ahead.abs() > CLOCK_TOLERANCE_MS);
         let health = if behind_files {
@@ -229,12 +299,50 @@ impl Doctor<'_> {
         let identity = store.identity();
         let health = if identity.is_due(self.now_ms) { Health::Warning } else { Health::Fine };
         self.found("certificate", health, "doctor_certificate", &[("until", shanghai(identity.leaf_until_ms()))]);
+        self.browsers(store);
         if let Some(next) = store.succession()? {
-            let health = if next.backed_up { Health::Fine } else { Health::Fault };
             let args = [("from", shanghai(next.from_ms)), ("unaware", next.unaware.len().to_string())];
-            self.found("root", health, if next.backed_up { "doctor_root" } else { "key_not_backed_up" }, &args);
+            let (health, word) = if !next.backed_up {
+                (Health::Fault, "key_not_backed_up")
+            } else if next.from_ms <= self.now_ms && !next.unaware.is_empty() {
+                (Health::Warning, "doctor_root_waits")
+            } else {
+                (Health::Fine, "doctor_root")
+            };
+            self.found("root", health, word, &args);
         }
         Ok(())
+    }
+
+    /// The certificate that browsers are shown, as the running server reads it.
+    fn browsers(&mut self, store: &Store) {
+        let part = &self.options.config.server;
+        if part.plain_http {
+            // A proxy shows one.
+            return;
+        }
+        let files = part.certificate.clone().zip(part.certificate_key.clone());
+        let shown = match certificates::look_at(store, files.as_ref()) {
+            Ok(Some(shown)) => shown,
+            // Made when the server starts.
+            Ok(None) => return,
+            Err(error) => return self.failed("browsers", &error),
+        };
+        let (path, soon_ms) = match &files {
+            Some((path, _)) => (path.display().to_string(), OWN_CERTIFICATE_DAYS * DAY_MS),
+            None => ("-".to_owned(), 0),
+        };
+        let args = [("path", path), ("from", shanghai(shown.from_ms)), ("until", shanghai(shown.until_ms))];
+        let (health, word) = if !shown.is_for_host && files.is_some() {
+            (Health::Fault, "doctor_browsers_host")
+        } else if !(shown.from_ms..shown.until_ms).contains(&self.now_ms) {
+            (Health::Fault, "doctor_browsers_ended")
+        } else if shown.until_ms - self.now_ms < soon_ms {
+            (Health::Warning, "doctor_browsers")
+        } else {
+            (Health::Fine, "doctor_browsers")
+        };
+        self.found("browsers", health, word, &args);
     }
 
     fn port(&mut self, store: &Store) -> Result<(), StoreError> {

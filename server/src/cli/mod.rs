@@ -6,6 +6,7 @@ mod config;
 mod doctor;
 mod hub;
 mod keys;
+mod misuse;
 mod options;
 mod records;
 mod setup;
@@ -16,11 +17,12 @@ use std::sync::Arc;
 
 use clap::{ArgMatches, CommandFactory, FromArgMatches};
 
+use crate::data_folder;
 use crate::hub::HubStore;
 use crate::store::{Database, Problem, Store, StoreError};
 use crate::system::{SystemClock, SystemRandom};
 use crate::text::{Language, failure};
-use options::{Options, Task};
+use options::{Options, Task, UnitTask};
 
 /// Exit status when something asked for was not done.
 const FAILED: u8 = 1;
@@ -40,7 +42,10 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let (mut options, matches) = match parsed {
         Ok(parsed) => parsed,
         Err(error) => {
-            let _ = error.print();
+            match misuse::told(&error).filter(|_| language == Language::Chinese) {
+                Some(told) => eprintln!("{told}"),
+                None => drop(error.print()),
+            }
             return if error.use_stderr() { ExitCode::from(MISUSED) } else { ExitCode::SUCCESS };
         }
     };
@@ -95,8 +100,22 @@ fn open(options: &Options) -> Result<Arc<Store>, StoreError> {
     if HubStore::is_there(&options.data) {
         return Err(Problem::new("is_hub").with("path", options.data.display()).into());
     }
+    let database = database(options);
+    if !begins(options) && !Store::is_there(&options.data, &database)? {
+        return Err(Problem::new("no_database").with("path", options.data.display()).into());
+    }
     let (clock, random) = (Arc::new(SystemClock::new()), Arc::new(SystemRandom));
-    Ok(Arc::new(Store::open_on(&options.data, options.key_file.as_deref(), clock, random, database(options))?))
+    Ok(Arc::new(Store::open_on(&options.data, options.key_file.as_deref(), clock, random, database)?))
+}
+
+/// Only what a server begins with makes a database where there is none, and only before `setup` made one: behind a disk that is
+/// not mounted, or a mistyped path, everything else would meet a new server, empty, with keys that no phone knows.
+fn begins(options: &Options) -> bool {
+    let first = matches!(
+        options.command,
+        Task::Serve(_) | Task::Unit(UnitTask::Add { parent: None, .. } | UnitTask::Import { .. })
+    );
+    first && options.config.file.is_none()
 }
 
 /// Where the rows are.
@@ -105,5 +124,7 @@ fn database(options: &Options) -> Database {
 }
 
 fn execute(options: &Options, language: Language) -> Result<bool, StoreError> {
-    commands::execute(options, language, || open(options))
+    let done = commands::execute(options, language, || open(options));
+    data_folder::give_back(&options.data);
+    done
 }

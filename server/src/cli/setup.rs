@@ -12,7 +12,7 @@ use super::commands::{check_address, say};
 use super::config::{self, DEFAULT_PATH};
 use super::options::{Options, Setup};
 use crate::data_folder::{self, file_error};
-use crate::store::{BackupKey, BackupRecipient, Database, Problem, Store, StoreError};
+use crate::store::{BACKUP_OWNER_FILE, BackupKey, BackupRecipient, Database, Problem, Store, StoreError, is_backup};
 use crate::system::{SystemClock, SystemRandom};
 use crate::text::{Language, failure, text};
 
@@ -20,6 +20,12 @@ use crate::text::{Language, failure, text};
 const ASKED_MAX: usize = 20;
 /// The data folder, unless another is named.
 const USUAL_DATA: &str = "/var/lib/fieldbook";
+/// The folder of backups, unless another is named.
+const USUAL_BACKUPS: &str = "/var/backups/fieldbook";
+/// A unit that the Debian package brings.
+const PACKAGED_UNIT: &str = "/usr/lib/systemd/system/fieldbook.service";
+/// Where an operator's additions to units are.
+const UNITS: &str = "/etc/systemd/system";
 /// The user under which the packages run the server.
 const SERVICE_USER: &str = "fieldbook";
 
@@ -114,23 +120,50 @@ fn address_of(answer: &str) -> Checked<String> {
     Ok(answer.to_owned())
 }
 
-fn folder_of(answer: &str) -> Checked<PathBuf> {
+fn absolute(answer: &str) -> Checked<PathBuf> {
     let path = PathBuf::from(answer);
-    if !path.is_absolute() {
-        return Err(Problem::new("path_not_absolute").with("path", answer).into());
+    if path.is_absolute() { Ok(path) } else { Err(Problem::new("path_not_absolute").with("path", answer).into()) }
+}
+
+/// New files can be made there.
+fn writable(folder: &Path) -> Checked<()> {
+    let probe = folder.join(".setup");
+    let made = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&probe);
+    made.and_then(|_| std::fs::remove_file(&probe)).map_err(file_error(folder))
+}
+
+/// A folder that is this server's alone: what is in it will be given to its user, and read as its own.
+fn folder_of(answer: &str, is_own: fn(&str) -> bool) -> Checked<PathBuf> {
+    let path = absolute(answer)?;
+    if let Some(found) = data_folder::stranger(&path, is_own) {
+        return Err(Problem::new("folder_not_own").with("path", answer).with("found", found.display()).into());
     }
     data_folder::make_private(&path)?;
-    let probe = path.join(".setup");
-    std::fs::write(&probe, b"").and_then(|()| std::fs::remove_file(&probe)).map_err(file_error(&path))?;
+    writable(&path)?;
     Ok(path)
 }
 
-fn new_file_of(answer: &str) -> Checked<PathBuf> {
-    let path = PathBuf::from(answer);
-    if !path.is_absolute() {
-        return Err(Problem::new("path_not_absolute").with("path", answer).into());
+/// What lies in a folder of backups; a disk of its own has its `lost+found`.
+fn is_of_backups(name: &str) -> bool {
+    let name = name.strip_suffix(".sha256").or_else(|| name.strip_suffix(".part")).unwrap_or(name);
+    is_backup(name) || [BACKUP_OWNER_FILE, "of-server", "never-again.list", "never-again", "lost+found"].contains(&name)
+}
+
+/// A file that can be made, away from what it opens: who gets hold of the folders must not find it there.
+fn key_file_of(answer: &str, folders: [&Path; 2]) -> Checked<PathBuf> {
+    let path = absolute(answer)?;
+    if path.exists() {
+        return Err(Problem::new("file_exists").with("path", answer).into());
     }
-    if path.exists() { Err(Problem::new("file_exists").with("path", answer).into()) } else { Ok(path) }
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    let real = folder.canonicalize().map_err(file_error(folder))?;
+    for taken in folders {
+        if taken.canonicalize().is_ok_and(|taken| real.starts_with(taken)) {
+            return Err(Problem::new("key_file_inside").with("path", answer).with("folder", taken.display()).into());
+        }
+    }
+    writable(folder)?;
+    Ok(path)
 }
 
 /// The database answers; what its address is, or `None` for the embedded one.
@@ -170,7 +203,8 @@ fn all_given(options: &Options, given: &Setup) -> Result<(), StoreError> {
 
 fn answers(asked: &mut Questions<'_>, options: &Options, given: &Setup) -> Result<Answers, StoreError> {
     let data = is_elsewhere(options).then(|| options.data.display().to_string());
-    let data = asked.ask(("ask_data", "--data"), data, Some(USUAL_DATA), folder_of)?;
+    let data =
+        asked.ask(("ask_data", "--data"), data, Some(USUAL_DATA), |answer| folder_of(answer, data_folder::is_own))?;
     let url_file = some(given.database_url_file.as_ref());
     let url_file = asked.ask(("ask_database", "--database-url-file"), url_file, Some(""), url_file_of)?;
     let listen = asked.ask(("ask_listen", "--listen"), given.listen.clone(), Some("0.0.0.0:8443"), address_of)?;
@@ -180,9 +214,11 @@ fn answers(asked: &mut Questions<'_>, options: &Options, given: &Setup) -> Resul
     let admin = asked.ask(("ask_admin_name", "--admin-name"), given.admin_name.clone(), None, text_of)?;
     let login = asked.ask(("ask_admin_login", "--admin-login"), given.admin_login.clone(), Some("admin"), text_of)?;
     let backup_folder = some(given.backup_folder.as_ref());
-    let usual = Some("/var/backups/fieldbook");
-    let backup_folder = asked.ask(("ask_backup_folder", "--backup-folder"), backup_folder, usual, folder_of)?;
-    let recipient = recipient(asked, given)?;
+    let backup_folder =
+        asked.ask(("ask_backup_folder", "--backup-folder"), backup_folder, Some(USUAL_BACKUPS), |answer| {
+            folder_of(answer, is_of_backups)
+        })?;
+    let recipient = recipient(asked, given, [&data, &backup_folder])?;
     let key_file = options.key_file.clone();
     Ok(Answers {
         data,
@@ -216,7 +252,7 @@ fn units(
     Ok(Units::Root(Unit { code, name: unit_name, parent: None, division: None }))
 }
 
-fn recipient(asked: &mut Questions<'_>, given: &Setup) -> Result<Recipient, StoreError> {
+fn recipient(asked: &mut Questions<'_>, given: &Setup, folders: [&Path; 2]) -> Result<Recipient, StoreError> {
     let known = |answer: &str| -> Checked<Option<BackupRecipient>> {
         if answer.is_empty() { Ok(None) } else { Ok(Some(answer.parse()?)) }
     };
@@ -225,7 +261,8 @@ fn recipient(asked: &mut Questions<'_>, given: &Setup) -> Result<Recipient, Stor
         return Ok(Recipient::Given(recipient));
     }
     let file = some(given.backup_key_file.as_ref());
-    Ok(Recipient::Drawn(asked.ask(("ask_key_file", "--backup-key-file"), file, None, new_file_of)?))
+    let key_file = |answer: &str| key_file_of(answer, folders);
+    Ok(Recipient::Drawn(asked.ask(("ask_key_file", "--backup-key-file"), file, None, key_file)?))
 }
 
 fn open(options: &Options, (data, url_file): (&Path, Option<&Path>)) -> Result<Store, StoreError> {
@@ -262,34 +299,57 @@ fn configuration(language: Language, answers: &Answers, recipient: &BackupRecipi
     text(language, "configuration", &args)
 }
 
-/// Gives files to the user under which the server will run. Only root can, and only root has to; whoever made `made` is who
-/// runs this.
-fn give_away(paths: &[&Path], user: Option<&str>, made: &Path) -> Result<(), StoreError> {
+/// User and group under which the server will run; `None` where whoever runs this is not root, or no user is known. Only root can
+/// give files away, and only root has to; whoever made `made` is who runs this.
+fn service_user(user: Option<&str>, made: &Path) -> Result<Option<(u32, u32)>, StoreError> {
     if std::fs::metadata(made).map_err(file_error(made))?.uid() != 0 {
-        return Ok(());
+        return Ok(None);
     }
     let accounts = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
     let account = |user: &str| -> Option<(u32, u32)> {
         let mut fields = accounts.lines().find(|line| line.split(':').next() == Some(user))?.split(':').skip(2);
         Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
     };
-    let found = match user {
-        Some(user) => Some(account(user).ok_or_else(|| Problem::new("owner_unknown").with("user", user))?),
-        None => account(SERVICE_USER),
-    };
-    let Some((user, group)) = found else { return Ok(()) };
-    paths.iter().try_for_each(|path| chown(path, user, group))
+    match user {
+        Some(user) => account(user).map(Some).ok_or_else(|| Problem::new("owner_unknown").with("user", user).into()),
+        None => Ok(account(SERVICE_USER)),
+    }
 }
 
-fn chown(path: &Path, user: u32, group: u32) -> Result<(), StoreError> {
-    // Not what a link points to: root must not give away what somebody else chose.
-    std::os::unix::fs::lchown(path, Some(user), Some(group)).map_err(file_error(path))?;
-    if path.symlink_metadata().is_ok_and(|file| file.is_dir()) {
-        for entry in std::fs::read_dir(path).map_err(file_error(path))? {
-            chown(&entry.map_err(file_error(path))?.path(), user, group)?;
-        }
+fn give_away(answers: &Answers, (user, group): (u32, u32)) -> Result<(), StoreError> {
+    data_folder::give(&answers.data, (user, group), data_folder::is_own)?;
+    data_folder::give(&answers.backup_folder, (user, group), |name| is_of_backups(name) && name != "lost+found")?;
+    for file in answers.key_file.iter().chain(&answers.url_file) {
+        std::os::unix::fs::lchown(file, Some(user), Some(group)).map_err(file_error(file))?;
     }
     Ok(())
+}
+
+/// What systemd's units must be told where folders are elsewhere: they may write nowhere else.
+fn drop_in(answers: &Answers) -> Option<String> {
+    let elsewhere = |path: &Path, usual: &str| (!path.starts_with(usual)).then(|| path.display().to_string());
+    let folders = [elsewhere(&answers.data, USUAL_DATA), elsewhere(&answers.backup_folder, USUAL_BACKUPS)];
+    let folders: Vec<String> = folders.into_iter().flatten().map(|path| format!("\"{path}\"")).collect();
+    // `ProtectHome` hides these from the units, whatever may be written.
+    let hidden = |path: &Path| ["/home", "/root", "/run/user"].iter().any(|home| path.starts_with(home));
+    let shown = [&answers.data, &answers.backup_folder].iter().any(|path| hidden(path));
+    let open = if shown { "ProtectHome=no\n" } else { "" };
+    (!folders.is_empty()).then(|| format!("[Service]\nReadWritePaths={}\n{open}", folders.join(" ")))
+}
+
+/// Writes it for both units of the package, where that is installed; returns the files.
+fn tell_units(text: &str, packaged: &Path, units: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    let mut written = Vec::new();
+    if !packaged.exists() {
+        return Ok(written);
+    }
+    for unit in ["fieldbook.service.d", "fieldbook-backup.service.d"] {
+        let path = units.join(unit).join("folders.conf");
+        std::fs::create_dir_all(units.join(unit)).map_err(file_error(units))?;
+        std::fs::write(&path, text).map_err(file_error(&path))?;
+        written.push(path);
+    }
+    Ok(written)
 }
 
 /// `setup`.
@@ -310,6 +370,10 @@ fn set_up(mut asked: Questions<'_>, options: &Options, given: &Setup) -> Result<
     if asked.input.is_none() {
         all_given(options, given)?;
     }
+    if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder).map_err(file_error(folder))?;
+        writable(folder)?;
+    }
     let answers = answers(&mut asked, options, given)?;
     let store = open(options, (&answers.data, answers.url_file.as_deref()))?;
     match &answers.units {
@@ -321,6 +385,7 @@ fn set_up(mut asked: Questions<'_>, options: &Options, given: &Setup) -> Result<
         }
         Units::There => {}
     }
+    store.owns_backups(&answers.backup_folder)?;
     store.set_setting("address", &answers.address)?;
     store.set_setting("server_name", &answers.name)?;
     let recipient = match &answers.recipient {
@@ -338,18 +403,26 @@ fn set_up(mut asked: Questions<'_>, options: &Options, given: &Setup) -> Result<
     };
     administrator(language, &store, &answers.admin)?;
     drop(store);
-    if let Some(folder) = file.parent() {
-        std::fs::create_dir_all(folder).map_err(file_error(folder))?;
-    }
     let made = OpenOptions::new().write(true).create_new(true).mode(0o644).open(&file);
     let content = configuration(language, &answers, &recipient);
     made.and_then(|mut made| made.write_all(content.as_bytes())).map_err(file_error(&file))?;
-    let mut owned: Vec<&Path> = vec![&answers.data, &answers.backup_folder];
-    owned.extend(answers.key_file.as_deref());
-    owned.extend(answers.url_file.as_deref());
-    give_away(&owned, given.owner.as_deref(), &file)?;
+    hand_over(language, &answers, given, &file)?;
     say(language, "setup_made", &[("path", file.display().to_string())]);
     Ok(true)
+}
+
+/// What was made is for the server's user and its units to use.
+fn hand_over(language: Language, answers: &Answers, given: &Setup, file: &Path) -> Result<(), StoreError> {
+    if let Some(owner) = service_user(given.owner.as_deref(), file)? {
+        give_away(answers, owner)?;
+    }
+    let usual_config = file == Path::new(DEFAULT_PATH);
+    if let Some(text) = drop_in(answers).filter(|_| usual_config) {
+        for path in tell_units(&text, Path::new(PACKAGED_UNIT), Path::new(UNITS))? {
+            say(language, "setup_unit", &[("path", path.display().to_string())]);
+        }
+    }
+    Ok(())
 }
 
 /// Somebody who may decide on records of the topmost unit, unless the login is there.

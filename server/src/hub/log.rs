@@ -87,7 +87,7 @@ impl Drop for HubView<'_> {
 
 fn keep_body(store: &HubStore, tx: &Connection, change: &TakenChange<'_>) -> Result<Fate, StoreError> {
     if store.held_bytes() > HELD_BYTES_MAX {
-        return Err(StoreError::DiskFull);
+        return Err(StoreError::DiskFull { path: None });
     }
     if tx.prepare("SELECT 1 FROM erased WHERE record = ?1")?.exists([change.record.as_bytes()])? {
         return Ok(Fate::Known);

@@ -8,7 +8,7 @@ async fn what_is_measured_is_counted_and_names_nobody() {
     Running::begin().done(traffic);
     drop(Running::begin());
     busy();
-    let response = metrics(State(Arc::clone(&server.store))).await;
+    let response = metrics(State((Arc::clone(&server.store), Arc::default()))).await;
     assert_eq!(response.status(), StatusCode::OK);
     let body = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
     let text = String::from_utf8(body.to_vec()).unwrap();

@@ -171,6 +171,23 @@ impl Connection {
         self.make_words()
     }
 
+    /// Whether the triggers are there, and switched on, that refuse any change of this table but additions.
+    ///
+    /// # Errors
+    /// What the database said.
+    pub fn is_append_only(&self, table: &str) -> Result<bool> {
+        let (text, wanted) = match &self.engine {
+            Engine::Sqlite(_) => ("SELECT count(*) FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = ?1", 2),
+            Engine::Postgres(_) => (
+                "SELECT count(*) FROM pg_trigger WHERE tgrelid = to_regclass(?1::text) AND NOT tgisinternal
+                 AND tgenabled <> 'D'",
+                1,
+            ),
+        };
+        let found: i64 = self.query_row(text, [table], |row| row.get(0))?;
+        Ok(found >= wanted)
+    }
+
     /// Version of the tables; 0 where there are none.
     ///
     /// # Errors

@@ -2,13 +2,15 @@
 //! hold, and each is chained to the one before it, which [`Store::verify`] checks.
 //!
 //! A row that is changed or taken out from between is noticed. Rows cut from the end, or a whole log made anew by somebody
-//! with the database's key, are noticed only where an earlier head is known: `verify` prints the head, and backups hold it.
+//! with the database's key, are noticed where an earlier [head](AuditHead) is known: it lies beside the backups, where `backup`
+//! and `doctor` compare it, and `backup`, `backup-check` and `verify` print it.
 
 use std::collections::BTreeMap;
 
 use crate::sql;
 use crate::sql::{Connection, OptionalExtension};
 use fieldbook_core::ids::UserId;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{Problem, Store, StoreError, units};
@@ -25,6 +27,7 @@ pub(crate) const ACTIONS: &[&str] = &[
     "password_reset",
     "second_factor",
     "second_factor_reset",
+    "unit_added",
     "user_added",
     "user_transferred",
     "user_disabled",
@@ -54,6 +57,7 @@ pub(crate) const ACTIONS: &[&str] = &[
     "restored_confirm",
     "root_announced",
     "root_took_over",
+    "certificate_written",
 ];
 /// Rows on a page of the log.
 pub(crate) const PAGE_MAX: usize = 200;
@@ -125,6 +129,45 @@ pub(crate) fn audit(
     Ok(())
 }
 
+/// How far the log goes: what every later state of it begins with.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditHead {
+    /// Rows.
+    pub rows: u64,
+    /// The last row's link of the chain, in hex; empty where there is no row.
+    pub chain: String,
+}
+
+/// How far the log goes now.
+pub(super) fn head(tx: &Connection) -> Result<AuditHead, StoreError> {
+    let last = "SELECT id, chain FROM audit ORDER BY id DESC LIMIT 1";
+    let last: Option<(u64, [u8; 32])> =
+        tx.prepare(last)?.query_row((), |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+    Ok(last.map_or_else(AuditHead::default, |(rows, chain)| AuditHead { rows, chain: hex::encode(chain) }))
+}
+
+/// The later of a state and the one that this row of a backup is the end of.
+pub(super) fn later(head: AuditHead, columns: &[String], row: &sql::Values) -> AuditHead {
+    let of = |name: &str| row.get(columns.iter().position(|column| column == name)?)?.as_ref();
+    match (of("id"), of("chain")) {
+        (Some(sql::Stored::Integer(id)), Some(sql::Stored::Blob(chain))) => match u64::try_from(*id) {
+            Ok(rows) if rows > head.rows => AuditHead { rows, chain: hex::encode(chain) },
+            _ => head,
+        },
+        _ => head,
+    }
+}
+
+/// Whether the log went through this state.
+pub(super) fn begins_with(tx: &Connection, head: &AuditHead) -> Result<bool, StoreError> {
+    if head.rows == 0 {
+        return Ok(true);
+    }
+    let at = "SELECT chain FROM audit WHERE id = ?1";
+    let chain: Option<[u8; 32]> = tx.prepare(at)?.query_row([head.rows], |row| row.get(0)).optional()?;
+    Ok(chain.is_some_and(|chain| hex::encode(chain) == head.chain))
+}
+
 /// What a walk through the whole log came to.
 #[derive(Debug, Default)]
 pub(super) struct Walk {
@@ -183,6 +226,22 @@ impl Store {
     /// What the database said.
     pub(crate) fn may_read_audit(&self, reader: UserId) -> Result<bool, StoreError> {
         self.read(|tx| may_read(tx, reader))
+    }
+
+    /// Notes that the key of phones' TLS was written out, for a proxy.
+    ///
+    /// # Errors
+    /// What the database said.
+    pub fn wrote_certificate(&self) -> Result<(), StoreError> {
+        self.write(|tx| audit(tx, self.now_ms(), None, "certificate_written", "", ""))
+    }
+
+    /// How far the log goes.
+    ///
+    /// # Errors
+    /// What the database said.
+    pub fn audit_head(&self) -> Result<AuditHead, StoreError> {
+        self.read(head)
     }
 
     /// Rows of the log, newest first.

@@ -4,6 +4,7 @@ mod archive;
 mod copy;
 mod keep;
 mod keys;
+mod owner;
 mod relocate;
 
 use std::fs::{self, File};
@@ -12,13 +13,16 @@ use std::path::{Path, PathBuf};
 use fieldbook_core::ports::Random;
 use fieldbook_sqlite::KEY_BYTES;
 
+use super::audit::{self, AuditHead};
 use super::{Database, FILE, Problem, READER_CACHE_KIB, Store, StoreError, WRITER_CACHE_KIB, connect, meta, restored};
-use super::{SCHEMA_VERSION, set_meta};
+use super::{SCHEMA_VERSION, set_meta, succession};
 use crate::data_folder::{self, file_error};
 use crate::sql::Connection;
 use archive::{Reader, Writer};
-pub use keep::{Keep, prune};
+pub(crate) use keep::is_backup;
+pub use keep::{Found, Keep, Pruned, newest, prune};
 pub use keys::{BackupKey, BackupRecipient};
+pub(crate) use owner::FILE as BACKUP_OWNER_FILE;
 pub use relocate::{Relocated, relocate};
 
 /// Databases that were put aside by earlier restores, at most.
@@ -35,6 +39,15 @@ pub struct BackupMade {
     pub bytes: u64,
     /// Rows of all tables.
     pub rows: u64,
+    /// How far the audit log goes in it.
+    pub log: AuditHead,
+}
+
+/// What a backup holds that is looked for elsewhere.
+struct Held {
+    /// Public key of a successor of the root key.
+    successor: Option<[u8; 32]>,
+    log: AuditHead,
 }
 
 impl Store {
@@ -52,30 +65,42 @@ impl Store {
         // One that was killed in the middle leaves its part.
         discard(&part);
         let now_ms = self.now_ms();
-        let written = self.write_out(&part, recipient, now_ms).and_then(|written| {
+        let written = self.write_out(&part, recipient, now_ms).and_then(|(written, held)| {
             if archive::hash_of(&part)? == written.sha256 {
-                return Ok(written);
+                return Ok((written, held));
             }
             Err(Problem::new("backup_not_written").with("path", to.display()).into())
         });
-        let written = written.inspect_err(|_| discard(&part))?;
-        let made = BackupMade { sha256: hex::encode(written.sha256), bytes: written.bytes, rows: written.rows };
+        let (written, held) = written.inspect_err(|_| discard(&part))?;
+        let made =
+            BackupMade { sha256: hex::encode(written.sha256), bytes: written.bytes, rows: written.rows, log: held.log };
         let name = to.file_name().unwrap_or_default().to_string_lossy();
         let sum = beside(to, ".sha256");
         let _ = fs::remove_file(&sum);
         data_folder::write_private(&sum, &format!("{}  {name}\n", made.sha256))?;
         fs::rename(&part, to).map_err(file_error(to))?;
         sync(to)?;
-        self.write(|tx| set_meta(tx, LAST_BACKUP, now_ms.to_string().as_bytes()))?;
+        self.write(|tx| {
+            if let Some(root) = held.successor {
+                succession::is_backed_up(tx, &root)?;
+            }
+            set_meta(tx, LAST_BACKUP, now_ms.to_string().as_bytes())
+        })?;
         Ok(made)
     }
 
-    fn write_out(&self, part: &Path, recipient: &BackupRecipient, now_ms: i64) -> Result<archive::Written, StoreError> {
+    fn write_out(
+        &self,
+        part: &Path,
+        recipient: &BackupRecipient,
+        now_ms: i64,
+    ) -> Result<(archive::Written, Held), StoreError> {
         self.read(|tx| {
             let header = copy::header(tx, now_ms)?;
+            let held = Held { successor: succession::waiting_root(tx)?, log: audit::head(tx)? };
             let mut writer = Writer::begin(part, recipient, &header)?;
             copy::each_row(tx, &header.tables(), |table, row| writer.row(table, &row))?;
-            writer.end()
+            Ok((writer.end()?, held))
         })
     }
 
@@ -107,15 +132,34 @@ fn sync(path: &Path) -> Result<(), StoreError> {
     synced.and_then(|()| File::open(folder)?.sync_all()).map_err(file_error(path))
 }
 
-/// Reads a backup to its end and says how many rows it has.
+/// What a backup was found to hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BackupRead {
+    /// Rows of all tables.
+    pub rows: u64,
+    /// When it was made, milliseconds since 1970 UTC.
+    pub made_ms: i64,
+    /// How far the audit log goes in it.
+    pub log: AuditHead,
+}
+
+/// Reads a backup to its end and says what it holds.
 ///
 /// # Errors
 /// `file_unreadable`, `backup_foreign`, `backup_other_key`, `backup_damaged`.
-pub fn read_backup(from: &Path, key: &BackupKey) -> Result<(u64, i64), StoreError> {
+pub fn read_backup(from: &Path, key: &BackupKey) -> Result<BackupRead, StoreError> {
     let read = || {
         let reader = Reader::open(from, key)?;
-        let made_ms = reader.header.made_ms;
-        Ok((reader.rows(|_, _| Ok(()))?.iter().sum(), made_ms))
+        let (made_ms, tables) = (reader.header.made_ms, reader.header.tables());
+        let logged = tables.iter().position(|table| table.name == "audit");
+        let mut log = AuditHead::default();
+        let rows = reader.rows(|table, row| {
+            if Some(table) == logged {
+                log = audit::later(log.clone(), &tables[table].columns, &row);
+            }
+            Ok(())
+        })?;
+        Ok(BackupRead { rows: rows.iter().sum(), made_ms, log })
     };
     read().map_err(|error| named(error, from))
 }
@@ -244,8 +288,9 @@ fn alone(connection: &Connection) -> Result<(), StoreError> {
 fn closed(connection: Connection) -> Result<(), StoreError> {
     connection.execute_batch("PRAGMA busy_timeout = 0")?;
     let mode: Result<String, _> = connection.query_row("PRAGMA journal_mode = DELETE", (), |row| row.get(0));
-    match mode {
+    match mode.map_err(StoreError::from) {
         Ok(mode) if mode == "delete" => Ok(()),
+        Err(error @ (StoreError::DiskFull { .. } | StoreError::Storage(_))) => Err(error),
         _ => Err(Problem::new("server_runs").into()),
     }
 }

@@ -63,8 +63,11 @@ pub enum StoreError {
     #[error(transparent)]
     Problem(#[from] Problem),
     /// The disk is full: nothing was stored.
-    #[error("the disk of the data folder is full; nothing was stored")]
-    DiskFull,
+    #[error("the disk is full; nothing was stored")]
+    DiskFull {
+        /// What was being written, as far as known; else it is in the data folder.
+        path: Option<PathBuf>,
+    },
     /// The storage under the data folder cannot be read or written, and not for want of room: nothing was stored.
     #[error("the storage of the data folder failed: {0}; nothing was stored")]
     Storage(rusqlite::Error),
@@ -111,7 +114,9 @@ impl StoreError {
     /// What failed in `folder` for want of room is a full disk.
     pub(crate) fn for_want_of_room(self, folder: &Path) -> Self {
         match self {
-            Self::Storage(source) if room::lacks_room(&source, folder) => Self::DiskFull,
+            Self::Storage(source) if room::lacks_room(&source, folder) => {
+                Self::DiskFull { path: Some(folder.to_owned()) }
+            }
             other => other,
         }
     }
@@ -122,6 +127,13 @@ impl From<sql::Error> for StoreError {
         match error {
             sql::Error::Sqlite(error) => error.into(),
             sql::Error::Nul => Problem::new("text_refused").into(),
+            // What the operator wrote into an address, or made of a database.
+            sql::Error::InTheClear => Problem::new("database_in_the_clear").into(),
+            sql::Error::Mixed => Problem::new("database_mixed").into(),
+            sql::Error::Roots { path, detail } => {
+                Problem::new("database_roots").with("path", path.display()).with("detail", detail).into()
+            }
+            sql::Error::Collation(found) => Problem::new("database_collation").with("found", found).into(),
             other => Self::Sql(other),
         }
     }
@@ -130,7 +142,7 @@ impl From<sql::Error> for StoreError {
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
         match room::failure_of(&error) {
-            Failure::Full => Self::DiskFull,
+            Failure::Full => Self::DiskFull { path: None },
             Failure::Storage => Self::Storage(error),
             Failure::Busy | Failure::Damaged | Failure::Other => Self::Sql(error.into()),
         }

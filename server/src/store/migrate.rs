@@ -55,6 +55,7 @@ fn to(
             tx.set_schema_version(known)?;
         }
         found if found > known => {
+            let path = if tx.sqlite().is_some() { path } else { Path::new("PostgreSQL") };
             return Err(StoreError::NewerSchema { path: path.to_owned(), found, known });
         }
         found if found < known => {

@@ -64,9 +64,12 @@ use fieldbook_sqlite::KEY_BYTES;
 
 pub(crate) use accounts::Unfinished;
 pub use admit::AdmittedChange;
+pub use audit::AuditHead;
 pub(crate) use audit::{ACTIONS as AUDIT_ACTIONS, AuditQuery, AuditRow, PAGE_MAX as AUDIT_PAGE_MAX};
+pub(crate) use backup::{BACKUP_OWNER_FILE, is_backup};
 pub use backup::{
-    BackupKey, BackupMade, BackupRecipient, Keep, Relocated, Restore, prune, read_backup, relocate, restore_backup,
+    BackupKey, BackupMade, BackupRead, BackupRecipient, Found, Keep, Pruned, Relocated, Restore, newest, prune,
+    read_backup, relocate, restore_backup,
 };
 pub use console::Asked;
 pub use devices::DeviceRow;
@@ -101,6 +104,7 @@ pub use today::{DAYS_MAX, RETURNED_DAYS, SILENT_DAYS, TodayPage};
 pub(crate) use units::is_formula;
 pub use users::{Granted, UserRow, hash_password, password_fits};
 pub use verify::Check;
+pub(crate) use vitals::Beside;
 pub use vitals::Vitals;
 
 use crate::identity::Identity;
@@ -109,6 +113,8 @@ use crate::identity::Identity;
 const FILE: &str = "fieldbook.db";
 /// Key of `meta`: every row is in another database now.
 const MOVED: &str = "moved";
+/// Key of `meta`: rows came here from another database, and nobody has said yet that they are all.
+const ARRIVING: &str = "arriving";
 /// Version of the tables.
 pub const SCHEMA_VERSION: i64 = 1;
 /// How long a process waits for another that writes.
@@ -168,6 +174,15 @@ impl Database {
     }
 }
 
+/// What state of a database may be opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Opens {
+    /// Any but one of a move that did not come to its end.
+    Settled,
+    /// That one too.
+    Arriving,
+}
+
 impl std::fmt::Debug for Database {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
@@ -211,6 +226,17 @@ impl Store {
         Self::open_on(dir, key_file, clock, random, Database::Embedded(None))
     }
 
+    /// Whether there is a server's database already: in the data folder, or in PostgreSQL.
+    ///
+    /// # Errors
+    /// What the connection said.
+    pub fn is_there(dir: &Path, database: &Database) -> Result<bool, StoreError> {
+        match database {
+            Database::Embedded(_) => Ok(dir.join(FILE).exists()),
+            Database::Postgres(url) => Ok(Connection::postgres(url)?.schema_version()? > 0),
+        }
+    }
+
     /// The same with the rows in `database`.
     ///
     /// # Errors
@@ -222,15 +248,25 @@ impl Store {
         random: Arc<dyn Random>,
         database: Database,
     ) -> Result<Self, StoreError> {
-        Self::open_in(dir, key_file, clock, random, database).map_err(|error| error.for_want_of_room(dir))
+        Self::open_in_state(dir, key_file, (clock, random), database, Opens::Settled)
+    }
+
+    fn open_in_state(
+        dir: &Path,
+        key_file: Option<&Path>,
+        ports: (Arc<dyn Clock>, Arc<dyn Random>),
+        database: Database,
+        state: Opens,
+    ) -> Result<Self, StoreError> {
+        Self::open_in(dir, key_file, ports, database, state).map_err(|error| error.for_want_of_room(dir))
     }
 
     fn open_in(
         dir: &Path,
         key_file: Option<&Path>,
-        clock: Arc<dyn Clock>,
-        random: Arc<dyn Random>,
+        (clock, random): (Arc<dyn Clock>, Arc<dyn Random>),
         database: Database,
+        state: Opens,
     ) -> Result<Self, StoreError> {
         let key = crate::data_folder::prepare(dir, key_file, random.as_ref())?;
         let writer = database.connect(dir, &key, WRITER_CACHE_KIB)?;
@@ -238,6 +274,9 @@ impl Store {
         let tx = writer.writing()?;
         if meta(&tx, MOVED)?.is_some() {
             return Err(Problem::new("store_moved").into());
+        }
+        if state == Opens::Settled && meta(&tx, ARRIVING)?.is_some() {
+            return Err(Problem::new("store_arriving").into());
         }
         let log = match meta(&tx, "log")? {
             Some(bytes) => LogId::from_slice(&bytes).map_err(|error| StoreError::corrupt("log id", error))?,

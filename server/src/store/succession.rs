@@ -9,7 +9,6 @@ use fieldbook_core::sync::cursors::CursorSet;
 use fieldbook_core::sync::from_cbor;
 
 use super::audit::audit;
-use super::backup::LAST_BACKUP;
 use super::{DeviceRow, Problem, Store, StoreError, devices, feeds, meta, set_meta, units};
 use crate::identity::{self, Identity};
 use crate::sql::Connection;
@@ -19,6 +18,8 @@ const NEXT_ROOT_KEY: &str = "next_root_key";
 /// Key of `meta`: when it was announced, when it takes over (both milliseconds since 1970 UTC), and at which position of the
 /// topmost unit's general feed, as text.
 const NEXT_ROOT: &str = "next_root";
+/// Key of `meta`: the public key of the successor that a backup holds. Not a time: clocks go back.
+const BACKED_UP: &str = "next_root_backed_up";
 const DAY_MS: i64 = 86_400_000;
 
 /// A successor that was announced and has not taken over.
@@ -55,14 +56,24 @@ fn next(tx: &Connection) -> Result<Option<Next>, StoreError> {
 }
 
 fn succession(tx: &Connection, next: &Next) -> Result<Succession, StoreError> {
-    let last: Option<i64> = meta(tx, LAST_BACKUP)?.and_then(|text| String::from_utf8(text).ok()?.parse().ok());
+    let root = next.key.verifying_key().to_bytes();
     Ok(Succession {
-        root: next.key.verifying_key().to_bytes(),
+        root,
         announced_ms: next.announced_ms,
         from_ms: next.from_ms,
-        backed_up: last.is_some_and(|last| last > next.announced_ms),
+        backed_up: meta(tx, BACKED_UP)?.is_some_and(|held| held == root),
         unaware: unaware(tx, next.position)?,
     })
+}
+
+/// The public key of the successor that waits.
+pub(super) fn waiting_root(tx: &Connection) -> Result<Option<[u8; 32]>, StoreError> {
+    Ok(next(tx)?.map(|next| next.key.verifying_key().to_bytes()))
+}
+
+/// A backup holds this successor.
+pub(super) fn is_backed_up(tx: &Connection, root: &[u8; 32]) -> Result<(), StoreError> {
+    set_meta(tx, BACKED_UP, root)
 }
 
 /// Devices that have not confirmed a cursor at or behind the announcement.
@@ -147,15 +158,16 @@ impl Store {
             }
             let now_ms = self.now_ms();
             audit(tx, now_ms, None, "root_took_over", &hex::encode(state.root), &state.unaware.len().to_string())?;
-            tx.execute("DELETE FROM meta WHERE key = ?1 OR key = ?2", (NEXT_ROOT_KEY, NEXT_ROOT))?;
+            tx.execute("DELETE FROM meta WHERE key IN (?1, ?2, ?3)", (NEXT_ROOT_KEY, NEXT_ROOT, BACKED_UP))?;
             identity.under(tx, next.key, now_ms)
         })?;
         self.hold(taken);
         Ok(())
     }
 
-    /// What time brings: a successor whose day has come and that a backup holds takes over, a certificate that ends soon is
-    /// made anew, and what another process changed of either is taken up. True if something is another than before.
+    /// What time brings: a successor whose day has come, that a backup holds and of which every device has heard takes over, a
+    /// certificate that ends soon is made anew, and what another process changed of either is taken up. True if something is
+    /// another than before. No clock alone, which may be wrong, leaves a device behind: only an administrator does.
     ///
     /// # Errors
     /// What the database said.
@@ -164,10 +176,11 @@ impl Store {
         let (stored, waiting) = self.read(|tx| Ok((Identity::load(tx)?, next(tx)?)))?;
         let stored = stored.ok_or_else(|| StoreError::corrupt("key", "no identity"))?;
         if waiting.is_some_and(|next| next.from_ms <= now_ms) {
-            match self.take_over(true) {
+            match self.take_over(false) {
                 Ok(()) => return Ok(true),
-                Err(StoreError::Problem(problem)) if problem.word == "backup_first" => {
-                    tracing::warn!("a successor of the root key waits for a backup");
+                // `doctor` and `key status` say what it waits for.
+                Err(StoreError::Problem(problem)) if ["backup_first", "devices_unaware"].contains(&problem.word) => {
+                    tracing::debug!(wait = problem.word, "a successor of the root key waits");
                 }
                 Err(other) => return Err(other),
             }

@@ -30,7 +30,7 @@ const CLOCK_STEP_MS: u64 = 60 * 1000;
 impl From<StoreError> for LogError {
     fn from(error: StoreError) -> Self {
         let kind = match &error {
-            StoreError::DiskFull => LogErrorKind::Full,
+            StoreError::DiskFull { .. } => LogErrorKind::Full,
             StoreError::Storage(_) => LogErrorKind::Storage,
             StoreError::Corrupt { .. } => LogErrorKind::Damaged,
             _ => LogErrorKind::Other,

@@ -126,7 +126,7 @@ fn a_failed_write_where_there_is_room_is_no_full_disk() {
     let told = crate::text::failure(crate::text::Language::English, &error);
     assert!(told.contains("storage") && !told.contains("full"), "{told}");
     let error = failing(rusqlite::ffi::SQLITE_FULL).unwrap_err();
-    assert!(matches!(error, StoreError::DiskFull), "{error:?}");
+    assert!(matches!(error, StoreError::DiskFull { .. }), "{error:?}");
     // Where the database keeps its log, nothing can be opened any more: no word of a wrong key.
     drop(store);
     let log = folder.path().join("fieldbook.db-wal");

@@ -7,6 +7,7 @@ use fieldbook_core::ids::UserId;
 use fieldbook_core::limits::UNIT_CODE_BYTES_MAX;
 use fieldbook_core::protocol::Notice;
 
+use super::audit::audit;
 use super::{Problem, Store, StoreError, feeds};
 
 /// Characters of a name of a unit or user.
@@ -171,6 +172,7 @@ impl Store {
         )?;
         let told = new.parent.as_deref().unwrap_or(&new.code);
         let feed = feeds::feed_for(tx, told, Area::General)?;
+        audit(tx, self.now_ms(), None, "unit_added", &new.code, new.parent.as_deref().unwrap_or_default())?;
         feeds::append_notice(tx, &feed, self.now_ms(), None, &Notice::Unit(new.clone()))
     }
 

@@ -55,8 +55,8 @@ impl Store {
                 sealed.hold(holds, fault);
             })?;
             let persons = self.persons(tx)?;
-            Ok(vec![
-                database(tx)?,
+            let mut checks = database(tx)?.into_iter().collect::<Vec<_>>();
+            checks.extend([
                 chains(tx)?,
                 bodies(tx)?,
                 statements(tx)?,
@@ -65,7 +65,8 @@ impl Store {
                 sealed,
                 audited(tx)?,
                 persons,
-            ])
+            ]);
+            Ok(checks)
         })
     }
 }
@@ -78,6 +79,10 @@ fn audited(tx: &Connection) -> Result<Check, StoreError> {
     if let Some(number) = walk.broken_at {
         check.hold(false, || format!("row {number} does not follow the one before it"));
     }
+    check.hold(tx.is_append_only("audit")?, || "the database lets rows be changed: a trigger is missing".to_owned());
+    // Nobody can be there without a row that says so.
+    let users: u64 = tx.query_row("SELECT count(*) FROM users", (), |row| row.get(0))?;
+    check.hold(walk.rows > 0 || users == 0, || format!("no row, but {users} users"));
     Ok(check)
 }
 
@@ -136,10 +141,11 @@ fn doubles(tx: &Connection, waiting: &BTreeSet<String>, check: &mut Check) -> Re
     Ok(())
 }
 
-fn database(tx: &Connection) -> Result<Check, StoreError> {
+/// The pages of a file; a server's database looks after its own.
+fn database(tx: &Connection) -> Result<Option<Check>, StoreError> {
     let mut check = Check::new("database");
     if tx.sqlite().is_none() {
-        return Ok(check);
+        return Ok(None);
     }
     // The check of an FTS5 table goes by what this connection knew of it, however long ago; a search looks anew.
     tx.find("x")?;
@@ -149,7 +155,7 @@ fn database(tx: &Connection) -> Result<Check, StoreError> {
         check.count += 1;
         check.hold(line == "ok", || line.clone());
     }
-    Ok(check)
+    Ok(Some(check))
 }
 
 /// Recomputes each feed's chain from its entries, and each change's hash from its bytes.

@@ -1,8 +1,9 @@
 //! What is measured of a running server.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::{Database, FILE, Store, StoreError, restored};
+use super::{Database, FILE, Store, StoreError, newest, restored};
+use crate::certificates;
 use crate::sql::Connection;
 
 /// Sizes, ages and counts at one moment; no names, no ids.
@@ -23,9 +24,18 @@ fn count(tx: &Connection, sql: &str) -> Result<f64, StoreError> {
     Ok(found.map_or(-1.0, |found| found as f64))
 }
 
-/// Seconds from a time in milliseconds until now; -1 where there is none.
+/// Seconds from a time in milliseconds until now; -1 where there is none, or one that is still to come.
 fn since(time_ms: Option<i64>, now_ms: i64) -> f64 {
-    time_ms.map_or(-1.0, |time| (now_ms - time) as f64 / 1000.0)
+    time_ms.filter(|time| *time <= now_ms).map_or(-1.0, |time| (now_ms - time) as f64 / 1000.0)
+}
+
+/// What is measured beside the store, as far as this machine has it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Beside {
+    /// The folder of backups: what is not in it is no backup.
+    pub(crate) backups: Option<PathBuf>,
+    /// The operator's certificate for browsers.
+    pub(crate) certificate: Option<certificates::Files>,
 }
 
 fn bytes_of(path: &Path) -> f64 {
@@ -42,9 +52,17 @@ impl Store {
     ///
     /// # Errors
     /// What the database said.
-    pub fn vitals(&self) -> Result<Vitals, StoreError> {
+    pub(crate) fn vitals(&self, beside: &Beside) -> Result<Vitals, StoreError> {
         let now_ms = self.now_ms();
-        let last_backup = self.last_backup_ms()?;
+        let last_backup = match &beside.backups {
+            Some(folder) => newest(folder).ok().flatten().map(|found| found.made_ms),
+            None => self.last_backup_ms()?,
+        };
+        let browsers = certificates::look_at(self, beside.certificate.as_ref()).ok().flatten();
+        let browsers_s = match browsers {
+            Some(shown) if shown.is_for_host => (shown.until_ms - now_ms) as f64 / 1000.0,
+            _ => -1.0,
+        };
         let free = fieldbook_sqlite::room::free_bytes(&self.folder).map_or(-1.0, |free| free as f64);
         let until_ms = self.identity().leaf_until_ms();
         let (database, wal) = match self.database {
@@ -60,6 +78,11 @@ impl Store {
             ("disk_free_bytes", "Free bytes where the data folder is", free),
             ("backup_age_seconds", "Since the last backup; -1 if there is none", since(last_backup, now_ms)),
             ("certificate_seconds", "Until the TLS certificate of phones ends", (until_ms - now_ms) as f64 / 1000.0),
+            (
+                "browser_certificate_seconds",
+                "Until the TLS certificate of browsers ends; -1 if there is none for this host, or it cannot be read",
+                browsers_s,
+            ),
         ];
         self.read(|tx| {
             for (name, help, sql) in COUNTED {

@@ -130,8 +130,8 @@ pub(super) const CATALOGUE: &[(&str, &str, &str)] = &[
     // Answers.
     (
         "backup_made",
-        "已备份到 {path}：{rows} 行，{bytes} 字节，SHA-256 {sha256}",
-        "backed up into {path}: {rows} rows, {bytes} bytes, SHA-256 {sha256}",
+        "已备份到 {path}：{rows} 行，{bytes} 字节，SHA-256 {sha256}\n审计日志 {log_rows} 行，末行 {log_chain}",
+        "backed up into {path}: {rows} rows, {bytes} bytes, SHA-256 {sha256}\naudit log: {log_rows} rows, the last {log_chain}",
     ),
     ("backup_pruned", "已删除旧备份 {path}", "removed the old backup {path}"),
     (
@@ -139,7 +139,28 @@ pub(super) const CATALOGUE: &[(&str, &str, &str)] = &[
         "备份密钥已写入 {path}：请移到服务器以外的安全地方，至少两份；没有它，备份打不开。公钥：{recipient}",
         "the key of backups is in {path}: keep it in two safe places away from the server; without it no backup opens. Public key: {recipient}",
     ),
-    ("backup_fine", "{path} 完整：{rows} 行，备份时间 {time}", "{path} is whole: {rows} rows, made {time}"),
+    (
+        "backup_fine",
+        "{path} 完整：{rows} 行，备份时间 {time}\n审计日志 {log_rows} 行，末行 {log_chain}",
+        "{path} is whole: {rows} rows, made {time}\naudit log: {log_rows} rows, the last {log_chain}",
+    ),
+    (
+        "backup_later",
+        "备份 {path} 的日期比刚做的晚：服务器的时钟现在或当时不对。没有删除任何旧备份；请校准时钟，再移走日期不对的备份。",
+        "the backup {path} is dated later than the one just made: the clock is or was wrong. No old backup was removed; set the clock, then move away what is misdated",
+    ),
+    (
+        "list_lacks",
+        "{folder} 的 never-again.list 有 {count} 行是 {data} 里没有的：永久删除过的档案可能又会出现。没有删除任何旧备份。请停止服务器，把那份清单复制到 {data}，再启动。",
+        "never-again.list in {folder} has {count} lines that the one in {data} lacks: purged records may come back. No old backup was removed. Stop the server, copy that list into {data}, start again",
+    ),
+    ("verify_audit", "审计日志 {log_rows} 行，末行 {log_chain}", "audit log: {log_rows} rows, the last {log_chain}"),
+    ("device_columns", "设备\t用户\t单位\t名称\t最后联系\t停用", "device\tuser\tunit\tname\tlast contact\trevoked"),
+    (
+        "setup_unit",
+        "已写入 {path}：允许 systemd 服务使用所选的文件夹。请运行 systemctl daemon-reload。",
+        "written: {path}, which lets the systemd units use the folders that were chosen. Run systemctl daemon-reload",
+    ),
     (
         "restore_done",
         "已恢复。服务器启动后只接收上传，不提供任何内容；核对设备和 never-again.list 后运行 restored confirm。",
@@ -214,13 +235,54 @@ pub(super) const CATALOGUE: &[(&str, &str, &str)] = &[
     ),
     (
         "doctor_clock",
-        "手机时间比服务器快 {phones} 秒（中位数）；数据文件比现在晚 {files} 秒",
-        "phones' clocks are {phones} s ahead (median); files of the data folder are {files} s in the future",
+        "手机时间比服务器快 {phones} 秒（中位数）；服务器的文件和记录比现在晚 {files} 秒",
+        "phones' clocks are {phones} s ahead (median); the server's files and notes are {files} s in the future",
     ),
     (
         "doctor_clock_alone",
-        "还没有手机可对时间；数据文件比现在晚 {files} 秒",
-        "no phone to compare the clock with yet; files of the data folder are {files} s in the future",
+        "还没有手机可对时间；服务器的文件和记录比现在晚 {files} 秒",
+        "no phone to compare the clock with yet; the server's files and notes are {files} s in the future",
+    ),
+    ("doctor_permissions", "配置文件和文件夹没有对其他用户开放", "configuration and folders are not open to others"),
+    (
+        "doctor_open_place",
+        "{path} 的权限是 {mode}，其他用户可以查看或改动。请运行 chmod {wanted} {path}",
+        "{path} has mode {mode}: others can look into it or change it. Run chmod {wanted} {path}",
+    ),
+    (
+        "doctor_backup_damaged",
+        "最新的备份 {path} 与它的校验值不符或无法读取。请检查磁盘，再运行 backup",
+        "the newest backup, {path}, is not what its hash says, or cannot be read. Check the disk, then run `backup`",
+    ),
+    (
+        "doctor_backup_to_come",
+        "最近一次备份的日期 {time} 还没到：服务器的时钟现在或当时不对",
+        "the last backup is dated {time}, which is still to come: the clock is or was wrong",
+    ),
+    (
+        "doctor_audit",
+        "审计日志 {rows} 行，与备份时记下的一致",
+        "{rows} rows; what was noted beside the backups is among them",
+    ),
+    (
+        "doctor_browsers",
+        "浏览器用的证书（{path}）有效至 {until}",
+        "browsers' certificate ({path}) is good until {until}",
+    ),
+    (
+        "doctor_browsers_ended",
+        "浏览器用的证书（{path}）现在无效：有效期 {from} 至 {until}。请更换证书，或检查时钟",
+        "browsers' certificate ({path}) is not good now, but from {from} until {until}: put a new one there, or check the clock",
+    ),
+    (
+        "doctor_browsers_host",
+        "浏览器用的证书（{path}）不是为配置的 address 中的主机签发的：浏览器会拒绝",
+        "browsers' certificate ({path}) is not for the host of `address`: browsers refuse it",
+    ),
+    (
+        "doctor_root_waits",
+        "后继根密钥应在 {from} 接替，但还有 {unaware} 台设备没收到预告，所以仍在等待。见 key status",
+        "a successor was to take over {from}, but waits for {unaware} devices that have not heard of it. See `key status`",
     ),
     ("doctor_certificate", "手机用的证书有效至 {until}", "phones' certificate is good until {until}"),
     (
@@ -239,6 +301,116 @@ pub(super) const CATALOGUE: &[(&str, &str, &str)] = &[
         "config_malformed",
         "配置文件 {path} 第 {line} 行有误：{detail}",
         "The configuration file {path} is wrong in line {line}: {detail}",
+    ),
+    (
+        "misuse_unknown",
+        "不认识的参数 {argument}。运行时加 --help 可看用法。",
+        "Unknown argument {argument}. --help shows what there is.",
+    ),
+    (
+        "misuse_command",
+        "不认识的命令 {argument}。运行时加 --help 可看用法。",
+        "Unknown command {argument}. --help shows what there is.",
+    ),
+    (
+        "misuse_missing",
+        "缺少 {argument}。运行时加 --help 可看用法。",
+        "{argument} is missing. --help shows what there is.",
+    ),
+    (
+        "misuse_value",
+        "{argument} 的值“{value}”不对。运行时加 --help 可看用法。",
+        "{value} is no value of {argument}. --help shows what there is.",
+    ),
+    (
+        "misuse_conflict",
+        "{argument} 不能与 {other} 一起用。运行时加 --help 可看用法。",
+        "{argument} does not go with {other}. --help shows what there is.",
+    ),
+    (
+        "config_unknown",
+        "配置文件 {path} 第 {line} 行有不认识的键：{detail}。括号内是可用的键。",
+        "The configuration file {path} has an unknown key in line {line}: {detail}. Those in brackets are known.",
+    ),
+    (
+        "config_type",
+        "配置文件 {path} 第 {line} 行的值类型不对：{detail}。",
+        "The configuration file {path} has a value of the wrong type in line {line}: {detail}.",
+    ),
+    (
+        "config_value",
+        "配置文件 {path} 的 {key} 不能是“{value}”，应为 {known}。",
+        "The configuration file {path}: {key} cannot be {value}; it is one of {known}.",
+    ),
+    (
+        "config_pair",
+        "配置文件 {path} 的 [server] 缺少 {key}：certificate 和 certificate_key 要一起写。",
+        "The configuration file {path} lacks {key} in [server]: certificate and certificate_key go together.",
+    ),
+    (
+        "no_database",
+        "{path} 中没有数据库：磁盘挂载了吗？路径对吗？未作任何更改。新服务器请运行 setup，恢复备份请用 restore。",
+        "There is no database in {path}: is the disk mounted, and the path right? Nothing was made. A new server begins with `setup`, a lost one comes back with `restore`.",
+    ),
+    (
+        "store_arriving",
+        "这个数据库的迁移没有完成，不能启动。请再运行一次同样的 move-store。",
+        "A move into this database did not come to its end, so nothing starts on it. Run the same `move-store` once more.",
+    ),
+    (
+        "folder_not_own",
+        "{path} 里有别的东西（{found}）：请选一个空的或新的文件夹，它会归服务器专用。未作任何更改。",
+        "{path} holds something else ({found}): name an empty or a new folder, which will be the server's alone. Nothing was changed.",
+    ),
+    (
+        "key_file_inside",
+        "备份密钥 {path} 不能放在 {folder} 里：拿到备份的人就能打开它们。请放到 U 盘等别处。",
+        "The key of backups {path} must not be in {folder}: who gets the backups could open them. Put it elsewhere, on a stick for example.",
+    ),
+    (
+        "backup_owner_malformed",
+        "{path} 读不懂：它记着这些备份属于哪台服务器。请查看；如果备份确是本服务器的，把它移走再备份。",
+        "{path} cannot be read: it says whose backups these are. Look at it; if they are this server's, move it away and back up again.",
+    ),
+    (
+        "backup_folder_other",
+        "{path} 中是另一台服务器的备份。没有备份，也没有删除：数据文件夹对吗？磁盘挂载了吗？新服务器请另用文件夹。",
+        "The backups in {path} are another server's. Nothing was backed up or removed: is the data folder the right one, and its disk mounted? A new server takes another folder.",
+    ),
+    (
+        "audit_cut",
+        "审计日志缺行：{path} 记着上次备份时有 {then} 行，现在 {now} 行，或内容不同。可能数据库被换回了旧的，或有人改动。没有删除任何旧备份。查明后把该文件移走。",
+        "The audit log lacks rows, or others are in their place: {path} notes {then} at the last backup, now there are {now}. An older database was put back, or somebody changed it. No old backup was removed. Find out, then move that file away.",
+    ),
+    (
+        "database_in_the_clear",
+        "数据库在另一台机器上：地址中必须有 sslrootcert=文件（签发其证书的机构的 PEM 证书），网络上不能传明文。",
+        "The database is on another machine: its address must name, as sslrootcert=FILE, the certificate of the authority that vouches for it, since nothing may cross a network in the clear.",
+    ),
+    (
+        "database_mixed",
+        "数据库地址同时写了本机套接字和另一台机器：只写一个。",
+        "The database's address names a socket of this machine and another machine: name one of them.",
+    ),
+    (
+        "database_roots",
+        "{path}：{detail}。这个文件应为签发数据库证书的机构的 PEM 证书。",
+        "{path}: {detail}. It must hold, as PEM, the certificate of the authority that vouches for the database.",
+    ),
+    (
+        "database_collation",
+        "数据库按 {found} 排序，列表会丢行。请这样建库：CREATE DATABASE … TEMPLATE template0 LC_COLLATE 'C.UTF-8'。",
+        "The database sorts text by {found}, and lists would lose rows: make it with LC_COLLATE 'C.UTF-8' (CREATE DATABASE … TEMPLATE template0).",
+    ),
+    (
+        "certificate_none",
+        "证书文件 {path} 中没有证书（应为 PEM，以 -----BEGIN CERTIFICATE----- 开头）。",
+        "There is no certificate in {path} (PEM begins with -----BEGIN CERTIFICATE-----).",
+    ),
+    (
+        "certificate_other_key",
+        "证书 {path} 与密钥 {key} 不是一对。",
+        "The certificate {path} and the key {key} do not belong together.",
     ),
     (
         "secret_open",
@@ -279,7 +451,11 @@ pub(super) const CATALOGUE: &[(&str, &str, &str)] = &[
         "旧数据库有误，未作迁移。请先运行 verify 查看。",
         "The old database has faults; nothing was moved. See what `verify` says first.",
     ),
-    ("database_not_empty", "目标数据库不是空的，未作任何更改。", "The new database is not empty. Nothing was changed."),
+    (
+        "database_not_empty",
+        "目标数据库 {path} 不是空的，未作任何更改。如果它是以前迁走的旧数据库，先把它移到别处。",
+        "The new database, {path}, is not empty. Nothing was changed. If it is the old one of an earlier move, put it elsewhere first.",
+    ),
     (
         "backup_recipient_missing",
         "没有备份公钥：请在配置的 [backup] 中写 recipient，或用 --recipient。",

@@ -131,7 +131,7 @@ pub fn start_server(world: &mut World) -> Result<(), Wrong> {
             Ok(())
         }
         // A purge that a full disk interrupted is done before anything is served: somebody has to make room first.
-        Err(StoreError::DiskFull) if world.office.disk.is_full() => {
+        Err(StoreError::DiskFull { .. }) if world.office.disk.is_full() => {
             world.ether.note("the server does not start for want of room, and is given some");
             world.office.disk.set_full(false);
             start_server(world)

@@ -1,78 +1,17 @@
 //! The restore drill: a server is set up, used, backed up as its timer does, lost with its disk, restored, and confirmed.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use fieldbook_tests::demo::stage::{Phone, Server, programs_are_beside};
-use tempfile::TempDir;
+use fieldbook_tests::demo::stage::{Phone, programs_are_beside};
 
+use super::installation::Installation;
 use super::{narratives, text, writes};
-
-const UNITS: &str = "code,name,parent,division\n632323,泽库县总工会,,\n632323100,泽曲镇工会,632323,\n";
 
 fn told(step: &str) {
     println!("  ✓ {step}");
 }
 
-/// An installation as an administrator has it: folders, a configuration, a key that is elsewhere.
-struct Installation {
-    folder: TempDir,
-}
-
 impl Installation {
-    fn set_up() -> Self {
-        programs_are_beside(Path::new(env!("CARGO_BIN_EXE_fieldbook-phone")));
-        let installation = Self { folder: tempfile::tempdir().unwrap() };
-        let (config, units, backups) =
-            (installation.at("server.toml"), installation.at("units.csv"), installation.at("backups"));
-        std::fs::write(&units, UNITS).unwrap();
-        let key = text(&installation.at("usb.key"));
-        let more = ["--units", &text(&units), "--backup-folder", &text(&backups), "--backup-key-file", &key];
-        let setup =
-            ["setup", "--yes", "--address", "127.0.0.1:8443", "--name", "泽库县总工会", "--admin-name", "李措毛"];
-        let config = text(&config);
-        let all = [&["--config", config.as_str()], &setup[..], &more].concat();
-        Server::command(&installation.data(), &all).unwrap();
-        installation
-    }
-
-    fn at(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn data(&self) -> PathBuf {
-        self.at("server")
-    }
-
-    fn start(&self, listen: &str) -> Server {
-        Server::start_at(
-            &self.data(),
-            listen,
-            &["--config", &text(&self.at("server.toml")), "--metrics", "127.0.0.1:0"],
-        )
-        .unwrap()
-    }
-
-    /// A command by the configuration file.
-    fn run(&self, arguments: &[&str]) -> Result<String, String> {
-        Server::command(&self.data(), &[&["--config", &text(&self.at("server.toml"))], arguments].concat())
-    }
-
-    /// What `verify` prints; all of it is fine.
-    fn verified(&self) -> String {
-        let printed = self.run(&["verify"]).unwrap();
-        assert!(!printed.contains("BAD"), "{printed}");
-        printed
-    }
-
-    /// The one backup.
-    fn backup(&self) -> PathBuf {
-        let listed = std::fs::read_dir(self.at("backups")).unwrap().map(|entry| entry.unwrap().path());
-        let mut backups: Vec<PathBuf> =
-            listed.filter(|path| path.extension().is_some_and(|end| end == "age")).collect();
-        assert_eq!(backups.len(), 1, "{backups:?}");
-        backups.remove(0)
-    }
-
     /// The folder with database, key and segments goes, and comes back from the backup.
     fn lose_and_restore(&self, records: &str) {
         let list = std::fs::read(self.data().join("never-again.list")).unwrap();
@@ -155,13 +94,14 @@ fn flags_count_before_the_environment_and_that_before_the_file() {
         }
         command.output().unwrap()
     };
-    assert!(run(&[], None).status.success());
-    assert!(at("file").join("fieldbook.db").exists());
-    assert!(run(&[], Some(&at("environment"))).status.success());
-    assert!(at("environment").exists());
-    let flag = text(&at("flag"));
-    assert!(run(&["--data", &flag], Some(&at("never"))).status.success());
-    assert!(at("flag").exists() && !at("never").exists());
+    // None of them holds a server, and the message says which of them was looked at.
+    let looked_at = |more: &[&str], environment: Option<&Path>| {
+        let said = String::from_utf8(run(more, environment).stderr).unwrap();
+        ["file", "environment", "flag"].into_iter().find(|name| said.contains(&format!("{}:", text(&at(name)))))
+    };
+    assert_eq!(looked_at(&[], None), Some("file"));
+    assert_eq!(looked_at(&[], Some(&at("environment"))), Some("environment"));
+    assert_eq!(looked_at(&["--data", &text(&at("flag"))], Some(&at("environment"))), Some("flag"));
     std::fs::write(at("server.toml"), "language = \"en\"\n\n[data]\nfolders = \"x\"\n").unwrap();
     let refused = run(&[], None);
     assert_eq!(refused.status.code(), Some(2));

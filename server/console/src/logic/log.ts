@@ -5,9 +5,9 @@ import { enumerated, say, type Key } from '../i18n';
 /** What the server logs, by what it is about. */
 export const ACTIONS = [
   'login', 'login_refused', 'code_refused', 'recovery_code', 'logout', 'sessions_ended', 'password_changed', 'password_reset', 'second_factor',
-  'second_factor_reset', 'user_added', 'user_transferred', 'user_disabled', 'roles_given', 'roles_taken', 'enrolment', 'revoke', 'setting', 'approve',
+  'second_factor_reset', 'unit_added', 'user_added', 'user_transferred', 'user_disabled', 'roles_given', 'roles_taken', 'enrolment', 'revoke', 'setting', 'approve',
   'return', 'void', 'archive', 'reinstate', 'choose', 'edit', 'reveal', 'admit', 'put_away', 'take_up', 'move', 'purge', 'double', 'no_double', 'double_undone', 'publish_form',
-  'export', 'restored_confirm', 'root_announced', 'root_took_over',
+  'export', 'restored_confirm', 'root_announced', 'root_took_over', 'certificate_written',
 ] as const;
 
 type None<T extends never> = T;

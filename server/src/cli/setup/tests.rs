@@ -99,8 +99,10 @@ fn what_root_sets_up_belongs_to_the_server_also_in_a_folder_that_was_there() {
     let (nobody, group) = (65_534, 65_534);
     std::fs::create_dir(&data).unwrap();
     std::os::unix::fs::chown(&data, Some(nobody), Some(group)).unwrap();
-    std::fs::write(at("elsewhere"), "root's").unwrap();
-    std::os::unix::fs::symlink(at("elsewhere"), Path::new(&data).join("link")).unwrap();
+    std::fs::create_dir(at("elsewhere")).unwrap();
+    std::fs::write(at("elsewhere/file"), "root's").unwrap();
+    let foreign = Path::new(&data).join("notes.txt");
+    std::fs::write(&foreign, "root's").unwrap();
     let arguments = [
         ["--config", &config],
         ["--data", &data],
@@ -113,7 +115,16 @@ fn what_root_sets_up_belongs_to_the_server_also_in_a_folder_that_was_there() {
         ["--backup-folder", &backups],
         ["--backup-key-file", &key],
     ];
+    assert_eq!(word(run(&arguments.concat(), None).1), "folder_not_own");
+    assert_eq!(std::fs::metadata(&foreign).unwrap().uid(), 0);
+    std::fs::remove_file(foreign).unwrap();
+    // Names of its own, but not its own files.
+    std::os::unix::fs::symlink(at("elsewhere"), Path::new(&data).join("segments")).unwrap();
+    std::fs::hard_link(at("elsewhere/file"), Path::new(&data).join("never-again.list")).unwrap();
     run(&arguments.concat(), None).1.unwrap();
+    assert_eq!(std::fs::metadata(at("elsewhere/file")).unwrap().uid(), 0, "what has a second name is not given away");
+    std::fs::remove_file(Path::new(&data).join("never-again.list")).unwrap();
+    std::fs::remove_file(Path::new(&data).join("segments")).unwrap();
     for folder in [&data, &backups] {
         for entry in std::fs::read_dir(folder).unwrap() {
             let entry = entry.unwrap();
@@ -122,4 +133,57 @@ fn what_root_sets_up_belongs_to_the_server_also_in_a_folder_that_was_there() {
         assert_eq!(std::fs::metadata(folder).unwrap().uid(), nobody, "{folder}");
     }
     assert_eq!(std::fs::metadata(at("elsewhere")).unwrap().uid(), 0, "what a link names is not given away");
+}
+
+#[test]
+fn folders_are_this_servers_alone_and_the_key_of_backups_is_elsewhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    std::fs::create_dir(at("nas")).unwrap();
+    std::fs::write(at("nas/photos.zip"), "").unwrap();
+    std::fs::create_dir(at("data")).unwrap();
+    let refused = |answer: Checked<PathBuf>| match answer {
+        Err(StoreError::Problem(problem)) => problem.word,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(refused(folder_of(&at("nas"), is_of_backups)), "folder_not_own");
+    let (data, nas) = (PathBuf::from(at("data")), PathBuf::from(at("nas")));
+    for inside in ["data/backup.key", "nas/backup.key", "nas/../data/backup.key"] {
+        assert_eq!(refused(key_file_of(&at(inside), [&data, &nas])), "key_file_inside", "{inside}");
+    }
+    assert!(key_file_of(&at("no/such/backup.key"), [&data, &nas]).is_err(), "found before anything is made");
+    assert!(key_file_of(&at("backup.key"), [&data, &nas]).is_ok());
+    std::fs::remove_file(at("nas/photos.zip")).unwrap();
+    for name in ["lost+found", "of-server.json", "fieldbook-2026-06-01T00-00-00.age.sha256"] {
+        std::fs::write(nas.join(name), "").unwrap();
+    }
+    assert_eq!(folder_of(&at("nas"), is_of_backups).unwrap(), nas);
+}
+
+#[test]
+fn units_are_told_of_folders_that_they_may_not_write() {
+    let answers = |data: &str, backups: &str| Answers {
+        data: data.into(),
+        key_file: None,
+        url_file: None,
+        listen: String::new(),
+        address: String::new(),
+        name: String::new(),
+        units: Units::There,
+        admin: (String::new(), String::new()),
+        backup_folder: backups.into(),
+        recipient: Recipient::Drawn(PathBuf::new()),
+    };
+    assert_eq!(drop_in(&answers(USUAL_DATA, USUAL_BACKUPS)), None);
+    let told = drop_in(&answers(USUAL_DATA, "/mnt/backups")).unwrap();
+    assert_eq!(told, "[Service]\nReadWritePaths=\"/mnt/backups\"\n");
+    let told = drop_in(&answers("/home/a b", "/mnt/backups")).unwrap();
+    assert_eq!(told, "[Service]\nReadWritePaths=\"/home/a b\" \"/mnt/backups\"\nProtectHome=no\n");
+    let folder = tempfile::tempdir().unwrap();
+    let packaged = folder.path().join("fieldbook.service");
+    assert!(tell_units(&told, &packaged, folder.path()).unwrap().is_empty(), "no package, no units");
+    std::fs::write(&packaged, "").unwrap();
+    for path in tell_units(&told, &packaged, folder.path()).unwrap() {
+        assert_eq!(std::fs::read_to_string(path).unwrap(), told);
+    }
 }

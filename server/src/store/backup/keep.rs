@@ -16,6 +16,8 @@ const PREFIX: &str = "fieldbook-";
 const SUFFIX: &str = ".age";
 /// Characters of the time: `YYYY-MM-DDTHH-MM-SS`, in Shanghai.
 const TIME_CHARS: usize = 19;
+/// Hours of Shanghai's clock before UTC.
+const SHANGHAI_HOURS: i64 = 8;
 
 /// How many backups stay: the newest of so many days, weeks and months that have any.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,7 +79,15 @@ fn week_of(name: &str) -> Option<i64> {
     Some((clock_text::day_of(part(0, 4)?, part(5, 7)?, part(8, 10)?) + 3).div_euclid(7))
 }
 
-fn is_backup(name: &str) -> bool {
+/// The time in a backup's name, milliseconds since 1970 UTC.
+fn time_of(name: &str) -> Option<i64> {
+    let part = |from: usize, to: usize| name.get(PREFIX.len() + from..PREFIX.len() + to)?.parse::<i64>().ok();
+    let day = clock_text::day_of(part(0, 4)?, part(5, 7)?, part(8, 10)?);
+    let seconds = (part(11, 13)? - SHANGHAI_HOURS) * 3600 + part(14, 16)? * 60 + part(17, 19)?;
+    Some((day * 86_400 + seconds) * 1000)
+}
+
+pub(crate) fn is_backup(name: &str) -> bool {
     let Some(time) = name.strip_prefix(PREFIX).and_then(|rest| rest.strip_suffix(SUFFIX)) else { return false };
     time.len() == TIME_CHARS
         && time.bytes().enumerate().all(|(at, byte)| match at {
@@ -87,16 +97,60 @@ fn is_backup(name: &str) -> bool {
         })
 }
 
-/// Removes the backups of `folder` that are not to stay; returns their paths. The newest one that is what its hash says stays
-/// in any case, and what does not bear a backup's name is not touched.
+/// What became of older backups.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Pruned {
+    /// Those that were removed.
+    pub removed: Vec<PathBuf>,
+    /// Those that are dated later than the one just made: a clock is or was wrong, and nothing was removed.
+    pub later: Vec<PathBuf>,
+}
+
+/// A backup in a folder of backups.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Its file.
+    pub path: PathBuf,
+    /// When it was made as its name says, milliseconds since 1970 UTC.
+    pub made_ms: i64,
+}
+
+impl Found {
+    /// The file is what was written: all of it is read and compared with the hash beside it.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        is_whole(&self.path)
+    }
+}
+
+fn listed(folder: &Path) -> Result<BTreeSet<String>, StoreError> {
+    let listed = fs::read_dir(folder).map_err(file_error(folder))?;
+    let names = listed.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    Ok(names.filter(|name| is_backup(name)).collect())
+}
+
+/// The newest backup of `folder` by its name.
 ///
 /// # Errors
 /// What the disk said.
-pub fn prune(folder: &Path, keep: Keep) -> Result<Vec<PathBuf>, StoreError> {
-    let listed = fs::read_dir(folder).map_err(file_error(folder))?;
-    let names: Vec<String> =
-        listed.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).filter(|name| is_backup(name)).collect();
+pub fn newest(folder: &Path) -> Result<Option<Found>, StoreError> {
+    let found = listed(folder)?.into_iter().rev().find_map(|name| Some((time_of(&name)?, name)));
+    Ok(found.map(|(made_ms, name)| Found { path: folder.join(name), made_ms }))
+}
+
+/// Removes the backups of `folder` that are not to stay, but never `made`, which has just been written. The newest one that is
+/// what its hash says stays in any case, and what does not bear a backup's name is not touched.
+///
+/// # Errors
+/// What the disk said.
+pub fn prune(folder: &Path, keep: Keep, made: &Path) -> Result<Pruned, StoreError> {
+    let names = listed(folder)?;
     let names: BTreeSet<&str> = names.iter().map(String::as_str).collect();
+    let made = made.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let later: Vec<PathBuf> = names.iter().filter(|name| **name > made).map(|name| folder.join(name)).collect();
+    if !later.is_empty() {
+        return Ok(Pruned { removed: Vec::new(), later });
+    }
     let mut kept = keep.kept(&names);
     kept.extend(names.iter().rev().find(|name| is_whole(&folder.join(name))));
     let mut removed = Vec::new();
@@ -106,7 +160,7 @@ pub fn prune(folder: &Path, keep: Keep) -> Result<Vec<PathBuf>, StoreError> {
         let _ = fs::remove_file(super::beside(&path, ".sha256"));
         removed.push(path);
     }
-    Ok(removed)
+    Ok(Pruned { removed, later })
 }
 
 /// The file is what was written.
@@ -128,6 +182,7 @@ mod tests {
     #[test]
     fn days_weeks_and_months_keep_their_newest() {
         assert_eq!(name_at(1_780_243_200_000), "fieldbook-2026-06-01T00-00-00.age");
+        assert_eq!(time_of(&name_at(1_780_243_261_000)), Some(1_780_243_261_000));
         assert!(is_backup("fieldbook-2026-06-01T00-00-00.age"));
         assert!(
             !is_backup("fieldbook-2026-06-01T00-00-00.age.sha256") && !is_backup("fieldbook-notes-of-last-year.age")
@@ -158,6 +213,20 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_that_went_back_costs_no_backup() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let all = names(40, 24);
+        all.iter().for_each(|name| fs::write(path(name), name).unwrap());
+        let one = Keep { daily: 1, weekly: 0, monthly: 0 };
+        let pruned = prune(folder.path(), one, &path(&all[10])).unwrap();
+        assert_eq!((pruned.removed.len(), pruned.later.len()), (0, 29));
+        assert!(all.iter().all(|name| path(name).exists()));
+        assert_eq!(prune(folder.path(), one, &path(&all[39])).unwrap().removed.len(), 39);
+        assert!(path(&all[39]).exists(), "the one just made stays");
+    }
+
+    #[test]
     fn a_newest_that_is_damaged_does_not_cost_the_last_good_one() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
@@ -169,8 +238,11 @@ mod tests {
         }
         fs::write(path(&all[2]), "cut").unwrap();
         fs::write(path("notes.age"), "mine").unwrap();
-        let removed = prune(folder.path(), Keep { daily: 0, weekly: 0, monthly: 0 }).unwrap();
-        assert_eq!(removed, [path(&all[0])]);
+        let found = newest(folder.path()).unwrap().unwrap();
+        assert!(found.path == path(&all[2]) && !found.is_whole());
+        let none = Keep { daily: 0, weekly: 0, monthly: 0 };
+        let pruned = prune(folder.path(), none, &path(&all[2])).unwrap();
+        assert_eq!(pruned, Pruned { removed: vec![path(&all[0])], later: Vec::new() });
         assert!(path(&all[1]).exists() && path(&all[2]).exists() && path("notes.age").exists());
         assert!(!path(&format!("{}.sha256", all[0])).exists());
     }

@@ -96,7 +96,9 @@ fn a_backup_holds_what_was_committed_when_it_began_and_nothing_in_the_clear() {
     for clear in ["多杰".as_bytes(), b"CREATE TABLE", b"fieldbook"] {
         assert!(!bytes.windows(clear.len()).any(|window| window == clear), "readable without the key");
     }
-    assert_eq!(read_backup(&backup, &scene.key).unwrap(), (made.rows, START_MS));
+    let read = read_backup(&backup, &scene.key).unwrap();
+    assert_eq!(read, BackupRead { rows: made.rows, made_ms: START_MS, log: made.log.clone() });
+    assert!(made.log.rows > 0 && made.log.chain.len() == 64, "{:?}", made.log);
     assert_eq!(store.last_backup_ms().unwrap(), Some(START_MS));
     assert_eq!(word(store.backup(&backup, &scene.key.recipient())), "file_exists");
 }
@@ -218,7 +220,28 @@ fn an_installation_moves_to_the_other_database_and_back() {
     assert_eq!(word(moved(&there, &embedded)), "server_runs");
     drop(store);
     assert_eq!(word(moved(&there, &embedded)), "database_not_empty");
-    fs::remove_file(scene.data().join(FILE)).unwrap();
+    // Killed before its end: no server starts on what came over, and the next try begins anew.
+    fs::rename(scene.data().join(FILE), scene.data().join("fieldbook.db.old")).unwrap();
+    let mark = |database: &Database, key: &'static str| {
+        let connection = match database {
+            Database::Postgres(url) => Connection::postgres(url).unwrap(),
+            Database::Embedded(_) => {
+                let key = data_folder::prepare(&scene.data(), None, random.as_ref()).unwrap();
+                connect(&scene.data().join(FILE), &key, None, READER_CACHE_KIB).unwrap()
+            }
+        };
+        set_meta(&connection, key, b"1").unwrap();
+    };
+    drop(open_on(&scene.data(), &embedded).unwrap());
+    mark(&embedded, super::super::ARRIVING);
+    assert_eq!(word(open_on(&scene.data(), &embedded)), "store_arriving");
     assert_eq!(moved(&there, &embedded).unwrap().rows, rows);
-    assert_eq!(scene.open().setting("test").unwrap().unwrap(), "after");
+    assert_eq!(word(open_on(&scene.data(), &there)), "store_moved");
+    assert_eq!(scene.held(), "after");
+    // Killed between its last two steps: the same command ends it.
+    mark(&embedded, super::super::ARRIVING);
+    assert_eq!(word(open_on(&scene.data(), &embedded)), "store_arriving");
+    assert_eq!(moved(&there, &embedded).unwrap().rows, rows);
+    assert_eq!(scene.held(), "after");
+    assert_eq!(word(moved(&there, &embedded)), "store_moved");
 }

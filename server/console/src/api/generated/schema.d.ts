@@ -1111,7 +1111,7 @@ export interface components {
         /** @description A row of the audit log. */
         AuditBody: {
             /** @enum {string} */
-            action: "login" | "login_refused" | "code_refused" | "recovery_code" | "logout" | "sessions_ended" | "password_changed" | "password_reset" | "second_factor" | "second_factor_reset" | "user_added" | "user_transferred" | "user_disabled" | "roles_given" | "roles_taken" | "enrolment" | "revoke" | "setting" | "approve" | "return" | "void" | "archive" | "reinstate" | "choose" | "edit" | "reveal" | "admit" | "put_away" | "take_up" | "move" | "purge" | "double" | "no_double" | "double_undone" | "publish_form" | "export" | "restored_confirm" | "root_announced" | "root_took_over";
+            action: "login" | "login_refused" | "code_refused" | "recovery_code" | "logout" | "sessions_ended" | "password_changed" | "password_reset" | "second_factor" | "second_factor_reset" | "unit_added" | "user_added" | "user_transferred" | "user_disabled" | "roles_given" | "roles_taken" | "enrolment" | "revoke" | "setting" | "approve" | "return" | "void" | "archive" | "reinstate" | "choose" | "edit" | "reveal" | "admit" | "put_away" | "take_up" | "move" | "purge" | "double" | "no_double" | "double_undone" | "publish_form" | "export" | "restored_confirm" | "root_announced" | "root_took_over" | "certificate_written";
             /** @description Names of fields, units, an address; no values. */
             detail: string;
             /**
