@@ -1,6 +1,7 @@
 //! What must outlive a restored backup: which records were purged and which devices were revoked. A text file beside
 //! the database, ids only, to be copied apart from the backups ([docs/OPERATIONS.md](../../docs/OPERATIONS.md)).
 
+use std::collections::BTreeSet;
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -99,8 +100,8 @@ pub(crate) fn read(dir: &Path) -> Result<Vec<Line>, StoreError> {
 /// # Errors
 /// As [`read`].
 pub(crate) fn lacking(dir: &Path, folder: &Path) -> Result<Vec<Line>, StoreError> {
-    let here = read(dir)?;
-    Ok(read(folder)?.into_iter().filter(|line| !here.contains(line)).collect())
+    let here: BTreeSet<String> = read(dir)?.iter().map(Line::to_string).collect();
+    Ok(read(folder)?.into_iter().filter(|line| !here.contains(&line.to_string())).collect())
 }
 
 /// Makes the list in another folder hold every line of this one; what it has besides it keeps. Nothing where there is no list.

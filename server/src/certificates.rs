@@ -23,6 +23,7 @@ use tokio::sync::watch;
 use crate::identity::{self, TLS_NAME, day, pem};
 use crate::sql::Connection;
 use crate::store::{Problem, Store, StoreError, meta, set_meta};
+use crate::text::{Language, failure};
 
 /// How often keys and certificates are looked at: another process may have changed them.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -158,6 +159,8 @@ pub(crate) type Files = (PathBuf, PathBuf);
 pub struct Tls {
     current: Arc<RwLock<Arc<ServerConfig>>>,
     files: Option<Files>,
+    /// What browsers were shown last.
+    browsers: Arc<RwLock<Option<Arc<CertifiedKey>>>>,
 }
 
 impl Tls {
@@ -166,13 +169,36 @@ impl Tls {
     /// # Errors
     /// `certificate_unusable` names the operator's file that cannot be used; else what the database said.
     pub(crate) fn of_server(store: &Store, files: Option<Files>) -> Result<Self, StoreError> {
-        let config = config(store, files.as_ref())?;
-        Ok(Self { current: Arc::new(RwLock::new(Arc::new(config))), files })
+        let browsers = browsers(store, files.as_ref())?;
+        let config = config(store, &browsers)?;
+        Ok(Self {
+            current: Arc::new(RwLock::new(Arc::new(config))),
+            files,
+            browsers: Arc::new(RwLock::new(Some(browsers))),
+        })
+    }
+
+    /// Shows what is to be shown now. Where nothing can be made for browsers they see what they saw before: phones' certificate and
+    /// root are not to wait for that.
+    ///
+    /// # Errors
+    /// What was wrong with the browsers' certificate, after all else was done; what the database said.
+    fn again(&self, store: &Store) -> Result<(), StoreError> {
+        let found = browsers(store, self.files.as_ref());
+        let mut last = self.browsers.write().unwrap_or_else(PoisonError::into_inner);
+        let (shown, wrong) = match (found, last.as_ref()) {
+            (Ok(found), _) => (found, Ok(())),
+            (Err(error), Some(last)) => (Arc::clone(last), Err(error)),
+            (Err(error), None) => return Err(error),
+        };
+        self.put(config(store, &shown)?);
+        *last = Some(shown);
+        wrong
     }
 
     /// One configuration for all.
     pub(crate) fn always(config: ServerConfig) -> Self {
-        Self { current: Arc::new(RwLock::new(Arc::new(config))), files: None }
+        Self { current: Arc::new(RwLock::new(Arc::new(config))), files: None, browsers: Arc::default() }
     }
 
     /// The configuration for the next handshake.
@@ -212,6 +238,9 @@ fn of_files((certificate, key): &Files) -> Result<Browsers, Problem> {
     let dates = (ms(parsed.validity().not_before), ms(parsed.validity().not_after));
     let secret = PrivateKeyDer::from_pem_file(key).map_err(|error| unusable(key, &error))?;
     let secret = rustls::crypto::ring::sign::any_supported_type(&secret).map_err(|error| unusable(key, &error))?;
+    if secret.algorithm() == rustls::SignatureAlgorithm::ED25519 {
+        return Err(named("certificate_ed25519", certificate));
+    }
     let shown = CertifiedKey::new(chain, secret);
     match shown.keys_match() {
         // Not every kind of key can tell.
@@ -260,30 +289,32 @@ fn host_of(store: &Store) -> Result<String, StoreError> {
     Ok(host.unwrap_or_else(|| "localhost".to_owned()))
 }
 
-fn config(store: &Store, files: Option<&Files>) -> Result<ServerConfig, StoreError> {
-    let (chain, key) = store.identity().leaf();
-    let phones = (vec![chain], key);
-    let certified = |(chain, key): (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)| {
-        let key = rustls::crypto::ring::sign::any_supported_type(&key).map_err(damaged)?;
-        Ok::<_, StoreError>(Arc::new(CertifiedKey::new(chain, key)))
-    };
+fn certified(
+    (chain, key): (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>),
+) -> Result<Arc<CertifiedKey>, StoreError> {
+    let key = rustls::crypto::ring::sign::any_supported_type(&key).map_err(damaged)?;
+    Ok(Arc::new(CertifiedKey::new(chain, key)))
+}
+
+/// What browsers are to be shown.
+fn browsers(store: &Store, files: Option<&Files>) -> Result<Arc<CertifiedKey>, StoreError> {
     let now_ms = store.now_ms();
-    let browsers = match files {
-        Some(files) => {
-            let read = of_files(files)?;
-            if !(read.dates.0..read.dates.1).contains(&now_ms) {
-                tracing::warn!(file = %files.0.display(), "browsers refuse this certificate: it has ended, or begins later");
-            }
-            read.shown
-        }
-        None => {
-            let host = host_of(store)?;
-            let leaf = store.write(|tx| leaf_for(tx, &host, now_ms))?;
-            let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(leaf.key));
-            certified((vec![CertificateDer::from(leaf.certificate)], key))?
-        }
+    let Some(files) = files else {
+        let host = host_of(store)?;
+        let leaf = store.write(|tx| leaf_for(tx, &host, now_ms))?;
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(leaf.key));
+        return certified((vec![CertificateDer::from(leaf.certificate)], key));
     };
-    let by_name = ByName { phones: certified(phones)?, browsers };
+    let read = of_files(files)?;
+    if !(read.dates.0..read.dates.1).contains(&now_ms) {
+        tracing::warn!(file = %files.0.display(), "browsers refuse this certificate: it has ended, or begins later");
+    }
+    Ok(read.shown)
+}
+
+fn config(store: &Store, browsers: &Arc<CertifiedKey>) -> Result<ServerConfig, StoreError> {
+    let (chain, key) = store.identity().leaf();
+    let by_name = ByName { phones: certified((vec![chain], key))?, browsers: Arc::clone(browsers) };
     identity::tls_by(Arc::new(by_name)).map_err(damaged)
 }
 
@@ -291,6 +322,7 @@ fn config(store: &Store, files: Option<&Files>) -> Result<ServerConfig, StoreErr
 /// shown before is still shown.
 pub(crate) async fn kept(store: Arc<Store>, tls: Option<Tls>, mut stop: watch::Receiver<bool>) {
     let (mut looked, mut written) = (Instant::now(), tls.as_ref().and_then(Tls::written));
+    let mut told = String::new();
     loop {
         tokio::select! {
             () = tokio::time::sleep(LOOK_EVERY) => {}
@@ -306,21 +338,27 @@ pub(crate) async fn kept(store: Arc<Store>, tls: Option<Tls>, mut stop: watch::R
         let done = tokio::task::spawn_blocking(move || {
             let changed = store.keep_identity()?;
             match &tls {
-                Some(tls) if changed || again => tls.put(config(&store, tls.files.as_ref())?),
+                Some(tls) if changed || again => tls.again(&store)?,
                 _ => {}
             }
             Ok::<_, StoreError>(changed)
         });
-        match done.await {
+        let wrong = match done.await {
             Ok(Ok(changed)) => {
                 written = now;
                 if changed {
                     tracing::info!("keys or certificates were renewed");
                 }
+                String::new()
             }
-            Ok(Err(error)) => tracing::error!(%error, "keys and certificates cannot be kept"),
-            Err(error) => tracing::error!(%error, "keys and certificates cannot be kept"),
+            Ok(Err(error)) => failure(Language::English, &error),
+            Err(error) => error.to_string(),
+        };
+        // It is tried again and again, and told once.
+        if !wrong.is_empty() && (wrong != told || due) {
+            tracing::error!(error = wrong, "keys and certificates cannot be kept");
         }
+        told = wrong;
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, lchown};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use fieldbook_core::ports::Random;
@@ -36,6 +36,19 @@ pub fn prepare(dir: &Path, key_file: Option<&Path>, random: &dyn Random) -> Resu
             }
             make(&path, random)
         }
+        Err(error) => Err(file_error(&path)(error)),
+    }
+}
+
+/// The database key, where there is one.
+///
+/// # Errors
+/// [`StoreError::File`] when its file cannot be read, `key_malformed`.
+pub(crate) fn key(dir: &Path, key_file: Option<&Path>) -> Result<Option<[u8; KEY_BYTES]>, StoreError> {
+    let path: PathBuf = key_file.map_or_else(|| dir.join("key"), Path::to_owned);
+    match fs::read_to_string(&path) {
+        Ok(text) => parse(&path, &text).map(Some),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(file_error(&path)(error)),
     }
 }
@@ -85,40 +98,6 @@ pub(crate) fn stranger(dir: &Path, is_own: impl Fn(&str) -> bool) -> Option<Path
 
 fn named_by(path: &Path, is_own: impl Fn(&str) -> bool) -> bool {
     path.file_name().and_then(|name| name.to_str()).is_some_and(is_own)
-}
-
-/// Gives a folder, and what this program made in it, to a user. Not what a link points to and no file with a second name: root
-/// must not give away what somebody else chose.
-///
-/// # Errors
-/// [`StoreError::File`].
-pub(crate) fn give(dir: &Path, (user, group): (u32, u32), is_own: fn(&str) -> bool) -> Result<(), StoreError> {
-    let to = |path: &Path| lchown(path, Some(user), Some(group)).map_err(file_error(path));
-    for entry in fs::read_dir(dir).map_err(file_error(dir))? {
-        let entry = entry.map_err(file_error(dir))?;
-        let Ok(found) = entry.metadata() else { continue };
-        let path = entry.path();
-        if found.uid() == user || !named_by(&path, is_own) {
-            continue;
-        }
-        if found.is_dir() {
-            give(&path, (user, group), |_| true)?;
-        } else if found.is_file() && found.nlink() == 1 {
-            to(&path)?;
-        }
-    }
-    to(dir)
-}
-
-/// What a command that root ran left in a data folder becomes its owner's. Nothing for anybody else: only root can, and only
-/// root has to.
-pub(crate) fn give_back(dir: &Path) {
-    let Ok(owner) = fs::metadata(dir) else { return };
-    if owner.uid() != 0
-        && let Err(error) = give(dir, (owner.uid(), owner.gid()), is_own)
-    {
-        tracing::debug!(%error, "files of the data folder are another user's");
-    }
 }
 
 fn parse(path: &Path, text: &str) -> Result<[u8; KEY_BYTES], StoreError> {

@@ -18,6 +18,7 @@ pub mod identity;
 mod limiter;
 pub mod link;
 mod metrics;
+mod ownership;
 pub mod serve;
 pub mod sql;
 pub mod store;

@@ -54,7 +54,7 @@ fn phones_get_the_pinned_certificate_and_browsers_one_that_they_know() {
 
     // Another address needs another certificate, by the same root.
     store.set_setting("address", "192.0.2.7:8443").unwrap();
-    tls.put(config(store, None).unwrap());
+    tls.again(store).unwrap();
     shown(&tls, browser(&office), "192.0.2.7").unwrap();
 }
 
@@ -157,6 +157,24 @@ fn the_operators_files_are_looked_at_before_browsers_do() {
     assert_eq!(word(&files), "certificate_unusable");
     std::fs::remove_file(&files.0).unwrap();
     assert_eq!(word(&files), "certificate_unusable");
+}
+
+#[test]
+fn phones_do_not_wait_for_a_certificate_of_browsers() {
+    let (server, folder) = (TestServer::new(), tempfile::tempdir().unwrap());
+    let store = &server.store;
+    store.set_setting("address", "sync.example.cn:8443").unwrap();
+    let files = files_of(folder.path(), "sync.example.cn", (2, 5));
+    let tls = Tls::of_server(store, Some(files.clone())).unwrap();
+    std::fs::write(&files.0, "half of it").unwrap();
+    let before = store.identity().leaf_pem().0;
+    server.clock.0.fetch_add(340 * DAY_MS, std::sync::atomic::Ordering::SeqCst);
+    assert!(store.keep_identity().unwrap());
+    assert_ne!(store.identity().leaf_pem().0, before);
+    tls.again(store).unwrap_err();
+    let pinned = fieldbook_core::net::tls_config(&store.identity().root_public()).unwrap();
+    let phone = shown(&tls, Arc::unwrap_or_clone(pinned), TLS_NAME).unwrap();
+    assert_eq!(pem("CERTIFICATE", &phone), store.identity().leaf_pem().0, "renewed all the same");
 }
 
 #[test]

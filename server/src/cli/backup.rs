@@ -1,5 +1,6 @@
 //! `backup`, `backup-key`, `backup-check`, `restore`, `restored` and `move-store`.
 
+use std::fs::{File, TryLockError};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -7,11 +8,11 @@ use super::commands::say;
 use super::config;
 use super::options::{Options, RestoredTask};
 use crate::store::{
-    AuditHead, BackupKey, BackupRecipient, Database, Keep, Problem, Restore, Store, StoreError, prune, read_backup,
-    relocate, restore_backup,
+    AuditHead, BackupKey, BackupOwner, BackupRecipient, Database, Keep, Problem, Restore, Standing, Store, StoreError,
+    prune, read_backup, relocate, restore_backup,
 };
 use crate::system::{SystemClock, SystemRandom};
-use crate::text::{Language, failure};
+use crate::text::{Language, failure, text};
 use crate::{apart, data_folder};
 
 /// `backup [FILE]`: works while the server runs. Without a file it goes into the configured folder, and old ones go.
@@ -25,11 +26,13 @@ pub(super) fn backup(
     let recipient = recipient.or(part.recipient.as_deref()).ok_or_else(|| Problem::new("backup_recipient_missing"))?;
     let recipient: BackupRecipient = recipient.parse()?;
     let folder = part.folder.as_deref();
+    let mut held = None;
     let path = match (file, folder) {
         (Some(file), _) => file.to_owned(),
         (None, Some(folder)) => {
             data_folder::make_private(folder)?;
             store.owns_backups(folder)?;
+            held = alone_in(folder)?;
             Keep::path_at(folder, store.now_ms())
         }
         (None, None) => return Err(Problem::new("backup_folder_missing").into()),
@@ -43,10 +46,26 @@ pub(super) fn backup(
         ("log_rows", made.log.rows.to_string()),
         ("log_chain", made.log.chain.clone()),
     ];
-    say(language, "backup_made", &args);
-    match (file, folder) {
-        (None, Some(folder)) => beside(language, options, store, (folder, &path), &made.log),
+    let mut told = Vec::new();
+    let done = match (file, folder) {
+        (None, Some(folder)) => beside(language, options, store, (folder, &path), &made.log, &mut told),
         _ => Ok(true),
+    };
+    // Nothing is left to do when this is told: who reads it may stop reading.
+    drop(held);
+    say(language, "backup_made", &args);
+    told.iter().for_each(|line| println!("{line}"));
+    done
+}
+
+/// Holds the folder until it is dropped, so that two backups do not take each other for misdated. Where the file system knows no
+/// locks there is none.
+fn alone_in(folder: &Path) -> Result<Option<File>, StoreError> {
+    let held = File::open(folder).map_err(data_folder::file_error(folder))?;
+    match held.try_lock() {
+        Err(TryLockError::WouldBlock) => Err(Problem::new("backup_runs").with("path", folder.display()).into()),
+        Err(TryLockError::Error(_)) => Ok(None),
+        Ok(()) => Ok(Some(held)),
     }
 }
 
@@ -58,27 +77,31 @@ fn beside(
     store: &Store,
     (folder, made): (&Path, &Path),
     log: &AuditHead,
+    told: &mut Vec<String>,
 ) -> Result<bool, StoreError> {
     let lacking = apart::lacking(&options.data, folder)?;
     apart::copy_to(&options.data, folder)?;
     if !lacking.is_empty() {
-        say(language, "list_lacks", &lacks(options, folder, lacking.len()));
+        told.push(text(language, "list_lacks", &lacks(options, folder, lacking.len())));
     }
-    let logged = store.keeps_audit_of(folder);
-    match &logged {
-        Ok(()) => store.mark_backups(folder, log)?,
-        Err(error) => println!("{}", failure(language, error)),
+    let mut stays = Vec::new();
+    match store.keeps_audit_of(folder, Some(made)) {
+        Err(error) => told.push(failure(language, &error)),
+        Ok(standing) => {
+            stays = store.mark_backups(folder, made, log)?;
+            if standing == Standing::Unknown(true) {
+                told.push(text(language, "backup_owner_missing", &[("path", folder.display().to_string())]));
+            }
+        }
     }
-    if logged.is_err() || !lacking.is_empty() {
+    if !told.is_empty() {
         return Ok(false);
     }
-    let pruned = prune(folder, options.config.backup.keep(), made)?;
-    for old in &pruned.removed {
-        say(language, "backup_pruned", &[("path", old.display().to_string())]);
-    }
-    for later in &pruned.later {
-        say(language, "backup_later", &[("path", later.display().to_string())]);
-    }
+    let pruned = prune(folder, options.config.backup.keep(), made, &stays)?;
+    let shown = |word, path: &Path| text(language, word, &[("path", path.display().to_string())]);
+    told.extend(pruned.removed.iter().map(|path| shown("backup_pruned", path)));
+    told.extend(pruned.later.iter().map(|path| shown("backup_later", path)));
+    told.extend(stays.iter().map(|name| shown("backup_kept", &folder.join(name))));
     Ok(pruned.later.is_empty())
 }
 
@@ -118,7 +141,12 @@ pub(super) fn check(language: Language, file: &Path, key: &Path) -> Result<bool,
 pub(super) fn restore(language: Language, options: &Options, file: &Path, key: &Path) -> Result<bool, StoreError> {
     let key = BackupKey::read(key)?;
     let database = super::database(options);
-    let to = Restore { folder: &options.data, key_file: options.key_file.as_deref(), database: &database };
+    // Beside this backup, and where the server's own go.
+    let folders = [file.parent(), options.config.backup.folder.as_deref()];
+    let owners: Vec<BackupOwner> =
+        folders.into_iter().flatten().filter_map(|folder| BackupOwner::read(folder).ok().flatten()).collect();
+    let to =
+        Restore { folder: &options.data, key_file: options.key_file.as_deref(), database: &database, owners: &owners };
     let aside = restore_backup(&to, file, &key, &SystemRandom)?;
     if let Some(aside) = aside {
         say(language, "restore_aside", &[("path", aside)]);

@@ -114,7 +114,8 @@ fn serve_until_stopped(
         let stop = serve::stop_signal();
         if let Some(listen) = &task.metrics {
             let backups = options.config.backup.folder.clone();
-            let beside = crate::store::Beside { backups, certificate: serving.certificate.clone() };
+            let (certificate, is_proxied) = (serving.certificate.clone(), serving.plain_http);
+            let beside = crate::store::Beside { backups, certificate, is_proxied };
             let local = crate::metrics::serve(store, beside, listen, stop.clone()).await?;
             say(language, "metrics_listening", &[("address", local.to_string())]);
         }

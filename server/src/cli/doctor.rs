@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
@@ -12,7 +12,7 @@ use super::config::open_to_others;
 use super::options::Options;
 use crate::certificates;
 use crate::clock_text::shanghai;
-use crate::store::{Store, StoreError, newest};
+use crate::store::{Standing, Store, StoreError, is_of_backups, newest};
 use crate::text::{Language, text};
 
 /// Free bytes below which the disk is a warning, and below which it is a fault.
@@ -170,13 +170,16 @@ impl Doctor<'_> {
 
     /// Whoever ran a command as another user has left files that the server cannot write.
     fn owners(&mut self) {
-        let folder = &self.options.data;
-        let Ok(owner) = fs::metadata(folder).map(|folder| folder.uid()) else { return };
-        let listed = fs::read_dir(folder).into_iter().flatten().flatten();
-        let strange: Vec<PathBuf> = listed
-            .map(|entry| entry.path())
-            .filter(|path| fs::metadata(path).is_ok_and(|file| file.uid() != owner))
-            .collect();
+        let own: [fn(&str) -> bool; 2] = [|_| true, is_of_backups];
+        let mut strange = Vec::new();
+        for (folder, is_own) in self.folders().into_iter().zip(own) {
+            let Ok(owner) = fs::metadata(&folder).map(|folder| folder.uid()) else { continue };
+            let listed = fs::read_dir(folder).into_iter().flatten().flatten();
+            let own = listed.filter(|entry| entry.file_name().to_str().is_some_and(is_own)).map(|entry| entry.path());
+            // The key may be elsewhere.
+            let all = own.chain(self.options.key_file.clone());
+            strange.extend(all.filter(|path| fs::metadata(path).is_ok_and(|file| file.uid() != owner)));
+        }
         match strange.first() {
             None => self.found("owner", Health::Fine, "doctor_owner", &[]),
             Some(path) => {
@@ -205,11 +208,15 @@ impl Doctor<'_> {
         };
         match newest(&folder) {
             Err(error) => self.failed("backup", &error),
-            Ok(Some(found)) if !found.is_whole() => {
-                let path = ("path", found.path.display().to_string());
-                self.found("backup", Health::Fault, "doctor_backup_damaged", &[path]);
-            }
-            Ok(found) => self.backup_age(found.map(|found| found.made_ms))?,
+            Ok(None) => self.backup_age(None)?,
+            Ok(Some(found)) => match found.is_whole() {
+                Err(error) => self.failed("backup", &error),
+                Ok(true) => self.backup_age(Some(found.made_ms))?,
+                Ok(false) => {
+                    let path = ("path", found.path.display().to_string());
+                    self.found("backup", Health::Fault, "doctor_backup_damaged", &[path]);
+                }
+            },
         }
         match crate::apart::lacking(&self.options.data, &folder) {
             Ok(lines) if lines.is_empty() => {}
@@ -219,10 +226,20 @@ impl Doctor<'_> {
             }
             Err(error) => self.failed("list", &error),
         }
-        match store.keeps_audit_of(&folder) {
-            Ok(()) => {
-                self.found("audit", Health::Fine, "doctor_audit", &[("rows", store.audit_head()?.rows.to_string())])
+        self.audit(store, &folder)
+    }
+
+    /// Against what is noted beside the backups.
+    fn audit(&mut self, store: &Store, folder: &Path) -> Result<(), StoreError> {
+        let rows = ("rows", store.audit_head()?.rows.to_string());
+        match store.keeps_audit_of(folder, None) {
+            Ok(Standing::Holds) => self.found("audit", Health::Fine, "doctor_audit", &[rows]),
+            Ok(Standing::Restored) => self.found("audit", Health::Warning, "doctor_audit_restored", &[rows]),
+            Ok(Standing::Unknown(true)) => {
+                let path = ("path", folder.display().to_string());
+                self.found("audit", Health::Fault, "backup_owner_missing", &[path]);
             }
+            Ok(Standing::Unknown(false)) => {}
             Err(error) => self.failed("audit", &error),
         }
         Ok(())

@@ -17,11 +17,11 @@ use std::sync::Arc;
 
 use clap::{ArgMatches, CommandFactory, FromArgMatches};
 
-use crate::data_folder;
 use crate::hub::HubStore;
-use crate::store::{Database, Problem, Store, StoreError};
+use crate::store::{Database, Problem, Store, StoreError, is_of_backups};
 use crate::system::{SystemClock, SystemRandom};
 use crate::text::{Language, failure};
+use crate::{data_folder, ownership};
 use options::{Options, Task, UnitTask};
 
 /// Exit status when something asked for was not done.
@@ -101,7 +101,7 @@ fn open(options: &Options) -> Result<Arc<Store>, StoreError> {
         return Err(Problem::new("is_hub").with("path", options.data.display()).into());
     }
     let database = database(options);
-    if !begins(options) && !Store::is_there(&options.data, &database)? {
+    if !begins(options) && !Store::is_there(&options.data, options.key_file.as_deref(), &database)? {
         return Err(Problem::new("no_database").with("path", options.data.display()).into());
     }
     let (clock, random) = (Arc::new(SystemClock::new()), Arc::new(SystemRandom));
@@ -124,7 +124,15 @@ fn database(options: &Options) -> Database {
 }
 
 fn execute(options: &Options, language: Language) -> Result<bool, StoreError> {
+    let key_file = options.key_file.as_ref().filter(|path| !path.exists());
     let done = commands::execute(options, language, || open(options));
-    data_folder::give_back(&options.data);
+    ownership::give_back(&options.data, data_folder::is_own);
+    if let Some(folder) = &options.config.backup.folder {
+        ownership::give_back(folder, is_of_backups);
+    }
+    // A key that this command made, elsewhere.
+    if let (Some(key), Some(owner)) = (key_file, ownership::of(&options.data).filter(|owner| owner.0 != 0)) {
+        ownership::give_file(key, owner)?;
+    }
     done
 }

@@ -167,6 +167,9 @@ pub(super) fn verify(language: Language, store: &Store) -> Result<bool, StoreErr
             say(language, "verify_bad", &[name.clone(), ("detail", fault)]);
         }
     }
+    if !fine {
+        say(language, "verify_failed", &[]);
+    }
     let log = store.audit_head()?;
     say(language, "verify_audit", &[("log_rows", log.rows.to_string()), ("log_chain", log.chain)]);
     Ok(fine)

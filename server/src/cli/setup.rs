@@ -7,12 +7,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use fieldbook_core::access::{Role, Unit};
+use fieldbook_core::ports::Random;
 
 use super::commands::{check_address, say};
 use super::config::{self, DEFAULT_PATH};
 use super::options::{Options, Setup};
 use crate::data_folder::{self, file_error};
-use crate::store::{BACKUP_OWNER_FILE, BackupKey, BackupRecipient, Database, Problem, Store, StoreError, is_backup};
+use crate::ownership;
+use crate::store::{BackupKey, BackupRecipient, Database, Problem, Store, StoreError, is_of_backups};
 use crate::system::{SystemClock, SystemRandom};
 use crate::text::{Language, failure, text};
 
@@ -102,7 +104,7 @@ enum Units {
 #[derive(Debug)]
 enum Recipient {
     Given(BackupRecipient),
-    /// A new pair is written into this file.
+    /// A pair is in this file, or written into it.
     Drawn(PathBuf),
 }
 
@@ -125,17 +127,22 @@ fn absolute(answer: &str) -> Checked<PathBuf> {
     if path.is_absolute() { Ok(path) } else { Err(Problem::new("path_not_absolute").with("path", answer).into()) }
 }
 
-/// New files can be made there.
-fn writable(folder: &Path) -> Checked<()> {
-    let probe = folder.join(".setup");
-    let made = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&probe);
-    made.and_then(|_| std::fs::remove_file(&probe)).map_err(file_error(folder))
+/// New files can be made there; the user who made one.
+fn writable(folder: &Path) -> Checked<u32> {
+    let mut name = [0; 8];
+    SystemRandom.fill(&mut name);
+    let probe = folder.join(format!(".setup-{}", hex::encode(name)));
+    let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&probe);
+    let user = made.and_then(|made| Ok(made.metadata()?.uid()));
+    let gone = std::fs::remove_file(&probe);
+    user.and_then(|user| gone.map(|()| user)).map_err(file_error(folder))
 }
 
 /// A folder that is this server's alone: what is in it will be given to its user, and read as its own.
 fn folder_of(answer: &str, is_own: fn(&str) -> bool) -> Checked<PathBuf> {
     let path = absolute(answer)?;
-    if let Some(found) = data_folder::stranger(&path, is_own) {
+    // A disk of its own has this.
+    if let Some(found) = data_folder::stranger(&path, |name| is_own(name) || name == "lost+found") {
         return Err(Problem::new("folder_not_own").with("path", answer).with("found", found.display()).into());
     }
     data_folder::make_private(&path)?;
@@ -143,18 +150,9 @@ fn folder_of(answer: &str, is_own: fn(&str) -> bool) -> Checked<PathBuf> {
     Ok(path)
 }
 
-/// What lies in a folder of backups; a disk of its own has its `lost+found`.
-fn is_of_backups(name: &str) -> bool {
-    let name = name.strip_suffix(".sha256").or_else(|| name.strip_suffix(".part")).unwrap_or(name);
-    is_backup(name) || [BACKUP_OWNER_FILE, "of-server", "never-again.list", "never-again", "lost+found"].contains(&name)
-}
-
 /// A file that can be made, away from what it opens: who gets hold of the folders must not find it there.
 fn key_file_of(answer: &str, folders: [&Path; 2]) -> Checked<PathBuf> {
     let path = absolute(answer)?;
-    if path.exists() {
-        return Err(Problem::new("file_exists").with("path", answer).into());
-    }
     let folder = path.parent().unwrap_or(Path::new("/"));
     let real = folder.canonicalize().map_err(file_error(folder))?;
     for taken in folders {
@@ -162,7 +160,12 @@ fn key_file_of(answer: &str, folders: [&Path; 2]) -> Checked<PathBuf> {
             return Err(Problem::new("key_file_inside").with("path", answer).with("folder", taken.display()).into());
         }
     }
-    writable(folder)?;
+    // One that an earlier try drew is used again; anything else that is there stays what it is.
+    if path.exists() {
+        BackupKey::read(&path)?;
+    } else {
+        writable(folder)?;
+    }
     Ok(path)
 }
 
@@ -299,10 +302,10 @@ fn configuration(language: Language, answers: &Answers, recipient: &BackupRecipi
     text(language, "configuration", &args)
 }
 
-/// User and group under which the server will run; `None` where whoever runs this is not root, or no user is known. Only root can
-/// give files away, and only root has to; whoever made `made` is who runs this.
-fn service_user(user: Option<&str>, made: &Path) -> Result<Option<(u32, u32)>, StoreError> {
-    if std::fs::metadata(made).map_err(file_error(made))?.uid() != 0 {
+/// User and group under which the server will run; `None` where whoever runs this, `own`, is not root, or no user is known. Only root
+/// can give files away, and only root has to.
+fn service_user(user: Option<&str>, own: u32) -> Result<Option<ownership::Owner>, StoreError> {
+    if own != 0 {
         return Ok(None);
     }
     let accounts = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
@@ -316,13 +319,10 @@ fn service_user(user: Option<&str>, made: &Path) -> Result<Option<(u32, u32)>, S
     }
 }
 
-fn give_away(answers: &Answers, (user, group): (u32, u32)) -> Result<(), StoreError> {
-    data_folder::give(&answers.data, (user, group), data_folder::is_own)?;
-    data_folder::give(&answers.backup_folder, (user, group), |name| is_of_backups(name) && name != "lost+found")?;
-    for file in answers.key_file.iter().chain(&answers.url_file) {
-        std::os::unix::fs::lchown(file, Some(user), Some(group)).map_err(file_error(file))?;
-    }
-    Ok(())
+fn give_away(answers: &Answers, owner: ownership::Owner) -> Result<(), StoreError> {
+    ownership::give(&answers.data, owner, data_folder::is_own)?;
+    ownership::give(&answers.backup_folder, owner, is_of_backups)?;
+    answers.key_file.iter().chain(&answers.url_file).try_for_each(|file| ownership::give_file(file, owner))
 }
 
 /// What systemd's units must be told where folders are elsewhere: they may write nowhere else.
@@ -370,12 +370,12 @@ fn set_up(mut asked: Questions<'_>, options: &Options, given: &Setup) -> Result<
     if asked.input.is_none() {
         all_given(options, given)?;
     }
-    if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        std::fs::create_dir_all(folder).map_err(file_error(folder))?;
-        writable(folder)?;
-    }
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder).map_err(file_error(folder))?;
+    let owner = service_user(given.owner.as_deref(), writable(folder)?)?;
     let answers = answers(&mut asked, options, given)?;
     let store = open(options, (&answers.data, answers.url_file.as_deref()))?;
+    store.owns_backups(&answers.backup_folder)?;
     match &answers.units {
         Units::Root(unit) => store.add_unit(unit)?,
         Units::File(path) => {
@@ -385,37 +385,38 @@ fn set_up(mut asked: Questions<'_>, options: &Options, given: &Setup) -> Result<
         }
         Units::There => {}
     }
-    store.owns_backups(&answers.backup_folder)?;
     store.set_setting("address", &answers.address)?;
     store.set_setting("server_name", &answers.name)?;
     let recipient = match &answers.recipient {
         Recipient::Given(recipient) => recipient.clone(),
-        Recipient::Drawn(path) => {
-            let key = BackupKey::generate();
-            key.write(path)?;
-            say(
-                language,
-                "backup_key_made",
-                &[("path", path.display().to_string()), ("recipient", key.recipient().to_string())],
-            );
-            key.recipient()
-        }
+        Recipient::Drawn(path) => drawn(language, path)?,
     };
     administrator(language, &store, &answers.admin)?;
     drop(store);
+    if let Some(owner) = owner {
+        give_away(&answers, owner)?;
+    }
     let made = OpenOptions::new().write(true).create_new(true).mode(0o644).open(&file);
     let content = configuration(language, &answers, &recipient);
     made.and_then(|mut made| made.write_all(content.as_bytes())).map_err(file_error(&file))?;
-    hand_over(language, &answers, given, &file)?;
+    tell_systemd(language, &answers, &file)?;
     say(language, "setup_made", &[("path", file.display().to_string())]);
     Ok(true)
 }
 
-/// What was made is for the server's user and its units to use.
-fn hand_over(language: Language, answers: &Answers, given: &Setup, file: &Path) -> Result<(), StoreError> {
-    if let Some(owner) = service_user(given.owner.as_deref(), file)? {
-        give_away(answers, owner)?;
+/// The pair that is in a file already, or a new one.
+fn drawn(language: Language, path: &Path) -> Result<BackupRecipient, StoreError> {
+    if path.exists() {
+        return Ok(BackupKey::read(path)?.recipient());
     }
+    let key = BackupKey::generate();
+    key.write(path)?;
+    let args = [("path", path.display().to_string()), ("recipient", key.recipient().to_string())];
+    say(language, "backup_key_made", &args);
+    Ok(key.recipient())
+}
+
+fn tell_systemd(language: Language, answers: &Answers, file: &Path) -> Result<(), StoreError> {
     let usual_config = file == Path::new(DEFAULT_PATH);
     if let Some(text) = drop_in(answers).filter(|_| usual_config) {
         for path in tell_units(&text, Path::new(PACKAGED_UNIT), Path::new(UNITS))? {

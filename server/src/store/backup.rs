@@ -19,10 +19,11 @@ use super::{SCHEMA_VERSION, set_meta, succession};
 use crate::data_folder::{self, file_error};
 use crate::sql::Connection;
 use archive::{Reader, Writer};
-pub(crate) use keep::is_backup;
+pub(crate) use keep::is_of_backups;
 pub use keep::{Found, Keep, Pruned, newest, prune};
 pub use keys::{BackupKey, BackupRecipient};
-pub(crate) use owner::FILE as BACKUP_OWNER_FILE;
+use owner::FILE as BACKUP_OWNER_FILE;
+pub use owner::{Owner, Standing};
 pub use relocate::{Relocated, relocate};
 
 /// Databases that were put aside by earlier restores, at most.
@@ -173,6 +174,14 @@ pub struct Restore<'r> {
     pub key_file: Option<&'r Path>,
     /// In the folder, or in PostgreSQL.
     pub database: &'r Database,
+    /// What lies beside backups, as far as known: the epoch that begins is later than any there.
+    pub owners: &'r [Owner],
+}
+
+impl Restore<'_> {
+    fn above(&self, log: &[u8]) -> u32 {
+        self.owners.iter().filter_map(|owner| owner.epoch_of(log)).max().unwrap_or_default()
+    }
 }
 
 /// Puts the backup `from` in the place of the database, in a new epoch that waits for an administrator: that is durable
@@ -190,7 +199,7 @@ pub fn restore_backup(
 ) -> Result<Option<String>, StoreError> {
     let restored = match to.database {
         Database::Embedded(_) => restore_file(to, from, key, random),
-        Database::Postgres(url) => restore_tables(&Connection::postgres(url)?, from, key, random),
+        Database::Postgres(url) => restore_tables(to, &Connection::postgres(url)?, from, key, random),
     };
     restored.map_err(|error| named(error, from).for_want_of_room(to.folder))
 }
@@ -207,7 +216,7 @@ fn named(error: StoreError, from: &Path) -> StoreError {
 }
 
 /// Fills the empty database behind `tx`, and begins the epoch.
-fn fill(tx: &Connection, reader: Reader, random: &dyn Random) -> Result<(), StoreError> {
+fn fill(tx: &Connection, reader: Reader, above: u32, random: &dyn Random) -> Result<(), StoreError> {
     let tables = reader.header.tables();
     if reader.header.schema_version > SCHEMA_VERSION {
         let (found, known) = (reader.header.schema_version, SCHEMA_VERSION);
@@ -218,7 +227,7 @@ fn fill(tx: &Connection, reader: Reader, random: &dyn Random) -> Result<(), Stor
     copy::finish(tx, &tables)?;
     let mut jump = [0; 2];
     random.fill(&mut jump);
-    restored::begin_epoch(tx, 0, u16::from_be_bytes(jump))
+    restored::begin_epoch(tx, above, u16::from_be_bytes(jump))
 }
 
 fn restore_file(
@@ -235,7 +244,7 @@ fn restore_file(
     let all = || {
         let connection = connect(&fresh, &database_key, None, WRITER_CACHE_KIB)?;
         let tx = connection.writing()?;
-        fill(&tx, reader, random)?;
+        fill(&tx, reader, to.above(&log), random)?;
         tx.commit()?;
         closed(connection)?;
         sync(&fresh)?;
@@ -248,6 +257,7 @@ fn restore_file(
 }
 
 fn restore_tables(
+    to: &Restore<'_>,
     connection: &Connection,
     from: &Path,
     key: &BackupKey,
@@ -271,7 +281,8 @@ fn restore_tables(
             }
         }
     }
-    fill(&tx, reader, random)?;
+    let above = to.above(&reader.header.log);
+    fill(&tx, reader, above, random)?;
     tx.commit()?;
     Ok(aside)
 }

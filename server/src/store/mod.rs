@@ -66,10 +66,10 @@ pub(crate) use accounts::Unfinished;
 pub use admit::AdmittedChange;
 pub use audit::AuditHead;
 pub(crate) use audit::{ACTIONS as AUDIT_ACTIONS, AuditQuery, AuditRow, PAGE_MAX as AUDIT_PAGE_MAX};
-pub(crate) use backup::{BACKUP_OWNER_FILE, is_backup};
+pub(crate) use backup::is_of_backups;
 pub use backup::{
-    BackupKey, BackupMade, BackupRead, BackupRecipient, Found, Keep, Pruned, Relocated, Restore, newest, prune,
-    read_backup, relocate, restore_backup,
+    BackupKey, BackupMade, BackupRead, BackupRecipient, Found, Keep, Owner as BackupOwner, Pruned, Relocated, Restore,
+    Standing, newest, prune, read_backup, relocate, restore_backup,
 };
 pub use console::Asked;
 pub use devices::DeviceRow;
@@ -113,6 +113,8 @@ use crate::identity::Identity;
 const FILE: &str = "fieldbook.db";
 /// Key of `meta`: every row is in another database now.
 const MOVED: &str = "moved";
+/// Key of `meta`: every row is being copied to another database, and nothing may be written here meanwhile.
+const LEAVING: &str = "leaving";
 /// Key of `meta`: rows came here from another database, and nobody has said yet that they are all.
 const ARRIVING: &str = "arriving";
 /// Version of the tables.
@@ -177,10 +179,10 @@ impl Database {
 /// What state of a database may be opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Opens {
-    /// Any but one of a move that did not come to its end.
+    /// Any but the two of a move that has not come to its end.
     Settled,
-    /// That one too.
-    Arriving,
+    /// Those too.
+    Moving,
 }
 
 impl std::fmt::Debug for Database {
@@ -226,13 +228,28 @@ impl Store {
         Self::open_on(dir, key_file, clock, random, Database::Embedded(None))
     }
 
-    /// Whether there is a server's database already: in the data folder, or in PostgreSQL.
+    /// Whether there is a server's database already: in the data folder, or in PostgreSQL. A file without tables is none: a copy
+    /// that was killed leaves one.
     ///
     /// # Errors
-    /// What the connection said.
-    pub fn is_there(dir: &Path, database: &Database) -> Result<bool, StoreError> {
+    /// [`StoreError::File`] where that cannot be seen; what the connection said.
+    pub fn is_there(dir: &Path, key_file: Option<&Path>, database: &Database) -> Result<bool, StoreError> {
         match database {
-            Database::Embedded(_) => Ok(dir.join(FILE).exists()),
+            Database::Embedded(vfs) => {
+                let path = dir.join(FILE);
+                match std::fs::metadata(&path) {
+                    Ok(file) if file.len() > 0 => {}
+                    Ok(_) => return Ok(false),
+                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+                    // Not for this user to see, say: that is another thing than none.
+                    Err(error) => return Err(crate::data_folder::file_error(&path)(error)),
+                }
+                // Without its key, or with another one, it is there and cannot be opened: that is told by who opens it.
+                let Some(key) = crate::data_folder::key(dir, key_file)? else { return Ok(true) };
+                let version = connect(&path, &key, vfs.as_deref(), READER_CACHE_KIB)
+                    .and_then(|connection| Ok(connection.schema_version()?));
+                Ok(version.map_or(true, |version| version > 0))
+            }
             Database::Postgres(url) => Ok(Connection::postgres(url)?.schema_version()? > 0),
         }
     }
@@ -275,7 +292,7 @@ impl Store {
         if meta(&tx, MOVED)?.is_some() {
             return Err(Problem::new("store_moved").into());
         }
-        if state == Opens::Settled && meta(&tx, ARRIVING)?.is_some() {
+        if state == Opens::Settled && (meta(&tx, ARRIVING)?.is_some() || meta(&tx, LEAVING)?.is_some()) {
             return Err(Problem::new("store_arriving").into());
         }
         let log = match meta(&tx, "log")? {

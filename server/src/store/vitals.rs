@@ -36,6 +36,8 @@ pub(crate) struct Beside {
     pub(crate) backups: Option<PathBuf>,
     /// The operator's certificate for browsers.
     pub(crate) certificate: Option<certificates::Files>,
+    /// A proxy ends TLS, and shows browsers a certificate of its own.
+    pub(crate) is_proxied: bool,
 }
 
 fn bytes_of(path: &Path) -> f64 {
@@ -58,11 +60,6 @@ impl Store {
             Some(folder) => newest(folder).ok().flatten().map(|found| found.made_ms),
             None => self.last_backup_ms()?,
         };
-        let browsers = certificates::look_at(self, beside.certificate.as_ref()).ok().flatten();
-        let browsers_s = match browsers {
-            Some(shown) if shown.is_for_host => (shown.until_ms - now_ms) as f64 / 1000.0,
-            _ => -1.0,
-        };
         let free = fieldbook_sqlite::room::free_bytes(&self.folder).map_or(-1.0, |free| free as f64);
         let until_ms = self.identity().leaf_until_ms();
         let (database, wal) = match self.database {
@@ -78,12 +75,14 @@ impl Store {
             ("disk_free_bytes", "Free bytes where the data folder is", free),
             ("backup_age_seconds", "Since the last backup; -1 if there is none", since(last_backup, now_ms)),
             ("certificate_seconds", "Until the TLS certificate of phones ends", (until_ms - now_ms) as f64 / 1000.0),
-            (
-                "browser_certificate_seconds",
-                "Until the TLS certificate of browsers ends; -1 if there is none for this host, or it cannot be read",
-                browsers_s,
-            ),
         ];
+        if !beside.is_proxied {
+            let shown = certificates::look_at(self, beside.certificate.as_ref()).ok().flatten();
+            let good = shown.filter(|shown| shown.is_for_host && shown.from_ms <= now_ms);
+            let left_s = good.map_or(-1.0, |shown| (shown.until_ms - now_ms) as f64 / 1000.0);
+            let help = "Until the TLS certificate of browsers ends; -1 if there is none for this host now, or it cannot be read";
+            values.push(("browser_certificate_seconds", help, left_s));
+        }
         self.read(|tx| {
             for (name, help, sql) in COUNTED {
                 values.push((name, help, count(tx, sql)?));

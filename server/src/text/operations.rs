@@ -151,8 +151,23 @@ pub(super) const CATALOGUE: &[(&str, &str, &str)] = &[
     ),
     (
         "list_lacks",
-        "{folder} 的 never-again.list 有 {count} 行是 {data} 里没有的：永久删除过的档案可能又会出现。没有删除任何旧备份。请停止服务器，把那份清单复制到 {data}，再启动。",
-        "never-again.list in {folder} has {count} lines that the one in {data} lacks: purged records may come back. No old backup was removed. Stop the server, copy that list into {data}, start again",
+        "{folder} 的 never-again.list 有 {count} 行是 {data} 里没有的：永久删除过的档案可能又会出现。没有删除任何旧备份。请停止服务器，运行 install -o fieldbook -g fieldbook -m 600 {folder}/never-again.list {data}/，再启动。",
+        "never-again.list in {folder} has {count} lines that the one in {data} lacks: purged records may come back. No old backup was removed. Stop the server, run `install -o fieldbook -g fieldbook -m 600 {folder}/never-again.list {data}/`, start again",
+    ),
+    (
+        "verify_failed",
+        "以上有误（英文是给技术人员看的明细）。请不要删除任何文件：先做一次 backup，再用 restore 恢复最近一份正常的备份，或把以上输出发给维护人员。",
+        "Something does not fit. Delete nothing: back up first, then `restore` the last good backup, or give this output to who maintains the server",
+    ),
+    (
+        "backup_kept",
+        "恢复之前的最后一份备份 {path} 一直保留；确认不再需要后请自行删除。",
+        "{path}, the last backup before a restore, stays until you remove it: be sure that nothing of it is needed",
+    ),
+    (
+        "backup_owner_missing",
+        "{path} 中有备份，但没有 of-server.json：它记着这些备份属于哪台服务器、审计日志到哪里，可能被人删除。没有删除任何旧备份；请核对备份和审计日志。下一次备份会重新记录。",
+        "{path} holds backups but no of-server.json, which says whose they are and how far the audit log went: somebody may have removed it. No old backup was removed; look at backups and audit log. The next backup notes it anew",
     ),
     ("verify_audit", "审计日志 {log_rows} 行，末行 {log_chain}", "audit log: {log_rows} rows, the last {log_chain}"),
     ("device_columns", "设备\t用户\t单位\t名称\t最后联系\t停用", "device\tuser\tunit\tname\tlast contact\trevoked"),
@@ -260,6 +275,11 @@ pub(super) const CATALOGUE: &[(&str, &str, &str)] = &[
         "the last backup is dated {time}, which is still to come: the clock is or was wrong",
     ),
     (
+        "doctor_audit_restored",
+        "审计日志 {rows} 行；恢复之后还没有备份，无从核对",
+        "{rows} rows; there is no backup since the restore to compare them with",
+    ),
+    (
         "doctor_audit",
         "审计日志 {rows} 行，与备份时记下的一致",
         "{rows} rows; what was noted beside the backups is among them",
@@ -354,8 +374,8 @@ pub(super) const CATALOGUE: &[(&str, &str, &str)] = &[
     ),
     (
         "store_arriving",
-        "这个数据库的迁移没有完成，不能启动。请再运行一次同样的 move-store。",
-        "A move into this database did not come to its end, so nothing starts on it. Run the same `move-store` once more.",
+        "这个数据库正在迁移，或迁移没有完成，现在不能使用。如果没有在迁移，请再运行一次同样的 move-store：它会完成，或说明原因并恢复使用旧数据库。",
+        "This database is being moved, or a move did not come to its end, so nothing starts on it. If none runs, run the same `move-store` once more: it finishes, or says why not and lets the old database be used again.",
     ),
     (
         "folder_not_own",
@@ -381,6 +401,17 @@ pub(super) const CATALOGUE: &[(&str, &str, &str)] = &[
         "audit_cut",
         "审计日志缺行：{path} 记着上次备份时有 {then} 行，现在 {now} 行，或内容不同。可能数据库被换回了旧的，或有人改动。没有删除任何旧备份。查明后把该文件移走。",
         "The audit log lacks rows, or others are in their place: {path} notes {then} at the last backup, now there are {now}. An older database was put back, or somebody changed it. No old backup was removed. Find out, then move that file away.",
+    ),
+    (
+        "database_older",
+        "数据库比 {path} 记着的备份还旧（那之后恢复过）。可能换回了旧的数据库。没有删除任何旧备份。请用 restore 恢复最新的备份；如确实要用这个数据库，把该文件移走。",
+        "The database is older than the backups that {path} tells of: it is from before a restore. No old backup was removed. `restore` the newest backup; if you do mean this database, move that file away.",
+    ),
+    ("backup_runs", "{path} 中正在做另一次备份。", "Another backup is being made in {path}."),
+    (
+        "certificate_ed25519",
+        "证书 {path} 是 Ed25519 的，浏览器不接受。请用 ECDSA（P-256）或 RSA。",
+        "{path} is an Ed25519 certificate, which browsers do not take: get one for ECDSA (P-256) or RSA.",
     ),
     (
         "database_in_the_clear",

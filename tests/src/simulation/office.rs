@@ -227,7 +227,7 @@ impl Office {
     pub fn restore(&mut self) -> Result<(), Wrong> {
         self.stop(Unsynced::Kept);
         let random = SeededRandom::new(self.chance.fork());
-        let to = Restore { folder: &self.folder, key_file: None, database: &Database::Embedded(None) };
+        let to = Restore { folder: &self.folder, key_file: None, database: &Database::Embedded(None), owners: &[] };
         restore_backup(&to, &self.backup(), &self.backup_key, &random).map_err(said)?;
         let restored = self.folder.join(DATABASE);
         let content = std::fs::read(&restored).map_err(|error| error.to_string())?;

@@ -24,6 +24,11 @@ fn finding(own: &Installation, check: &str) -> (String, String) {
     (of["health"].as_str().unwrap().to_owned(), of["detail"].as_str().unwrap().to_owned())
 }
 
+/// Names of backups have seconds: the next one gets another.
+fn pause() {
+    std::thread::sleep(std::time::Duration::from_secs(1));
+}
+
 fn backups(own: &Installation) -> usize {
     held(&own.at("backups")).keys().filter(|name| name.ends_with(".age")).count()
 }
@@ -34,9 +39,14 @@ fn a_disk_that_is_not_mounted_is_no_new_server() {
     own.run(&["backup"]).unwrap();
     let before = held(&own.at("backups"));
     std::fs::rename(own.data(), own.at("elsewhere")).unwrap();
-    for mounted in [false, true] {
+    for (mounted, file) in [(false, false), (true, false), (true, true)] {
         if mounted {
-            std::fs::create_dir(own.data()).unwrap();
+            std::fs::create_dir_all(own.data()).unwrap();
+        }
+        if file {
+            // What a copy that was killed at its beginning leaves.
+            std::fs::write(own.data().join("fieldbook.db"), "").unwrap();
+            std::fs::copy(own.at("elsewhere/key"), own.data().join("key")).unwrap();
         }
         for command in [
             &["backup"][..],
@@ -55,10 +65,12 @@ fn a_disk_that_is_not_mounted_is_no_new_server() {
         }
         assert_eq!(finding(&own, "database").0, "fault");
         assert_eq!(own.data().exists(), mounted);
-        assert!(!mounted || held(&own.data()).is_empty(), "nothing was made");
+        let made: Vec<String> = if mounted { held(&own.data()).into_keys().collect() } else { Vec::new() };
+        assert_eq!(made, if file { vec!["fieldbook.db", "key"] } else { Vec::new() }, "nothing was made");
     }
+    assert_eq!(std::fs::metadata(own.data().join("fieldbook.db")).unwrap().len(), 0);
     assert_eq!(held(&own.at("backups")), before);
-    std::fs::remove_dir(own.data()).unwrap();
+    std::fs::remove_dir_all(own.data()).unwrap();
     std::fs::rename(own.at("elsewhere"), own.data()).unwrap();
     own.verified();
 }
@@ -89,7 +101,7 @@ fn a_shorter_list_of_what_was_purged_replaces_no_longer_one() {
     assert_eq!(finding(&own, "list").0, "fault");
     // The remedy that it names.
     std::fs::copy(own.at("backups/never-again.list"), own.data().join("never-again.list")).unwrap();
-    std::thread::sleep(std::time::Duration::from_secs(1));
+    pause();
     own.run(&["backup"]).unwrap();
 }
 
@@ -112,7 +124,7 @@ fn an_older_database_that_was_put_back_is_noticed_by_its_audit_log() {
     std::fs::write(own.data().join("fieldbook.db"), old).unwrap();
     let (health, detail) = finding(&own, "audit");
     assert!(health == "fault" && detail.contains("lacks rows"), "{detail}");
-    std::thread::sleep(std::time::Duration::from_secs(1));
+    pause();
     let said = own.run(&["backup"]).unwrap_err();
     assert!(said.contains("lacks rows"), "{said}");
     assert_eq!(backups(&own), 2, "it is backed up all the same, and nothing is removed");
@@ -135,7 +147,7 @@ fn what_is_in_the_folder_counts_and_not_what_the_database_notes() {
     // One that is dated in the future: the clock was wrong when it was made, or is now.
     let future = own.at("backups/fieldbook-2199-01-01T00-00-00.age");
     std::fs::write(&future, "x").unwrap();
-    std::thread::sleep(std::time::Duration::from_secs(1));
+    pause();
     let said = own.run(&["backup"]).unwrap_err();
     assert!(said.contains("dated later"), "{said}");
     assert_eq!(backups(&own), 2, "the new one and the misdated one");
@@ -160,4 +172,53 @@ fn what_others_may_read_or_change_is_a_fault() {
     set("server/key", 0o644);
     let said = own.run(&["unit", "list"]).unwrap_err();
     assert!(said.contains("chmod 600"), "{said}");
+}
+
+#[test]
+fn the_restore_of_a_wrong_backup_costs_no_right_one() {
+    let own = Installation::set_up();
+    own.run(&["backup"]).unwrap();
+    let (old, key) = (own.at("old.age"), text(&own.at("usb.key")));
+    std::fs::rename(own.backup(), &old).unwrap();
+    own.run(&["user", "add", "多杰", "--unit", "632323100", "--role", "field", "--login", "duojie"]).unwrap();
+    pause();
+    own.run(&["backup"]).unwrap();
+    let right = own.backup();
+    for restored in [&old, &old, &old, &right] {
+        std::fs::remove_file(own.data().join("fieldbook.db")).unwrap();
+        own.run(&["restore", &text(restored), "--key", &key]).unwrap();
+        own.run(&["restored", "confirm"]).unwrap();
+        assert_eq!(finding(&own, "audit").0, "warning", "nothing to compare with yet");
+        pause();
+        let said = own.run(&["backup"]).unwrap();
+        assert!(said.contains(&text(&right)) && right.exists(), "of the same day, and kept: {said}");
+        assert_eq!(finding(&own, "audit").0, "fine");
+    }
+    assert!(own.run(&["user", "list"]).unwrap().contains("duojie"), "what the right one held is back");
+    std::fs::remove_file(own.at("backups/of-server.json")).unwrap();
+    assert_eq!(finding(&own, "audit").0, "fault", "somebody removed what was noted");
+    pause();
+    let said = own.run(&["backup"]).unwrap_err();
+    assert!(said.contains("of-server.json"), "{said}");
+}
+
+#[test]
+fn what_root_makes_by_hand_is_the_servers_user_s() {
+    use std::os::unix::fs::MetadataExt;
+    let own = Installation::set_up();
+    if std::fs::metadata(own.data()).unwrap().uid() != 0 && std::fs::metadata("/proc/self").unwrap().uid() != 0 {
+        return;
+    }
+    let nobody = 65_534;
+    for folder in ["server", "backups"] {
+        std::os::unix::fs::chown(own.at(folder), Some(nobody), Some(nobody)).unwrap();
+    }
+    own.run(&["backup"]).unwrap();
+    for folder in ["server", "backups"] {
+        for entry in std::fs::read_dir(own.at(folder)).unwrap() {
+            let entry = entry.unwrap();
+            assert_eq!(entry.metadata().unwrap().uid(), nobody, "{:?}", entry.path());
+        }
+    }
+    assert_eq!(finding(&own, "owner").0, "fine");
 }

@@ -1,7 +1,7 @@
 //! Every row of one database into another, in one transaction.
 
 use crate::sql::{Connection, Stored, Table, Values};
-use crate::store::{ARRIVING, SCHEMA_VERSION, StoreError, listed, meta, migrate, set_meta};
+use crate::store::{ARRIVING, LEAVING, SCHEMA_VERSION, StoreError, listed, meta, migrate, set_meta};
 
 use super::archive::Header;
 
@@ -66,7 +66,7 @@ pub(super) fn counts(tx: &Connection, tables: &[Table]) -> Result<Vec<u64>, Stor
         let mut count: u64 = tx.query_row(&format!("SELECT count(*) FROM {}", table.name), (), |row| row.get(0))?;
         if table.name == "meta" {
             // Rows of this copy alone.
-            for key in [VERSION_ROW, listed::TO_INDEX, ARRIVING] {
+            for key in [VERSION_ROW, listed::TO_INDEX, ARRIVING, LEAVING] {
                 count -= u64::from(meta(tx, key)?.is_some());
             }
         }

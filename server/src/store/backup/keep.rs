@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::clock_text;
@@ -87,7 +88,7 @@ fn time_of(name: &str) -> Option<i64> {
     Some((day * 86_400 + seconds) * 1000)
 }
 
-pub(crate) fn is_backup(name: &str) -> bool {
+fn is_backup(name: &str) -> bool {
     let Some(time) = name.strip_prefix(PREFIX).and_then(|rest| rest.strip_suffix(SUFFIX)) else { return false };
     time.len() == TIME_CHARS
         && time.bytes().enumerate().all(|(at, byte)| match at {
@@ -117,13 +118,15 @@ pub struct Found {
 
 impl Found {
     /// The file is what was written: all of it is read and compared with the hash beside it.
-    #[must_use]
-    pub fn is_whole(&self) -> bool {
+    ///
+    /// # Errors
+    /// [`StoreError::File`] where either cannot be read.
+    pub fn is_whole(&self) -> Result<bool, StoreError> {
         is_whole(&self.path)
     }
 }
 
-fn listed(folder: &Path) -> Result<BTreeSet<String>, StoreError> {
+pub(super) fn listed(folder: &Path) -> Result<BTreeSet<String>, StoreError> {
     let listed = fs::read_dir(folder).map_err(file_error(folder))?;
     let names = listed.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     Ok(names.filter(|name| is_backup(name)).collect())
@@ -138,12 +141,12 @@ pub fn newest(folder: &Path) -> Result<Option<Found>, StoreError> {
     Ok(found.map(|(made_ms, name)| Found { path: folder.join(name), made_ms }))
 }
 
-/// Removes the backups of `folder` that are not to stay, but never `made`, which has just been written. The newest one that is
-/// what its hash says stays in any case, and what does not bear a backup's name is not touched.
+/// Removes the backups of `folder` that are not to stay, but never `made`, which has just been written, nor one that `also` names. The
+/// newest one that is what its hash says stays in any case, and what does not bear a backup's name is not touched.
 ///
 /// # Errors
 /// What the disk said.
-pub fn prune(folder: &Path, keep: Keep, made: &Path) -> Result<Pruned, StoreError> {
+pub fn prune(folder: &Path, keep: Keep, made: &Path, also: &[String]) -> Result<Pruned, StoreError> {
     let names = listed(folder)?;
     let names: BTreeSet<&str> = names.iter().map(String::as_str).collect();
     let made = made.file_name().and_then(|name| name.to_str()).unwrap_or_default();
@@ -152,7 +155,8 @@ pub fn prune(folder: &Path, keep: Keep, made: &Path) -> Result<Pruned, StoreErro
         return Ok(Pruned { removed: Vec::new(), later });
     }
     let mut kept = keep.kept(&names);
-    kept.extend(names.iter().rev().find(|name| is_whole(&folder.join(name))));
+    kept.extend(names.iter().rev().find(|name| is_whole(&folder.join(name)).unwrap_or(false)));
+    kept.extend(names.iter().filter(|name| also.iter().any(|also| also == *name)));
     let mut removed = Vec::new();
     for name in names.difference(&kept) {
         let path = folder.join(name);
@@ -164,9 +168,20 @@ pub fn prune(folder: &Path, keep: Keep, made: &Path) -> Result<Pruned, StoreErro
 }
 
 /// The file is what was written.
-fn is_whole(path: &Path) -> bool {
-    let told = fs::read_to_string(super::beside(path, ".sha256")).unwrap_or_default();
-    hash_of(path).is_ok_and(|hash| told.split_whitespace().next() == Some(hex::encode(hash).as_str()))
+fn is_whole(path: &Path) -> Result<bool, StoreError> {
+    let beside = super::beside(path, ".sha256");
+    let told = match fs::read_to_string(&beside) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+        told => told.map_err(file_error(&beside))?,
+    };
+    Ok(told.split_whitespace().next() == Some(hex::encode(hash_of(path)?).as_str()))
+}
+
+/// What lies in a folder of backups under a name that this program gives.
+pub(crate) fn is_of_backups(name: &str) -> bool {
+    let beside = [super::BACKUP_OWNER_FILE, "of-server.part", "never-again.list", "never-again.part"];
+    beside.contains(&name)
+        || is_backup(name.strip_suffix(".sha256").or_else(|| name.strip_suffix(".part")).unwrap_or(name))
 }
 
 #[cfg(test)]
@@ -219,11 +234,12 @@ mod tests {
         let all = names(40, 24);
         all.iter().for_each(|name| fs::write(path(name), name).unwrap());
         let one = Keep { daily: 1, weekly: 0, monthly: 0 };
-        let pruned = prune(folder.path(), one, &path(&all[10])).unwrap();
+        let pruned = prune(folder.path(), one, &path(&all[10]), &[]).unwrap();
         assert_eq!((pruned.removed.len(), pruned.later.len()), (0, 29));
         assert!(all.iter().all(|name| path(name).exists()));
-        assert_eq!(prune(folder.path(), one, &path(&all[39])).unwrap().removed.len(), 39);
-        assert!(path(&all[39]).exists(), "the one just made stays");
+        let named = std::slice::from_ref(&all[3]);
+        assert_eq!(prune(folder.path(), one, &path(&all[39]), named).unwrap().removed.len(), 38);
+        assert!(path(&all[39]).exists() && path(&all[3]).exists(), "the one just made stays, and what is named");
     }
 
     #[test]
@@ -239,9 +255,9 @@ mod tests {
         fs::write(path(&all[2]), "cut").unwrap();
         fs::write(path("notes.age"), "mine").unwrap();
         let found = newest(folder.path()).unwrap().unwrap();
-        assert!(found.path == path(&all[2]) && !found.is_whole());
+        assert!(found.path == path(&all[2]) && !found.is_whole().unwrap());
         let none = Keep { daily: 0, weekly: 0, monthly: 0 };
-        let pruned = prune(folder.path(), none, &path(&all[2])).unwrap();
+        let pruned = prune(folder.path(), none, &path(&all[2]), &[]).unwrap();
         assert_eq!(pruned, Pruned { removed: vec![path(&all[0])], later: Vec::new() });
         assert!(path(&all[1]).exists() && path(&all[2]).exists() && path("notes.age").exists());
         assert!(!path(&format!("{}.sha256", all[0])).exists());

@@ -2,18 +2,20 @@
 //! that begins anew by mistake must not take the place of the one whose backups they are, and rows that are cut from the end
 //! of an audit log are noticed here.
 
+use std::cmp::Ordering;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::keep::listed;
 use crate::data_folder::{self, file_error};
 use crate::store::audit::{self, AuditHead};
 use crate::store::{Problem, Store, StoreError, feeds};
 
 /// Name of the file in the folder of backups.
-pub(crate) const FILE: &str = "of-server.json";
+pub(super) const FILE: &str = "of-server.json";
 
 /// Whose backups they are.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +27,11 @@ pub struct Owner {
     epoch: u32,
     /// How far the audit log went when the newest backup was made.
     audit: AuditHead,
+    /// Name of that backup.
+    newest: String,
+    /// The last backups of earlier epochs: a restore of a wrong one must not cost the right one. They stay until somebody removes
+    /// them.
+    before_restores: Vec<String>,
 }
 
 fn path(folder: &Path) -> PathBuf {
@@ -49,51 +56,78 @@ impl Owner {
     }
 }
 
+impl Owner {
+    /// The epoch of the newest backup, where it is of the server with this log.
+    pub(super) fn epoch_of(&self, log: &[u8]) -> Option<u32> {
+        (self.log == hex::encode(log)).then_some(self.epoch)
+    }
+}
+
+/// What a folder of backups says of this server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// Everything that it noted is still there.
+    Holds,
+    /// A restore began another epoch since its newest backup.
+    Restored,
+    /// Nothing says whose its backups are; `true` where it holds some.
+    Unknown(bool),
+}
+
 impl Store {
-    /// Whether this server may put its backups into `folder`, and remove old ones there.
+    /// Whether `folder` is known to hold another server's backups.
     ///
     /// # Errors
-    /// `backup_folder_other` where they are another server's, `backup_owner_malformed`; [`StoreError::File`].
+    /// `backup_folder_other`.
     pub fn owns_backups(&self, folder: &Path) -> Result<(), StoreError> {
-        match Owner::read(folder)? {
-            Some(owner) if owner.log != hex::encode(self.log().as_bytes()) => {
+        match Owner::read(folder) {
+            Ok(Some(owner)) if owner.epoch_of(self.log().as_bytes()).is_none() => {
                 Err(Problem::new("backup_folder_other").with("path", folder.display()).into())
             }
+            // One that cannot be read keeps nobody from backing up; `keeps_audit_of` tells it.
             _ => Ok(()),
         }
     }
 
-    /// Whether everything that `folder` says of this server's audit log is still there: an epoch that a restore began has a log
-    /// of its own.
+    /// Whether everything that `folder` says of this server's audit log is still there. `made` is a backup that nothing can be said of
+    /// yet.
     ///
     /// # Errors
-    /// As [`Store::owns_backups`], `audit_cut`; what the database said.
-    pub fn keeps_audit_of(&self, folder: &Path) -> Result<(), StoreError> {
+    /// As [`Store::owns_backups`]; `backup_owner_malformed`, `audit_cut`, `database_older` where it is of an epoch before the newest
+    /// backup; [`StoreError::File`]; what the database said.
+    pub fn keeps_audit_of(&self, folder: &Path, made: Option<&Path>) -> Result<Standing, StoreError> {
         self.owns_backups(folder)?;
-        let Some(owner) = Owner::read(folder)? else { return Ok(()) };
-        self.read(|tx| {
-            let epoch = feeds::epoch(tx)?;
-            let holds = match epoch.cmp(&owner.epoch) {
-                std::cmp::Ordering::Greater => true,
-                std::cmp::Ordering::Equal => audit::begins_with(tx, &owner.audit)?,
-                std::cmp::Ordering::Less => false,
-            };
-            if holds {
-                return Ok(());
+        let Some(owner) = Owner::read(folder)? else {
+            return Ok(Standing::Unknown(listed(folder)?.iter().any(|name| Some(folder.join(name).as_path()) != made)));
+        };
+        let noted = |word| Problem::new(word).with("path", path(folder).display());
+        self.read(|tx| match feeds::epoch(tx)?.cmp(&owner.epoch) {
+            Ordering::Greater => Ok(Standing::Restored),
+            Ordering::Less => Err(noted("database_older").into()),
+            Ordering::Equal if audit::begins_with(tx, &owner.audit)? => Ok(Standing::Holds),
+            Ordering::Equal => {
+                let now = audit::head(tx)?.rows;
+                Err(noted("audit_cut").with("then", owner.audit.rows).with("now", now).into())
             }
-            let cut = Problem::new("audit_cut").with("path", path(folder).display()).with("then", owner.audit.rows);
-            Err(cut.with("now", audit::head(tx)?.rows).into())
         })
     }
 
-    /// Notes beside the backups in `folder` whose they are, and how far the audit log goes in the newest.
+    /// Notes beside the backups in `folder` whose they are, which is the newest, and how far the audit log goes in it. Returns the
+    /// names of those that stay whatever their age.
     ///
     /// # Errors
-    /// [`StoreError::File`]; what the database said.
-    pub fn mark_backups(&self, folder: &Path, audit: &AuditHead) -> Result<(), StoreError> {
+    /// `backup_owner_malformed`; [`StoreError::File`]; what the database said.
+    pub fn mark_backups(&self, folder: &Path, made: &Path, audit: &AuditHead) -> Result<Vec<String>, StoreError> {
         let epoch = self.read(feeds::epoch)?;
-        let owner = Owner { log: hex::encode(self.log().as_bytes()), epoch, audit: audit.clone() };
+        let before = Owner::read(folder)?;
+        let mut before_restores = before.as_ref().map(|owner| owner.before_restores.clone()).unwrap_or_default();
+        before_restores.extend(before.filter(|owner| owner.epoch != epoch).map(|owner| owner.newest));
+        before_restores.retain(|name| folder.join(name).exists());
+        let log = hex::encode(self.log().as_bytes());
+        let newest = made.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let owner = Owner { log, epoch, audit: audit.clone(), newest, before_restores };
         let text = serde_json::to_string_pretty(&owner).map_err(|error| StoreError::corrupt("backup", error))?;
-        data_folder::replace_private(&path(folder), &format!("{text}\n"))
+        data_folder::replace_private(&path(folder), &format!("{text}\n"))?;
+        Ok(owner.before_restores)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use fieldbook_core::ports::{Clock, Random};
 
@@ -9,12 +10,13 @@ use super::{alone, closed, copy, discard};
 use crate::data_folder;
 use crate::sql::Connection;
 use crate::store::{
-    ARRIVING, Check, Database, FILE, MOVED, Opens, Problem, READER_CACHE_KIB, Store, StoreError, WRITER_CACHE_KIB,
-    connect, meta, set_meta,
+    ARRIVING, Check, Database, FILE, LEAVING, MOVED, Opens, Problem, READER_CACHE_KIB, Store, StoreError,
+    WRITER_CACHE_KIB, connect, meta, set_meta,
 };
 
-/// The key of an embedded database.
-type Key = [u8; fieldbook_sqlite::KEY_BYTES];
+/// How often, and how many times, it is looked whether others are connected.
+const LEAVING_LOOK_EVERY: Duration = Duration::from_millis(200);
+const LEAVING_LOOKS: u32 = 5;
 
 /// What a move brought over.
 #[derive(Debug, Clone)]
@@ -40,33 +42,59 @@ pub fn relocate(
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
 ) -> Result<Relocated, StoreError> {
-    if !Store::is_there(folder, from)? {
+    if !Store::is_there(folder, key_file, from)? {
         return Err(Problem::new("no_database").with("path", folder.display()).into());
     }
     let key = data_folder::prepare(folder, key_file, random.as_ref())?;
     let open = |database: &Database, state| {
         Store::open_in_state(folder, key_file, (Arc::clone(&clock), Arc::clone(&random)), database.clone(), state)
     };
-    match from {
-        Database::Embedded(_) => closed(connect(&folder.join(FILE), &key, None, READER_CACHE_KIB)?)?,
-        Database::Postgres(url) => alone(&Connection::postgres(url)?)?,
+    let place = Place { folder, key_file, key };
+    place.nobody_on(from)?;
+    let moved = relocated(&place, (from, to), open);
+    if moved.is_err() {
+        place.stays(from)?;
     }
-    if is_over(folder, &key, from, to)? {
-        let target = open(to, Opens::Arriving)?;
+    moved
+}
+
+fn relocated(
+    place: &Place<'_>,
+    (from, to): (&Database, &Database),
+    open: impl Fn(&Database, Opens) -> Result<Store, StoreError>,
+) -> Result<Relocated, StoreError> {
+    if is_over(place, from, to)? {
+        let target = open(to, Opens::Moving)?;
         let checks = target.verify()?;
         arrived(&target)?;
         let rows = target.read(|tx| Ok(copy::counts(tx, &tx.tables()?)?.iter().sum()))?;
         return Ok(Relocated { rows, checks });
     }
-    let source = open(from, Opens::Settled)?;
+    let connection = place.connect(from)?;
+    if meta(&connection, MOVED)?.is_some() {
+        return Err(Problem::new("store_moved").into());
+    }
+    // From here on nobody opens the old database, and who did so just before is seen: what they wrote would be left behind.
+    set_meta(&connection, LEAVING, b"1")?;
+    drop(connection);
+    place.nobody_on(from)?;
+    brought_over(place, (from, to), open)
+}
+
+fn brought_over(
+    place: &Place<'_>,
+    (from, to): (&Database, &Database),
+    open: impl Fn(&Database, Opens) -> Result<Store, StoreError>,
+) -> Result<Relocated, StoreError> {
+    let source = open(from, Opens::Moving)?;
     let before = source.verify()?;
     if before.iter().any(|check| !check.faults.is_empty()) {
         return Err(Problem::new("verify_first").into());
     }
-    let target = empty(folder, &key, to)?;
+    let target = empty(place, to)?;
     let all = || -> Result<_, StoreError> {
         let rows = source.read(|tx| copied(tx, &target))?;
-        let target = open(to, Opens::Arriving)?;
+        let target = open(to, Opens::Moving)?;
         let checks = target.verify()?;
         let told = |checks: &[Check]| -> Vec<(&str, u64, usize)> {
             // A file has pages to check, a server's database has not.
@@ -78,11 +106,54 @@ pub fn relocate(
         }
         Ok((target, Relocated { rows, checks }))
     };
-    let (moved, relocated) = all().inspect_err(|_| emptied(folder, &target))?;
+    let (moved, relocated) = all().inspect_err(|_| emptied(place.folder, &target))?;
     // From here on the new one counts. Between the two steps no server starts on either, and this command goes on from there.
-    source.write(|tx| set_meta(tx, MOVED, b"1"))?;
+    source.write(|tx| {
+        set_meta(tx, MOVED, b"1")?;
+        Ok(tx.execute("DELETE FROM meta WHERE key = ?1", [LEAVING]).map(|_| ())?)
+    })?;
     arrived(&moved)?;
     Ok(relocated)
+}
+
+/// Where both databases are looked for.
+struct Place<'p> {
+    folder: &'p Path,
+    key_file: Option<&'p Path>,
+    key: [u8; fieldbook_sqlite::KEY_BYTES],
+}
+
+impl Place<'_> {
+    fn connect(&self, database: &Database) -> Result<Connection, StoreError> {
+        database.connect(self.folder, &self.key, READER_CACHE_KIB)
+    }
+
+    /// The old database is used again, unless the new one counts already.
+    fn stays(&self, from: &Database) -> Result<(), StoreError> {
+        let connection = self.connect(from)?;
+        if meta(&connection, MOVED)?.is_none() {
+            connection.execute("DELETE FROM meta WHERE key = ?1", [LEAVING])?;
+        }
+        Ok(())
+    }
+
+    /// Nobody but this command is connected.
+    fn nobody_on(&self, database: &Database) -> Result<(), StoreError> {
+        for patience in (0..LEAVING_LOOKS).rev() {
+            let looked = match database {
+                Database::Embedded(_) => closed(self.connect(database)?),
+                Database::Postgres(_) => alone(&self.connect(database)?),
+            };
+            match looked {
+                // PostgreSQL takes a moment to end a connection that was closed.
+                Err(StoreError::Problem(problem)) if problem.word == "server_runs" && patience > 0 => {
+                    std::thread::sleep(LEAVING_LOOK_EVERY);
+                }
+                looked => return looked,
+            }
+        }
+        Ok(())
+    }
 }
 
 fn arrived(target: &Store) -> Result<(), StoreError> {
@@ -90,51 +161,41 @@ fn arrived(target: &Store) -> Result<(), StoreError> {
 }
 
 /// Whether all rows are in the new database, and the old one says so: what is left is to let servers start there.
-fn is_over(folder: &Path, key: &Key, from: &Database, to: &Database) -> Result<bool, StoreError> {
+fn is_over(place: &Place<'_>, from: &Database, to: &Database) -> Result<bool, StoreError> {
     let marked = |database: &Database, mark: &str| -> Result<bool, StoreError> {
-        let Some(connection) = there(folder, key, database)? else { return Ok(false) };
+        let Some(connection) = there(place, database)? else { return Ok(false) };
         Ok(meta(&connection, mark)?.is_some())
     };
     Ok(marked(from, MOVED)? && marked(to, ARRIVING)?)
 }
 
 /// A connection to a database that has tables.
-fn there(folder: &Path, key: &Key, database: &Database) -> Result<Option<Connection>, StoreError> {
-    if !Store::is_there(folder, database)? {
-        return Ok(None);
-    }
-    let connection = match database {
-        Database::Embedded(_) => connect(&folder.join(FILE), key, None, READER_CACHE_KIB)?,
-        Database::Postgres(url) => Connection::postgres(url)?,
-    };
-    Ok(if connection.schema_version()? > 0 { Some(connection) } else { None })
+fn there(place: &Place<'_>, database: &Database) -> Result<Option<Connection>, StoreError> {
+    let is_there = Store::is_there(place.folder, place.key_file, database)?;
+    is_there.then(|| place.connect(database)).transpose()
 }
 
 /// A connection to the new database, which holds nothing, or nothing any more of a move that did not come to its end.
-fn empty(folder: &Path, key: &Key, to: &Database) -> Result<Connection, StoreError> {
-    let path = folder.join(FILE);
-    let left = match there(folder, key, to)? {
-        Some(left) if meta(&left, ARRIVING)?.is_some() => Some(left),
+fn empty(place: &Place<'_>, to: &Database) -> Result<Connection, StoreError> {
+    let path = place.folder.join(FILE);
+    match there(place, to)? {
+        Some(left) if meta(&left, ARRIVING)?.is_some() => emptied(place.folder, &left),
         Some(_) => {
-            let named =
-                if matches!(to, Database::Embedded(_)) { path.display().to_string() } else { "PostgreSQL".to_owned() };
+            let is_file = matches!(to, Database::Embedded(_));
+            let named = if is_file { path.display().to_string() } else { "PostgreSQL".to_owned() };
             return Err(Problem::new("database_not_empty").with("path", named).into());
         }
-        None => None,
-    };
-    if let Some(left) = left {
-        emptied(folder, &left);
+        None => {}
     }
     match to {
         Database::Embedded(_) => {
             // Of one that was killed before its first commit.
             discard(&path);
-            connect(&path, key, None, WRITER_CACHE_KIB)
+            connect(&path, &place.key, None, WRITER_CACHE_KIB)
         }
-        Database::Postgres(url) => {
-            let target = Connection::postgres(url)?;
-            alone(&target)?;
-            Ok(target)
+        Database::Postgres(_) => {
+            place.nobody_on(to)?;
+            place.connect(to)
         }
     }
 }
@@ -151,6 +212,7 @@ fn copied(from: &Connection, target: &Connection) -> Result<u64, StoreError> {
         return Err(Problem::new("move_differs").into());
     }
     set_meta(&tx, ARRIVING, b"1")?;
+    tx.execute("DELETE FROM meta WHERE key = ?1", [LEAVING])?;
     tx.commit()?;
     Ok(there.iter().sum())
 }

@@ -56,7 +56,7 @@ impl Scene {
     }
 
     fn restore_with(&self, from: &Path, key: &BackupKey) -> Result<Option<String>, StoreError> {
-        let to = Restore { folder: &self.data(), key_file: None, database: &self.database };
+        let to = Restore { folder: &self.data(), key_file: None, database: &self.database, owners: &[] };
         restore_backup(&to, from, key, &TestRandom::default())
     }
 
@@ -126,7 +126,7 @@ fn a_restored_database_waits_and_the_one_before_is_put_aside() {
 fn a_backup_goes_into_an_empty_folder_without_the_key_of_the_database() {
     let scene = Scene::on(Database::Embedded(None));
     let folder = scene.folder.path().join("elsewhere");
-    let to = Restore { folder: &folder, key_file: None, database: &scene.database };
+    let to = Restore { folder: &folder, key_file: None, database: &scene.database, owners: &[] };
     assert_eq!(restore_backup(&to, &scene.backup, &scene.key, &TestRandom::default()).unwrap(), None);
     let store = open_on(&folder, &scene.database).unwrap();
     assert_eq!(store.setting("test").unwrap().unwrap(), "before");
@@ -238,6 +238,19 @@ fn an_installation_moves_to_the_other_database_and_back() {
     assert_eq!(moved(&there, &embedded).unwrap().rows, rows);
     assert_eq!(word(open_on(&scene.data(), &there)), "store_moved");
     assert_eq!(scene.held(), "after");
+    // Whoever comes while rows are copied is refused; a move that cannot be done lets them in again.
+    let on = Connection::postgres(match &there {
+        Database::Postgres(url) => url,
+        Database::Embedded(_) => "",
+    })
+    .unwrap();
+    on.execute("DELETE FROM meta WHERE key = ?1", [super::super::MOVED]).unwrap();
+    set_meta(&on, super::super::LEAVING, b"1").unwrap();
+    drop(on);
+    assert_eq!(word(open_on(&scene.data(), &there)), "store_arriving");
+    assert_eq!(word(moved(&there, &embedded)), "database_not_empty");
+    drop(open_on(&scene.data(), &there).unwrap());
+    mark(&there, super::super::MOVED);
     // Killed between its last two steps: the same command ends it.
     mark(&embedded, super::super::ARRIVING);
     assert_eq!(word(open_on(&scene.data(), &embedded)), "store_arriving");
