@@ -161,8 +161,8 @@ pub(super) const CATALOGUE: &[(&str, &str, &str)] = &[
     ),
     (
         "backup_kept",
-        "恢复之前的最后一份备份 {path} 一直保留；确认不再需要后请自行删除。",
-        "{path}, the last backup before a restore, stays until you remove it: be sure that nothing of it is needed",
+        "恢复之前的最后一份备份 {path} 另外保留 90 天。",
+        "{path}, the last backup before a restore, stays for 90 days",
     ),
     (
         "backup_owner_missing",

@@ -17,6 +17,9 @@ use crate::store::{Problem, Store, StoreError, feeds};
 /// Name of the file in the folder of backups.
 pub(super) const FILE: &str = "of-server.json";
 
+/// How long the last backup before a restore stays at least: 90 days.
+const STAYS_MS: i64 = 90 * 86_400_000;
+
 /// Whose backups they are.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -29,9 +32,17 @@ pub struct Owner {
     audit: AuditHead,
     /// Name of that backup.
     newest: String,
-    /// The last backups of earlier epochs: a restore of a wrong one must not cost the right one. They stay until somebody removes
-    /// them.
-    before_restores: Vec<String>,
+    /// The last backups of earlier epochs: a restore of a wrong one must not cost the right one. They stay for a while.
+    before_restores: Vec<BeforeRestore>,
+}
+
+/// The last backup before a restore.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BeforeRestore {
+    name: String,
+    /// When the first backup after the restore was made, milliseconds since 1970 UTC.
+    noted_ms: i64,
 }
 
 fn path(folder: &Path) -> PathBuf {
@@ -113,21 +124,23 @@ impl Store {
     }
 
     /// Notes beside the backups in `folder` whose they are, which is the newest, and how far the audit log goes in it. Returns the
-    /// names of those that stay whatever their age.
+    /// names of those that stay for a while whatever the rules say.
     ///
     /// # Errors
     /// `backup_owner_malformed`; [`StoreError::File`]; what the database said.
     pub fn mark_backups(&self, folder: &Path, made: &Path, audit: &AuditHead) -> Result<Vec<String>, StoreError> {
         let epoch = self.read(feeds::epoch)?;
-        let before = Owner::read(folder)?;
+        let (before, now_ms) = (Owner::read(folder)?, self.now_ms());
         let mut before_restores = before.as_ref().map(|owner| owner.before_restores.clone()).unwrap_or_default();
-        before_restores.extend(before.filter(|owner| owner.epoch != epoch).map(|owner| owner.newest));
-        before_restores.retain(|name| folder.join(name).exists());
+        let last = before.filter(|owner| owner.epoch != epoch);
+        before_restores.extend(last.map(|owner| BeforeRestore { name: owner.newest, noted_ms: now_ms }));
+        // Not for ever: what was purged since is still in them.
+        before_restores.retain(|last| folder.join(&last.name).exists() && now_ms - last.noted_ms < STAYS_MS);
         let log = hex::encode(self.log().as_bytes());
         let newest = made.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let owner = Owner { log, epoch, audit: audit.clone(), newest, before_restores };
         let text = serde_json::to_string_pretty(&owner).map_err(|error| StoreError::corrupt("backup", error))?;
         data_folder::replace_private(&path(folder), &format!("{text}\n"))?;
-        Ok(owner.before_restores)
+        Ok(owner.before_restores.into_iter().map(|last| last.name).collect())
     }
 }
