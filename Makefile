@@ -4,6 +4,9 @@ SHELL := bash
 CONSOLE = server/console
 # The Node that setup.sh fetched, where the system's own is too old.
 NODE_PATH_FIRST = if [ -d $(CURDIR)/target/node/node_modules/.bin ]; then export PATH=$(CURDIR)/target/node/node_modules/.bin:$$PATH; fi;
+# One build for all that runs unoptimised. With fewer targets or packages the crates below would take other features,
+# and most of them be compiled a second time (five minutes on two cores).
+BUILD = cargo build --quiet --workspace --all-targets
 .PHONY: help setup console console-test demo test restore-drill package image old-browser bench bench-sync bench-console lint kotlin postgres fuzz simulate simulate-coverage simulate-mutants
 
 help: ## this list
@@ -26,39 +29,37 @@ $(CONSOLE)/dist/index.html: $(CONSOLE)/node_modules/.package-lock.json $(CONSOLE
 
 console-test: console ## the console's logic, and every page in a real browser; pictures go to docs/pictures
 	@tests/scripts/setup.sh browser
-	cargo build --quiet --workspace --bins
+	$(BUILD)
 	$(NODE_PATH_FIRST) cd $(CONSOLE) && npm run --silent test && npm run --silent browser
 
 old-browser: console ## every page in a real Chromium 87 (Debian's QtWebEngine); pictures go to target/old-browser
 	@tests/scripts/setup.sh old-browser
-	cargo build --quiet --workspace --bins
+	$(BUILD)
 	$(NODE_PATH_FIRST) cd $(CONSOLE) && FIELDBOOK_OLD_BROWSER=1 npm run --silent browser -- old-browser
 
 demo: setup console ## one visit, two phones, one supervisor: separate processes, a bad network, under 10 minutes
 	cargo build --quiet --release -p fieldbook-server -p fieldbook-tests --bins
 	target/release/fieldbook-demo $(if $(ONCE),--once)
 
-test: setup ## everything that CI checks
+test: setup console ## everything that CI checks
 	cargo check --quiet -p fieldbook-core
-	cargo check --quiet -p fieldbook-core --features net
 	cargo check --quiet -p fieldbook-core --features client
 	cargo check --quiet -p fieldbook-server
-	cargo build --quiet --workspace --all-targets
+	$(BUILD)
 	cargo test --workspace --quiet
 	$(MAKE) --no-print-directory postgres
 	$(MAKE) --no-print-directory console-test
 	$(MAKE) --no-print-directory kotlin
 
-# The whole workspace each time: a build of some packages would take other features, and build what they stand on anew.
 # Left out: what has no server process, or a PostgreSQL of its own.
 NOT_ON_POSTGRES = simulation killed intake xlsforms tidy several_ an_enrolment_code_is_refused_after_a_day
 postgres: setup ## the store's tests and the suite once more, with the server's rows in a PostgreSQL of their own
-	cargo build --quiet --workspace --all-targets
+	$(BUILD)
 	tests/scripts/postgres.sh cargo test --quiet --workspace --lib
 	tests/scripts/postgres.sh cargo test --quiet --workspace --test suite -- $(addprefix --skip ,$(NOT_ON_POSTGRES))
 
 restore-drill: setup ## a server is set up, used, backed up, lost, restored and confirmed; phones give back the rest
-	cargo build --quiet --workspace --bins
+	$(BUILD)
 	cargo test --quiet --workspace --test suite -- operations::drill --nocapture
 
 package: setup console ## the server as a Debian package, under target/package
@@ -68,7 +69,7 @@ image: ## the server as a container image, with docker, podman or buildah
 	server/packaging/image.sh
 
 kotlin: setup ## the bindings on a JVM, against a real server
-	cargo build --quiet --workspace --all-targets
+	$(BUILD)
 	cd bindings/kotlin && mvn -B -q --no-transfer-progress -Dorg.slf4j.simpleLogger.log.org.apache.maven.plugin.surefire=info test
 
 bench: setup ## costs of saves, lists, search, answers and idle sync; medians, JSON under target/

@@ -35,7 +35,7 @@ pub fn program(name: &str) -> Result<PathBuf, Failure> {
     folders
         .map(|folder| folder.join(name))
         .find(|path| path.is_file())
-        .ok_or_else(|| format!("{name} is not built: cargo build --workspace --bins"))
+        .ok_or_else(|| format!("{name} is not built: cargo build --workspace --all-targets"))
 }
 
 /// Runs a program to its end and returns what it printed.
